@@ -1,0 +1,1 @@
+"""One file per backbone. A file here is registered by being here."""

@@ -1,0 +1,1 @@
+"""One file per loss. A file here is registered by being here."""

@@ -1,0 +1,75 @@
+"""rsbench: which loss, on which backbone, for lung sounds?
+
+The public face. Nothing heavy is imported until it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "loss": (
+        "AngularLoss",
+        "Batch",
+        "Loss",
+        "create_loss",
+        "inverse_frequency",
+        "list_losses",
+        "register_loss",
+        "shift_angle",
+    ),
+    "backbone": (
+        "Backbone",
+        "Frontend",
+        "PublicWeights",
+        "create_backbone",
+        "list_backbones",
+        "register_backbone",
+    ),
+    "data.clips": ("ClipTable", "register_dataset"),
+    "signal.quality": ("QualityIndex", "register_quality"),
+    "spec": ("RunSpec",),
+    "runner": ("run",),
+    "errors": ("RsbenchError",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*_HOME_OF, "__version__"]  # noqa: PLE0604 (a computed list, checked by the tests)
+
+if TYPE_CHECKING:
+    from .backbone import Backbone as Backbone
+    from .backbone import Frontend as Frontend
+    from .backbone import PublicWeights as PublicWeights
+    from .backbone import create_backbone as create_backbone
+    from .backbone import list_backbones as list_backbones
+    from .backbone import register_backbone as register_backbone
+    from .data.clips import ClipTable as ClipTable
+    from .data.clips import register_dataset as register_dataset
+    from .errors import RsbenchError as RsbenchError
+    from .loss import AngularLoss as AngularLoss
+    from .loss import Batch as Batch
+    from .loss import Loss as Loss
+    from .loss import create_loss as create_loss
+    from .loss import inverse_frequency as inverse_frequency
+    from .loss import list_losses as list_losses
+    from .loss import register_loss as register_loss
+    from .loss import shift_angle as shift_angle
+    from .runner import run as run
+    from .signal.quality import QualityIndex as QualityIndex
+    from .signal.quality import register_quality as register_quality
+    from .spec import RunSpec as RunSpec
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rsbench' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

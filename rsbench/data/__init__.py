@@ -1,0 +1,1 @@
+"""Recordings to clips to waveforms: readers, splits, identity, the waveform cache."""

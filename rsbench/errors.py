@@ -1,0 +1,50 @@
+"""Errors that teach: one message that names the file, the field and the remedy.
+
+The command line prints the message alone and exits with the class's code; Python callers catch `RsbenchError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RsbenchError(Exception):
+    """Something the user can mend. The message says what, where and how."""
+
+    exit_code = 2
+
+
+class SpecError(RsbenchError):
+    """A run was described wrongly: an unknown key, a value out of range, two fields at odds."""
+
+
+class DataError(RsbenchError):
+    """Recordings, annotations or a split are not what they must be."""
+
+
+class PluginError(RsbenchError):
+    """A plugin is broken, registers a name twice, or breaks a contract."""
+
+
+class WeightsError(RsbenchError):
+    """A checkpoint does not fit the backbone it was given to."""
+
+
+class ResultsError(RsbenchError):
+    """A run folder cannot be written or read, or rows that must not meet were asked for together."""
+
+
+class RunFailed(RsbenchError):
+    """Training stopped for a reason of its own (NaN, out of memory). The failure is kept as a record."""
+
+    exit_code = 1
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A closing sentence: the nearest known word, and all of them when they are few."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    guess = f" Did you mean '{near[0]}'?" if near else ""
+    listed = f" Known: {', '.join(choices)}." if 0 < len(choices) <= 24 else ""
+    return guess + listed

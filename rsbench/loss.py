@@ -1,0 +1,230 @@
+"""What a loss is: the contracts `Batch` and `Loss`, and the base of the angular family.
+
+A loss owns its classifier. `forward` is what training minimises; `logits` is what inference uses, without
+labels.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import PluginError
+from .registry import Registry, adopt_options
+
+LOSSES: Registry[type[Loss]] = Registry("loss")
+
+_D = TypeVar("_D", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is known of the clips in a step, apart from their sound.
+
+    labels: (B,) class indices. quality: (B,) in [0, 1]. patient, device: (B,) integer codes.
+    progress: share of the whole training done, in [0, 1].
+    partner, share: (B,) the clip each one is mixed with, and the share of itself it keeps; None where nothing
+        is mixed.
+    """
+
+    labels: Tensor
+    quality: Tensor
+    patient: Tensor
+    device: Tensor
+    progress: float = 0.0
+    partner: Tensor | None = None
+    share: Tensor | None = None
+
+
+class Loss(nn.Module):
+    """Base of every loss. Subclasses take hyper-parameters as keyword-only arguments with defaults.
+
+    Args:
+        embedding_dim: D, the width of the embeddings it will be given.
+        class_counts: training clips per class, in label order; every one at least 1.
+    """
+
+    views = 1  # augmented views per clip; embeddings arrive view-major, (views·B, D)
+    class_counts: Tensor
+
+    def __init__(self, embedding_dim: int, class_counts: Sequence[int]) -> None:
+        super().__init__()
+        self.embedding_dim = embedding_dim
+        self.num_classes = len(class_counts)
+        counts = torch.as_tensor(list(class_counts), dtype=torch.float64)
+        self.register_buffer("class_counts", counts, persistent=False)
+
+    @property
+    def priors(self) -> Tensor:
+        """(C,) share of each class among the training clips, float64."""
+        return self.class_counts / self.class_counts.sum()
+
+    def mix(self, features: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """Mix clips before the backbone (mixup, Patch-Mix). All draws come from `generator`, on the CPU."""
+        return features, batch
+
+    def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """The scalar that training minimises, for embeddings (views·B, D)."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(embeddings, batch).")
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, C) scores for inference: no margin, no labels."""
+        raise NotImplementedError(f"{type(self).__name__} must define logits(embeddings).")
+
+
+def inverse_frequency(class_counts: Tensor) -> Tensor:
+    """(C,) class weights ∝ 1/n with sum 1, as the published ICBHI scripts use them."""
+    weights = 1.0 / class_counts
+    return weights / weights.sum()
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision becomes float32; float32 and float64 stay."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def shift_angle(cosine: Tensor, angle_rad: Tensor | float) -> Tensor:
+    """cos(θ + m) from cos θ, non-increasing in θ over all of [0, π] and with finite gradients at ±1.
+
+    Where θ + m passes π it goes on as cos θ − m·sin m, the rule of ArcFace's authors; where a negative margin
+    passes 0 it goes on as 1 + cos θ − cos m.
+
+    Args:
+        cosine: cosines in [−1, 1], any shape.
+        angle_rad: the margin m in radians, a number or of the same shape; −π < m ≤ 2.33, above which
+            cos m + m·sin m < 1 and the authors' rule is no longer monotone.
+    """
+    margin = torch.as_tensor(angle_rad, dtype=cosine.dtype, device=cosine.device)
+    cos_margin, sin_margin = torch.cos(margin), torch.sin(margin)
+    # The root's slope is infinite at ±1; the floor is what the dtype can still resolve there.
+    sine = torch.sqrt((1 - cosine * cosine).clamp_min(torch.finfo(cosine.dtype).eps))
+    # No margin must be no change, to the bit, whatever the rounding of the sine.
+    shifted = torch.where(margin == 0, cosine, cosine * cos_margin - sine * sin_margin)
+    past_pi = (margin > 0) & (cosine <= -cos_margin)
+    past_zero = (margin < 0) & (cosine >= cos_margin)
+    shifted = torch.where(past_pi, cosine - margin * sin_margin, shifted)
+    return torch.where(past_zero, 1 + cosine - cos_margin, shifted)
+
+
+class AngularLoss(Loss):
+    """Cross-entropy over scaled cosines between normalised embeddings and normalised class weights.
+
+    A margin is one method: `target_margin`. Losses that change other classes' cosines override `margined`.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        class_counts: Sequence[int],
+        *,
+        scale: Annotated[float, Field(gt=0)] = 30.0,
+    ) -> None:
+        super().__init__(embedding_dim, class_counts)
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(self.num_classes, embedding_dim))
+        nn.init.xavier_uniform_(self.weight)
+
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        """(B, C) cosines between embeddings and class weights, in at least float32."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = at_least_float32(embeddings)
+            weight = self.weight.to(embeddings.dtype)
+            return F.linear(F.normalize(embeddings), F.normalize(weight)).clamp(-1, 1)
+
+    def target_margin(self, batch: Batch, cosine: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """(angle in radians, additive margin in cosine units) for each clip's own class.
+
+        Args:
+            batch: the clips.
+            cosine: (B,) the cosine of each clip with its own class.
+        """
+        return 0.0, 0.0
+
+    def margined(self, cosines: Tensor, norms: Tensor, batch: Batch) -> Tensor:
+        """(B, C) cosines with the target's replaced by cos(θ_y + angle) − additive.
+
+        Args:
+            cosines: (B, C).
+            norms: (B,) lengths of the embeddings before normalisation.
+            batch: the clips.
+        """
+        labels = batch.labels.unsqueeze(1)
+        target = cosines.gather(1, labels).squeeze(1)
+        angle_rad, additive = self.target_margin(batch, target)
+        moved = shift_angle(target, angle_rad) - additive
+        return cosines.scatter(1, labels, moved.unsqueeze(1))
+
+    def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        norms = at_least_float32(embeddings).norm(dim=1)
+        margined = self.margined(self.cosines(embeddings), norms, batch)
+        return F.cross_entropy(self.scale * margined, batch.labels)
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        return self.scale * self.cosines(embeddings)
+
+
+def _loss_from_function(function: Callable[..., Tensor]) -> type[Loss]:
+    """A plain `f(logits, batch, *, …)` over a linear classifier; its keyword-only arguments are options."""
+
+    class FunctionLoss(Loss):
+        def __init__(self, embedding_dim: int, class_counts: Sequence[int], **hyper: Any) -> None:
+            super().__init__(embedding_dim, class_counts)
+            self.hyper = hyper
+            self.classifier = nn.Linear(embedding_dim, self.num_classes)
+
+        def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
+            return function(self.logits(embeddings), batch, **self.hyper)
+
+        def logits(self, embeddings: Tensor) -> Tensor:
+            logits: Tensor = self.classifier(embeddings)
+            return logits
+
+    FunctionLoss.__name__ = FunctionLoss.__qualname__ = function.__name__
+    FunctionLoss.__doc__ = function.__doc__
+    adopt_options(FunctionLoss.__init__, function)
+    return FunctionLoss
+
+
+def register_loss(name: str, *, summary: str = "", paper: str = "") -> Callable[[_D], _D]:
+    """Register a `Loss` subclass, or a plain function `f(logits, batch)` that gets a linear classifier.
+
+    Raises PluginError when the name is taken or the decorated thing is neither.
+    """
+
+    def decorate(thing: _D) -> _D:
+        if isinstance(thing, type) and issubclass(thing, Loss):
+            loss: type[Loss] = thing
+        elif inspect.isfunction(thing):
+            loss = _loss_from_function(thing)
+        else:
+            raise PluginError(
+                f"@register_loss('{name}') takes a subclass of Loss or a function f(logits, batch)."
+            )
+        LOSSES.register(name, loss, summary=summary, paper=paper, source=thing)
+        return thing
+
+    return decorate
+
+
+def create_loss(name: str, embedding_dim: int, class_counts: Sequence[int], **hyper: Any) -> Loss:
+    """A registered loss by name, e.g. `create_loss("qlung", 512, (2063, 1215, 501, 363), kappa_rad=0.7)`."""
+    from .plugins import discover
+
+    discover()
+    loss: Loss = LOSSES.create(name, embedding_dim, class_counts, **hyper)
+    return loss
+
+
+def list_losses() -> list[str]:
+    """Names of all losses: built-in, installed and loaded from plugins."""
+    from .plugins import discover
+
+    discover()
+    return LOSSES.names()

@@ -1,0 +1,97 @@
+"""Discovery: built-in losses and backbones, then installed entry points, then files and modules a user names.
+
+A plugin that cannot be imported is kept as broken with its traceback; it is fatal only when something it should
+have registered is asked for, or when it was named by the user.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from .errors import PluginError
+
+BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones")
+BUILT_IN_MODULES = (
+    "rsbench.signal.frontends",
+    "rsbench.signal.aqs",
+    "rsbench.data.icbhi",
+    "rsbench.data.sprsound",
+    "rsbench.data.synthetic",
+)
+ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.datasets", "rsbench.quality")
+
+broken: dict[str, str] = {}  # what could not be imported: entry point → traceback
+
+
+@functools.cache
+def discover() -> None:
+    """Import everything that registers itself: once per process."""
+    for package in BUILT_IN_PACKAGES:
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.iter_modules(path):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{package}.{module.name}")
+    for name in BUILT_IN_MODULES:
+        importlib.import_module(name)
+    for group in ENTRY_POINT_GROUPS:
+        for point in entry_points(group=group):
+            try:
+                point.load()
+            except Exception:  # whatever a stranger's package raises: shown by `list`, fatal when asked for
+                broken[f"{point.name} ({point.value})"] = traceback.format_exc()
+    for plugin in filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)):
+        load(plugin)
+
+
+@functools.cache
+def load(plugin: str) -> Path:
+    """Import a plugin named by the user, a path to a .py file or a module name, and return its file.
+
+    Raises PluginError with the last line of its traceback when it cannot be imported.
+    """
+    discover()
+    path = Path(plugin)
+    if plugin.endswith(".py") and not path.is_file():
+        raise PluginError(f"--plugin {plugin}: there is no such file.")
+    try:
+        if not plugin.endswith(".py"):
+            return Path(importlib.import_module(plugin).__file__ or plugin)
+        name = f"rsbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    except PluginError:
+        raise
+    except Exception as error:  # any error of the user's own code is reported with its place
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise PluginError(
+            f"Plugin {plugin} cannot be imported: {type(error).__name__}: {error} "
+            f"({where.filename}, line {where.lineno}). Mend it, or leave out --plugin."
+        ) from error
+    return path.resolve()
+
+
+def source_sha256(origin: Path) -> str | None:
+    """The hash of a plugin's source, which enters the run id; None for what ships with rsbench."""
+    built_in = {
+        Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)
+    }
+    if any(parent in built_in for parent in origin.resolve().parents):
+        return None
+    return hashlib.sha256(origin.read_bytes()).hexdigest() if origin.is_file() else None
+
+
+def _package_path(name: str) -> list[str]:
+    return list(importlib.import_module(name).__path__)

@@ -1,0 +1,145 @@
+"""A small typed registry: it refuses duplicates, suggests names, and knows where each entry came from.
+
+A hyper-parameter is a keyword-only argument with a default. Its unit is the end of its name: `_rad`, `_s`,
+`_ms`, `_hz`, `_db`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .errors import PluginError, SpecError, did_you_mean
+
+T = TypeVar("T")
+
+UNITS = {"_rad": "rad", "_s": "s", "_ms": "ms", "_hz": "Hz", "_db": "dB"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A hyper-parameter as its constructor declares it."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def unit(self) -> str:
+        return next((unit for suffix, unit in UNITS.items() if self.name.endswith(suffix)), "")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A registered thing, what it is for, the paper it comes from, and the file that registered it."""
+
+    name: str
+    value: T
+    summary: str
+    paper: str
+    origin: Path
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The hyper-parameters, those of base classes reached through `**kwargs` included."""
+        found: dict[str, Parameter] = {}
+        for function in _signatures(self.value):
+            hints = typing.get_type_hints(function, include_extras=True)
+            arguments = inspect.signature(function).parameters.values()
+            for argument in arguments:
+                if argument.kind is argument.KEYWORD_ONLY and argument.name not in found:
+                    annotation = hints.get(argument.name, Any)
+                    found[argument.name] = Parameter(argument.name, annotation, argument.default)
+            if not any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
+                break
+        return found
+
+
+def _signatures(value: object) -> Iterable[Callable[..., Any]]:
+    if isinstance(value, type):
+        return [vars(base)["__init__"] for base in value.__mro__[:-1] if "__init__" in vars(base)]
+    return [typing.cast(Callable[..., Any], value)]
+
+
+def _origin(thing: object) -> Path:
+    try:
+        return Path(inspect.getsourcefile(typing.cast(Any, thing)) or "<interactive>")
+    except (OSError, TypeError):  # a class typed at a prompt or in a notebook has no file
+        return Path("<interactive>")
+
+
+def adopt_options(init: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Make the keyword-only arguments of `function` options of `init`, a constructor with `**options`.
+
+    Options are read off a constructor's signature; this is how a plain function that is registered has some.
+    """
+    options = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    own = [p for p in inspect.signature(init).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    hints = typing.get_type_hints(function, include_extras=True)
+    typing.cast(Any, init).__signature__ = inspect.Signature([*own, *options])
+    init.__annotations__ = {p.name: hints[p.name] for p in options if p.name in hints}
+
+
+class Registry(Generic[T]):
+    """Names to things of one kind ("loss", "backbone", …)."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[T]] = {}
+
+    def register(
+        self, name: str, value: T, *, summary: str = "", paper: str = "", source: object = None
+    ) -> None:
+        """Add `value` under `name`; `source` is the object whose file is its origin (default: the value).
+
+        Raises PluginError when the name is taken, naming both files.
+        """
+        origin = _origin(source or value)
+        if name in self._entries:
+            raise PluginError(
+                f"{self.kind} '{name}' is registered twice: in {self._entries[name].origin} and in {origin}. "
+                "Rename one of them, or load the file once only."
+            )
+        summary = summary or (inspect.getdoc(source or value) or "").partition("\n")[0]
+        self._entries[name] = Entry(name, value, summary, paper, origin)
+
+    def entry(self, name: str) -> Entry[T]:
+        if name not in self._entries:
+            raise SpecError(f"There is no {self.kind} '{name}'.{did_you_mean(name, self._entries)}")
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        return sorted(self._entries)
+
+    def resolve(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All hyper-parameters of `name`: those given, checked against their types, and the others' defaults.
+
+        Raises SpecError for an unknown name, an unknown key (with a suggestion) or a value of the wrong type.
+        """
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+        parameters = self.entry(name).parameters()
+        resolved = {key: parameter.default for key, parameter in parameters.items()}
+        for typed, value in given.items():
+            key = next(
+                (key for key in (typed, *(typed + unit for unit in UNITS)) if key in parameters), typed
+            )
+            if key not in parameters:
+                raise SpecError(
+                    f"{self.kind}.{key}: '{name}' has no such option.{did_you_mean(key, parameters)}"
+                )
+            try:
+                adapter = TypeAdapter(parameters[key].annotation, config=ConfigDict(allow_inf_nan=False))
+                resolved[key] = adapter.validate_python(value)
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise SpecError(f"{self.kind}.{key}={value!r} for '{name}': {reason}.") from None
+        return resolved
+
+    def create(self, name: str, *args: Any, **params: Any) -> Any:
+        """Build `name`: positional arguments are the contract's, keywords its hyper-parameters."""
+        value = typing.cast(Callable[..., Any], self.entry(name).value)
+        return value(*args, **self.resolve(name, params))

@@ -1,0 +1,1 @@
+"""Run folders: what is kept of a run, key by key, written so that nothing is ever half there."""

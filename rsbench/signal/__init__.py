@@ -1,0 +1,1 @@
+"""Waveforms to features, on the device: front ends, augmentation, quality indices."""
