@@ -1,0 +1,76 @@
+"""What a person sees while waiting. All of it goes to standard error: standard output is for results."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Advance = Callable[[int, str], None]
+
+LOG_EVERY_S = 15.0  # where there is no terminal to redraw, a line this often
+
+
+class Display:
+    """Lines and progress bars; silent when quiet."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def track(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """A progress bar with an ETA, or in a log a line now and then. Yields `advance(steps, note)`."""
+        if self.console.is_terminal:
+            with self._bar() as bar:
+                task = bar.add_task(what, total=total, completed=done, note="")
+                yield lambda steps, note="": bar.update(task, advance=steps, note=note)
+        else:
+            yield self._logger(what, total, done)
+
+    def _bar(self) -> Progress:
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+        )
+
+    def _logger(self, what: str, total: int, done: int) -> Advance:
+        started = last = time.monotonic()
+        first = done
+
+        def advance(steps: int, note: str = "") -> None:
+            nonlocal done, last
+            done += steps
+            now = time.monotonic()
+            if now - last >= LOG_EVERY_S:
+                last = now
+                left = (now - started) / max(1, done - first) * (total - done)
+                self.say(f"{what}: {done} of {total}, about {duration(left)} left  {note}".rstrip())
+
+        return advance
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: '40 s', '12 min', '2 h 10 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,38 @@
+"""Where and with what a run was made: recorded with it, never part of its id."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+
+LIBRARIES = ("torch", "torchaudio", "torchvision", "timm", "numpy", "pandas", "scikit-learn")
+
+
+@functools.cache
+def code_version() -> str:
+    """rsbench's version, with the commit where it runs from a checkout, and '+' where that has local changes."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return __version__
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
+    described = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"{__version__} {described.stdout.strip()}".strip()
+
+
+def environment(device: str, device_name: str, threads: int) -> dict[str, Any]:
+    """What env.json says."""
+    return {
+        "code_version": code_version(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "device": device,
+        "device_name": device_name,
+        "threads": threads,
+    }

@@ -1,0 +1,148 @@
+"""Run folders on disk: every file is written whole or not at all.
+
+A file is written to a temporary name, flushed to the disk, then renamed. A run is done only if its status says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from ..errors import ResultsError
+
+State = Literal["running", "done", "failed", "interrupted"]
+
+STATUS = "status.json"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` only when the block ends without an error.
+
+    Raises ResultsError when the disk is full or the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ResultsError(explain_os_error(error, path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def explain_os_error(error: OSError, path: Path) -> str:
+    """What an error of the file system means for a run, and what to do about it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk is full. Free some room and give the same command again; it goes on from the last epoch."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: this folder cannot be written to. Give a writable one with --out DIR."
+    return f"{path}: {error.strerror or error}."
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with writing(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON with sorted keys left as they are; NaN has no place in it and is an error."""
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    with writing(path) as file:
+        frame.to_parquet(file, index=False, compression="zstd")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    write_bytes(path, frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+class RunFolder:
+    """One run's folder, `<out>/runs/<run id>`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes. Raises ResultsError when one of them has it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ResultsError(
+                f"{self.path}: another process is at work on this very run. Wait for it, or stop it first."
+            ) from None
+        except OSError as error:
+            raise ResultsError(explain_os_error(error, self.path)) from error
+        with lock:
+            try:
+                yield
+            finally:
+                lock.release()
+
+    def status(self) -> dict[str, Any]:
+        """The status as written; an absent one reads as {"state": "absent"}."""
+        path = self.path / STATUS
+        return self.read_json(STATUS) if path.is_file() else {"state": "absent"}
+
+    def set_status(self, state: State, **details: Any) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self.path / STATUS, {"state": state, "at": now, "pid": os.getpid(), **details})
+
+    def read_json(self, name: str) -> Any:
+        """Raises ResultsError when the file is damaged."""
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ResultsError(
+                f"{path}: cannot be read ({error}). Delete the folder {self.path} and run it again."
+            ) from error
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        write_json(self.path / name, content)
+
+    def read_parquet(self, name: str) -> pd.DataFrame:
+        """Raises ResultsError when the file is damaged."""
+        try:
+            return pd.read_parquet(self.path / name)
+        except (OSError, ValueError) as error:
+            raise ResultsError(
+                f"{self.path / name}: cannot be read ({error}). Delete the folder {self.path} and run it again."
+            ) from error
+
+    def predictions(self) -> dict[str, pd.DataFrame]:
+        """Stored predictions by data set."""
+        names = sorted(path.name for path in (self.path / "predictions").glob("*.parquet"))
+        return {name.removesuffix(".parquet"): self.read_parquet(f"predictions/{name}") for name in names}
+
+
+def run_folders(results: Path) -> list[RunFolder]:
+    """All run folders under `<results>/runs`, by name. Raises ResultsError where there is none."""
+    folder = results / "runs"
+    if not folder.is_dir():
+        raise ResultsError(
+            f"{folder}: there are no runs here. Run one (rsbench run --help), or name another --results DIR."
+        )
+    return [RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()]

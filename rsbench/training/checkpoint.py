@@ -1,0 +1,92 @@
+"""What survives a kill: the state after the last whole epoch, and the weights that each selection rule keeps.
+
+Weights are named by their epoch and deleted only after a state that no longer refers to them is on disk, so that
+every moment at which the process can die leaves a state whose files are all there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from ..results.store import write_bytes, writing
+
+STATE = "resume.pt"
+
+
+@dataclass
+class Kept:
+    """The weights that a selection rule has chosen so far."""
+
+    score: float
+    epoch: int
+    filename: str
+
+
+@dataclass
+class Progress:
+    """How far training has come, apart from the tensors."""
+
+    epochs_done: int = 0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, Kept] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, selection: str, model: nn.Module, score: float, epoch: int) -> Kept:
+        """Write the weights that `selection` now holds best."""
+        filename = f"{selection.replace(':', '-')}-{epoch:03d}.safetensors"
+        write_bytes(self.folder / filename, save(_tensors(model)))
+        return Kept(score, epoch, filename)
+
+    def save(self, progress: Progress, tensors: Mapping[str, Any]) -> None:
+        """Write the state after a whole epoch, then drop weights that nothing refers to any more."""
+        kept = {name: vars(item) for name, item in progress.kept.items()}
+        state = {
+            "epochs_done": progress.epochs_done,
+            "epochs": progress.epochs,
+            "kept": kept,
+            "tensors": dict(tensors),
+        }
+        with writing(self.folder / STATE) as file:
+            torch.save(state, file)
+        self._drop_unreferenced(progress)
+
+    def load(self) -> tuple[Progress, dict[str, Any]] | None:
+        """The last whole state, or None where training has to start from the beginning."""
+        path = self.folder / STATE
+        if not path.is_file():
+            return None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        kept = {name: Kept(**item) for name, item in state["kept"].items()}
+        return Progress(state["epochs_done"], state["epochs"], kept), state["tensors"]
+
+    def restore(self, model: nn.Module, kept: Kept) -> None:
+        """Load chosen weights into a model."""
+        model.load_state_dict(load_file(self.folder / kept.filename))
+
+    def finish(self) -> None:
+        """Training is over and recorded: the optimiser's state is of no more use."""
+        (self.folder / STATE).unlink(missing_ok=True)
+
+    def _drop_unreferenced(self, progress: Progress) -> None:
+        wanted = {item.filename for item in progress.kept.values()}
+        for path in self.folder.glob("*.safetensors"):
+            if path.name not in wanted:
+                path.unlink()
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
