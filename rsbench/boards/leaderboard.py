@@ -1,0 +1,175 @@
+"""Run records to a board: one row per method, mean ± sd over paired seeds, and nothing that must not be mixed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..data.identity import mismatched
+from ..errors import ResultsError, SpecError, did_you_mean
+from ..evaluation.selection import rule
+from ..results.schema import NEVER_MIXED, known_split, rows
+from ..results.store import RunFolder
+from ..spec import flatten
+
+FIGURES = ("sp", "se", "score", "se_two_class", "auroc_abnormal", "auprc_abnormal", "macro_f1")
+SETTINGS_APART = ("seed", "loss.name", "backbone.name", "backbone.weights", "data.test", "select")
+
+
+@dataclass(frozen=True)
+class Board:
+    """A leaderboard.
+
+    table: a row per method and operating point: loss, backbone, settings that differ, `<figure>_mean`, `<figure>_sd`,
+        n_ok, n_planned; best val-selected Score first.
+    shared: what all rows have in common.
+    unfinished: run ids that stand in n_planned alone, with their state.
+    warnings: what a reader should know.
+    """
+
+    split: str
+    header: str
+    table: pd.DataFrame
+    shared: dict[str, Any]
+    unfinished: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+def leaderboard(folders: Sequence[RunFolder], split: str, selection: str, only: Mapping[str, str]) -> Board:
+    """The board of one split under one selection rule.
+
+    Args:
+        folders: all runs.
+        split: its name.
+        selection: "val", "last" or "oracle".
+        only: column → value; rows that differ are left out.
+
+    Raises:
+        SpecError: an unknown split, rule or column.
+        ResultsError: no run was judged so, or the rows must not stand on one board.
+    """
+    header = rule(selection).header
+    known_split(split, list(folders))
+    found = pd.DataFrame([row for folder in folders for row in rows(folder, split, selection)])
+    if found.empty:
+        raise ResultsError(
+            f"No run was judged on '{split}' under '{selection}'. "
+            f"Make one: rsbench run --loss ce --backbone cnn6 --test {split} --select {selection}"
+        )
+    found = _only(found, only)
+    _refuse_mixture(found)
+    _refuse_other_audio(found, {folder.run_id: folder for folder in folders})
+    settings = _settings_that_differ(found)
+    found = pd.concat([found, settings], axis=1)
+    method = ["loss", "backbone", "weights", *settings.columns]
+    shared = {name: found[name].iloc[0] for name in NEVER_MIXED} | {"partial": bool(found["partial"].any())}
+    undone = found[found["state"] != "done"]
+    return Board(
+        split,
+        header,
+        _aggregate(found, method),
+        shared,
+        dict(zip(undone["run_id"], undone["state"], strict=True)),
+        _warnings(found),
+    )
+
+
+def _only(found: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:
+    for column, value in only.items():
+        if column not in found.columns or column == "spec":
+            columns = set(found.columns) - {"spec", "plugins"}
+            raise SpecError(
+                f"--only {column}={value}: a row has no such field.{did_you_mean(column, columns)}"
+            )
+        kept = found[found[column].astype(str).str.startswith(value)]
+        if kept.empty:
+            present = ", ".join(sorted(set(found[column].astype(str))))
+            raise SpecError(f"--only {column}={value}: no row has it. There are: {present}.")
+        found = kept
+    return found.reset_index(drop=True)
+
+
+def _refuse_mixture(found: pd.DataFrame) -> None:
+    for column in NEVER_MIXED:
+        values = found.groupby(column, sort=False)["run_id"].first()
+        if len(values) > 1:
+            parts = "; ".join(f"{column}={value} ({run_id})" for value, run_id in values.items())
+            raise ResultsError(
+                f"These runs do not belong on one board: they differ in {column}: {parts}. "
+                f"Choose one with --only {column}={values.index[0]}"
+            )
+
+
+def _refuse_other_audio(found: pd.DataFrame, folders: Mapping[str, RunFolder]) -> None:
+    """The same labels over other sound are other data: recordings are compared by their sketches."""
+    done = found[found["state"] == "done"].drop_duplicates("run_id")
+    if done.empty:
+        return
+    sketch = f"sketch/{done['dataset'].iloc[0]}.parquet"
+    first, *others = (folders[run_id] for run_id in done["run_id"])
+    reference = first.read_parquet(sketch)
+    for other in others:
+        differing = mismatched(reference, other.read_parquet(sketch))
+        if differing:
+            raise ResultsError(
+                f"{first.run_id} and {other.run_id} were judged on different sound under the same labels: recording "
+                f"{differing[0]} and {len(differing) - 1} more. Keep such runs in separate result folders."
+            )
+
+
+def _settings_that_differ(found: pd.DataFrame) -> pd.DataFrame:
+    """One column per setting that tells methods apart, beyond loss and backbone."""
+    flat = pd.DataFrame([flatten(spec) for spec in found["spec"]], index=found.index).map(json.dumps)
+    flat = flat.drop(columns=[name for name in SETTINGS_APART if name in flat])
+    flat["plugins"] = found["plugins"].map(lambda sources: json.dumps(sources, sort_keys=True))
+    # An option that only some methods have does not tell two runs of one method apart.
+    methods = [found[name] for name in ("loss", "backbone")]
+    differs = [name for name in flat if (flat[name].groupby(methods).nunique() > 1).any()]
+    common = [
+        name
+        for name in flat
+        if name.partition(".")[0] not in ("loss", "backbone", "frontend") and flat[name].nunique() > 1
+    ]
+    return flat[[name for name in flat if name in {*differs, *common}]]
+
+
+def _aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
+    counts = found.groupby(method, dropna=False)["seed"].nunique().rename("n_planned")
+    done = found[found["state"] == "done"]
+    figures = [name for name in FIGURES if name in done]
+    grouped = done.groupby([*method, "operating_point"], dropna=False)
+    duplicated = grouped["seed"].agg(lambda seeds: seeds.duplicated().any())
+    if duplicated.any():
+        raise ResultsError(
+            f"Two runs of one method and seed differ in nothing that is shown: {duplicated.idxmax()}. "
+            "Their label identities agree; delete one of the run folders."
+        )
+    means = grouped[figures].mean().add_suffix("_mean")
+    spread = grouped[figures].std(ddof=1).add_suffix("_sd")
+    table = pd.concat([means, spread, grouped["seed"].nunique().rename("n_ok")], axis=1).reset_index()
+    order = (
+        table[table["operating_point"] == "argmax"]
+        .set_index(method)
+        .get("score_mean", pd.Series(dtype=float))
+    )
+    table = table.join(counts, on=method).join(order.rename("order"), on=method)
+    table = table.sort_values(
+        ["order", *method, "operating_point"], ascending=[False, *[True] * (len(method) + 1)]
+    )
+    return table.drop(columns="order").reset_index(drop=True)
+
+
+def _warnings(found: pd.DataFrame) -> tuple[str, ...]:
+    warnings = []
+    versions = sorted(set(found["code_version"]))
+    if len(versions) > 1:
+        warnings.append(f"made with different code: {', '.join(versions)}")
+    if found["synthetic"].any():
+        warnings.append("SYNTHETIC: generated recordings; these figures say nothing about real lungs")
+    if found["partial"].any():
+        warnings.append("PARTIAL: an incomplete set of recordings; not to be compared with published figures")
+    return tuple(warnings)

@@ -1,0 +1,102 @@
+"""Boards as people read them in a terminal."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from ..evaluation.selection import rule
+from ..results.schema import OPERATING_POINTS
+from .leaderboard import FIGURES, Board
+
+HEADINGS = {
+    "sp": "Sp",
+    "se": "Se",
+    "score": "Score",
+    "se_two_class": "Se (two-class)",
+    "auroc_abnormal": "AUROC",
+    "auprc_abnormal": "AUPRC",
+    "macro_f1": "macro-F1",
+}
+RUN_FIGURES = ("sp", "se", "score", "auroc_abnormal")
+
+
+def run_table(metrics: Sequence[Mapping[str, Any]], tests: Sequence[str], select: Sequence[str]) -> Table:
+    """Sp, Se and Score of one method, mean ± sd over its seeds, per rule, split and operating point.
+
+    Args:
+        metrics: one seed's metrics each, rule → split → figures.
+        tests: splits, in distribution first.
+        select: selection rules.
+    """
+    seeds = "one seed" if len(metrics) == 1 else f"mean ± sd over {len(metrics)} seeds"
+    table = Table(title=f"{seeds}; always-normal scores 50", title_justify="left")
+    for heading in ("selected", "split", "at", *(HEADINGS[name] for name in RUN_FIGURES)):
+        table.add_column(heading, justify="left" if heading in ("selected", "split", "at") else "right")
+    for name in select:
+        for split in tests:
+            for point in OPERATING_POINTS:
+                figures = [
+                    run[name][split][point] | run[name][split]["threshold_free"]
+                    for run in metrics
+                    if point in run[name][split]
+                ]
+                if figures:
+                    label = "ORACLE (on test)" if rule(name).judged_on == "test" else name
+                    table.add_row(
+                        label, split, point, *(_mean_sd([row[key] for row in figures]) for key in RUN_FIGURES)
+                    )
+        table.add_section()
+    return table
+
+
+def board_table(board: Board) -> Table:
+    """A leaderboard with its rule, its split and what all rows share in the title."""
+    shared = ", ".join(f"{name} {_short(value)}" for name, value in board.shared.items())
+    title = f"{board.split} — {board.header}\n{shared}"
+    table = Table(title=title, title_justify="left", caption=_caption(board), caption_justify="left")
+    keys = [
+        name
+        for name in board.table.columns
+        if not name.endswith(("_mean", "_sd")) and name not in ("n_ok", "n_planned")
+    ]
+    for name in keys:
+        table.add_column(name, overflow="fold")
+    for name in FIGURES:
+        table.add_column(HEADINGS[name], justify="right")
+    table.add_column("seeds", justify="right")
+    for row in board.table.to_dict("records"):
+        figures = (_with_sd(row.get(f"{name}_mean"), row.get(f"{name}_sd")) for name in FIGURES)
+        table.add_row(*(_short(row[name]) for name in keys), *figures, f"{row['n_ok']}/{row['n_planned']}")
+    return table
+
+
+def _caption(board: Board) -> str:
+    unfinished = [f"{state}: {run_id}" for run_id, state in board.unfinished.items()]
+    return "\n".join([*board.warnings, *unfinished])
+
+
+def _short(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    is_hash = len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)
+    return text[:8] if is_hash else text
+
+
+def _mean_sd(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    return _with_sd(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+
+
+def _with_sd(mean: float | None, sd: float | None) -> str:
+    if mean is None or pd.isna(mean):
+        return "–"
+    digits = 3 if abs(mean) <= 1 else 1  # areas under curves are shares, the others percentages
+    text = f"{mean:.{digits}f}"
+    return text if sd is None or math.isnan(sd) else f"{text} ± {sd:.{digits}f}"

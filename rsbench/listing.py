@@ -1,0 +1,86 @@
+"""What `rsbench list` shows."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .backbone import BACKBONES
+from .data.clips import DATASETS
+from .data.splits import SPLITS
+from .loss import LOSSES
+from .plugins import broken, discover, load
+from .registry import Parameter, Registry
+from .signal.frontends import FRONTENDS
+from .signal.quality import QUALITY
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "losses": LOSSES,
+    "backbones": BACKBONES,
+    "frontends": FRONTENDS,
+    "datasets": DATASETS,
+    "quality": QUALITY,
+}
+
+
+def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
+    """Print the entries of one kind; broken plugins are shown with the last line of their traceback."""
+    discover()
+    for plugin in plugins:
+        load(plugin)
+    console.print(_splits() if kind == "splits" else _entries(kind))
+    for name, trace in broken.items():
+        console.print(f"broken plugin {name}: {trace.strip().splitlines()[-1]}", markup=False)
+
+
+def _entries(kind: str) -> Table:
+    registry = REGISTRIES[kind]
+    table = Table(
+        "name", "what it is", "options (defaults)", title=kind, title_justify="left", show_lines=True
+    )
+    for name in registry.names():
+        entry = registry.entry(name)
+        about = "\n".join(filter(None, [entry.summary, entry.paper and f"({entry.paper})"]))
+        # A reader of recordings takes a folder and has no options of its own.
+        options = {} if kind == "datasets" else entry.parameters()
+        table.add_row(name, about, "\n".join(_option(parameter) for parameter in options.values()))
+    return table
+
+
+def _option(parameter: Parameter) -> str:
+    text = f"{parameter.name} = {parameter.default}"
+    if parameter.unit:
+        text += f" {parameter.unit}"
+    hint = parameter.annotation
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is typing.Literal:
+        text += f"  ({' | '.join(map(str, typing.get_args(hint)))})"
+    return text
+
+
+def _splits() -> Table:
+    table = Table(
+        "name",
+        "version",
+        "data set",
+        "trains on",
+        "judged on",
+        "what it is",
+        title="splits",
+        title_justify="left",
+    )
+    for split in SPLITS.values():
+        table.add_row(
+            split.name,
+            str(split.version),
+            split.dataset,
+            ", ".join(split.train) or "–",
+            ", ".join(split.test) or "–",
+            split.summary,
+        )
+    return table
