@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -54,10 +54,8 @@ class ClipTable:
         return bool(self.missing)
 
 
-class Reader(Protocol):
-    """A data set's reader: from its folder to its clip table. Raises DataError naming file, line and remedy."""
-
-    def __call__(self, root: Path) -> ClipTable: ...
+# A data set's reader: from its folder to its clip table. Raises DataError naming file, line and remedy.
+Reader = Callable[[Path], ClipTable]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Dataset:
 
 DATASETS: Registry[Dataset] = Registry("dataset")
 
-_R = TypeVar("_R", bound=Callable[[Path], ClipTable])
+_R = TypeVar("_R", bound=Reader)
 
 
 def register_dataset(

@@ -1,0 +1,242 @@
+"""What a data set holds beside what it should hold: `rsbench data check`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..errors import DataError
+from .audio import AudioInfo, probe, read
+from .bounds import clip_bounds
+from .clips import CLASSES, ClipTable, LabelMap
+from .splits import SPLITS, Split, effective_patients, split
+from .sprsound import POOR_QUALITY
+
+SHOWN = 10  # names of missing recordings printed before they are only counted
+CLAIMS_FROM = 15  # effective patients below which boards make no claim on a class
+
+
+@dataclass(frozen=True)
+class Check:
+    """The findings on one data set.
+
+    counts: subset, what, found, official (<NA> where nobody published one), a row per count.
+    formats: rate (Hz), coding, channels, recordings. devices: subset, device, recordings.
+    durations_s: length of each readable recording, by name.
+    splits: split, side, class, clips, patients, effective (patients), a row per class of each side.
+    on_both_sides: split → patients whom it has in train and in test.
+    unreadable: what is wrong with each recording that cannot be read. problems: what else is an error.
+    overlapping: clips that start before an earlier one of their recording has ended; allowed.
+    clipped: clips whose end lies past the end of their recording by 0.1 s at most; allowed.
+    poor_quality: recordings labelled so.
+    """
+
+    table: ClipTable
+    counts: pd.DataFrame
+    formats: pd.DataFrame
+    devices: pd.DataFrame
+    durations_s: pd.Series
+    splits: pd.DataFrame
+    on_both_sides: dict[str, tuple[str, ...]]
+    unreadable: tuple[str, ...]
+    problems: tuple[str, ...]
+    overlapping: int
+    clipped: int
+    poor_quality: int
+
+    @property
+    def broken(self) -> bool:
+        """Whether something is wrong with what is there; no `--partial` excuses that."""
+        return bool(self.unreadable or self.problems)
+
+    @property
+    def ok(self) -> bool:
+        """Complete, and nothing broken."""
+        return not self.broken and not self.table.partial
+
+
+def check(table: ClipTable, label_map: LabelMap) -> Check:
+    """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
+    infos, unreadable = _decode(table.recordings)
+    durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
+    clipped, problems = _bounds(table.clips, durations_s)
+    rules = [rule for rule in SPLITS.values() if rule.dataset == table.dataset]
+    rules = rules or [split(table.dataset, [table.dataset])]
+    formats = pd.DataFrame(
+        [(info.rate, info.subtype, info.channels) for info in infos.values()],
+        columns=["rate", "coding", "channels"],
+    )
+    return Check(
+        table=table,
+        counts=_counts(table),
+        formats=formats.value_counts().rename("recordings").reset_index().sort_values("rate"),
+        devices=table.recordings.groupby(["subset", "device"]).size().rename("recordings").reset_index(),
+        durations_s=durations_s,
+        splits=_sides(table.clips, label_map, rules),
+        on_both_sides={rule.name: both for rule in rules if (both := _on_both_sides(table.clips, rule))},
+        unreadable=tuple(unreadable),
+        problems=tuple(problems),
+        overlapping=count_overlapping(table.clips),
+        clipped=clipped,
+        poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
+    )
+
+
+def count_overlapping(clips: pd.DataFrame) -> int:
+    """Clips that start before an earlier one of the same recording has ended."""
+    ordered = clips.sort_values(["recording", "start_s", "end_s"])
+    ended = ordered.groupby("recording")["end_s"].transform(lambda ends: ends.cummax().shift())
+    return int((ordered["start_s"] < ended).sum())
+
+
+def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], list[str]]:
+    """Header of each readable recording, and what is wrong with the others: all are decoded to the end."""
+
+    def one(path: str) -> AudioInfo | DataError:
+        try:
+            read(Path(path))
+            return probe(Path(path))
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(recordings["recording"], pool.map(one, recordings["path"]), strict=True))
+    infos = {name: info for name, info in found.items() if isinstance(info, AudioInfo)}
+    return infos, [str(error) for error in found.values() if isinstance(error, DataError)]
+
+
+def _bounds(clips: pd.DataFrame, durations_s: pd.Series) -> tuple[int, list[str]]:
+    """Clips clipped at their recording's end, and an error for each recording that is left too early."""
+    clipped, problems = 0, []
+    for _, one in clips[clips["recording"].isin(durations_s.index)].groupby("recording"):
+        try:
+            clipped += clip_bounds(one, durations_s)[1]
+        except DataError as error:
+            problems.append(str(error))
+    return clipped, problems
+
+
+def _counts(table: ClipTable) -> pd.DataFrame:
+    """Recordings, patients and clips per label of each subset: found beside official."""
+    by_subset = table.recordings.groupby("subset")
+    labels = pd.crosstab(table.clips["subset"], table.clips["label"])
+    found = labels.assign(recordings=by_subset.size(), patients=by_subset["patient"].nunique())
+    # Poor Quality is a label of recordings, which have no clip to count.
+    poor = table.recordings["record_label"].eq(POOR_QUALITY).groupby(table.recordings["subset"]).sum()
+    official = table.official.set_index("subset") if len(table.official) else pd.DataFrame()
+    if POOR_QUALITY in official:
+        found = found.assign(**{POOR_QUALITY: poor})
+    columns = [*official.columns] or ["recordings", "patients", *labels.columns]
+    subsets = list(dict.fromkeys([*official.index, *found.index]))
+    found = found.reindex(index=subsets, columns=columns, fill_value=0)
+    official = official.reindex(index=subsets, columns=columns)
+    long = [
+        (subset, what, int(found.loc[subset, what]), official.loc[subset, what])
+        for subset in subsets
+        for what in columns
+    ]
+    return pd.DataFrame(long, columns=["subset", "what", "found", "official"]).astype({"official": "Int64"})
+
+
+def _sides(clips: pd.DataFrame, label_map: LabelMap, rules: list[Split]) -> pd.DataFrame:
+    clips = clips.assign(class_index=label_map.indices(clips["label"])).dropna(subset="class_index")
+    rows = []
+    for rule in rules:
+        for side, chosen in (("train", rule.train_rows(clips)), ("test", rule.test_rows(clips))):
+            if not chosen.any():
+                continue
+            part = clips[chosen]
+            effective = effective_patients(part["patient"], part["class_index"])
+            for index, name in enumerate(CLASSES):
+                own = part[part["class_index"] == index]
+                rows.append((rule.name, side, name, len(own), own["patient"].nunique(), effective[index]))
+    return pd.DataFrame(rows, columns=["split", "side", "class", "clips", "patients", "effective"])
+
+
+def _on_both_sides(clips: pd.DataFrame, rule: Split) -> tuple[str, ...]:
+    """Patients with clips in train and others in test; a split that tests on what it trains on aside."""
+    if set(rule.train) & set(rule.test):
+        return ()
+    sides = (rule.train_rows(clips), rule.test_rows(clips))
+    train, test = (set(clips.loc[rows, "patient"]) for rows in sides)
+    return tuple(sorted(train & test))
+
+
+def render(found: Check, console: Console) -> None:
+    """Print the findings."""
+    table = found.table
+    state = "" if found.ok else " (broken)" if found.broken else " (incomplete)"
+    console.rule(f"[bold]{table.dataset}[/]{state}")
+    console.print(_counts_table(found.counts))
+    console.print(_splits_table(found.splits))
+    console.print(_frame_table("Formats", found.formats))
+    console.print(_frame_table("Devices", found.devices))
+    _print_facts(found, console)
+    for note in table.notes:
+        console.print(f"Note: {escape(note)}")
+    for problem in (*found.unreadable, *found.problems):
+        console.print(f"[red]{escape(problem)}[/]")
+
+
+def _print_facts(found: Check, console: Console) -> None:
+    length = found.durations_s
+    if len(length):
+        console.print(
+            f"Length: {length.min():.1f} to {length.max():.1f} s, median {length.median():.1f} s, "
+            f"{length.sum() / 3600:.2f} h in all."
+        )
+    for name, patients in found.on_both_sides.items():
+        console.print(f"Patients on both sides of {name}: {len(patients)} ({', '.join(patients[:SHOWN])}).")
+    console.print(
+        f"Overlapping clips: {found.overlapping}. Ends clipped to the recording: {found.clipped}. {POOR_QUALITY} "
+        f"recordings: {found.poor_quality}. Unreadable recordings: {len(found.unreadable)}."
+    )
+    missing = pd.Series(found.table.missing, dtype=str).value_counts(sort=False)
+    if len(missing):
+        named = [f"{count} × {name}" if count > 1 else str(name) for name, count in missing.items()]
+        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        console.print(
+            f"[yellow]Missing: {len(found.table.missing)} official recordings: "
+            f"{escape(', '.join(named[:SHOWN]))}{more}.[/]"
+        )
+
+
+def _counts_table(counts: pd.DataFrame) -> Table:
+    """Found / official, a row per subset and a column per count."""
+    whats = list(dict.fromkeys(counts["what"]))
+    table = Table("subset", *whats, title="Found / official")
+    for subset, rows in counts.groupby("subset", sort=False):
+        table.add_row(str(subset), *map(_beside, rows["found"], rows["official"]))
+    return table
+
+
+def _beside(found: int, official: Any) -> str:
+    if pd.isna(official):
+        return str(found)
+    return f"{found} / {official}" if found == official else f"[yellow]{found} / {official}[/]"
+
+
+def _splits_table(sides: pd.DataFrame) -> Table:
+    """A row per side of a split, a column per class."""
+    table = Table("split", "side", *CLASSES, title="Clips of each class, and the effective number of their patients")
+    for (name, side), rows in sides.groupby(["split", "side"], sort=False):
+        cells = [
+            f"{clips} ({effective:.1f})" for clips, effective in zip(rows["clips"], rows["effective"], strict=True)
+        ]
+        table.add_row(str(name), str(side), *cells)
+    table.caption = f"Below {CLAIMS_FROM} effective patients boards make no claim on a class."
+    return table
+
+
+def _frame_table(title: str, frame: pd.DataFrame) -> Table:
+    table = Table(*frame.columns, title=title)
+    for row in frame.itertuples(index=False):
+        table.add_row(*map(str, row))
+    return table

@@ -1,0 +1,141 @@
+"""The ICBHI 2017 Respiratory Sound Database: 920 recordings of 126 patients, 6898 respiratory cycles.
+
+Rocha et al., "An open access database for the evaluation of respiratory sound classification algorithms",
+Physiological Measurement 40 (2019). A recording is named patient_index_location_mode_device; beside it lies a
+.txt
+with a line a cycle: start, end (s), crackle, wheeze (0 or 1).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import DataError
+from .annotations import Place, frames, read_text
+from .audio import audio_files
+from .clips import ClipTable, register_dataset
+
+DATABASE = "ICBHI_final_database"
+OFFICIAL_LIST = "ICBHI_challenge_train_test.txt"
+LAYOUT = f"{DATABASE}/ (each recording as .wav or .flac beside its .txt) and {OFFICIAL_LIST}"
+
+LABELS = {("0", "0"): "normal", ("1", "0"): "crackle", ("0", "1"): "wheeze", ("1", "1"): "both"}
+OFFICIAL = pd.DataFrame(
+    [("train", 539, 79, 2063, 1215, 501, 363), ("test", 381, 49, 1579, 649, 385, 143)],
+    columns=["subset", "recordings", "patients", *LABELS.values()],
+)
+
+# The official list calls this recording by a name that the database has never held.
+ALIASES = {"226_1b1_Pl_sc_Meditron": "226_1b1_Pl_sc_LittC2SE"}
+_NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<device>[^_]+)")
+
+
+@register_dataset(
+    "icbhi",
+    summary=f"ICBHI 2017, 6898 respiratory cycles of 126 patients. {LAYOUT}",
+    paper="Rocha et al., Physiological Measurement 40, 2019",
+    defaults={"data.clip_s": 8.0},
+)
+def read_icbhi(root: Path) -> ClipTable:
+    """Read the folder that holds the database and the official list (which may lie inside the database)."""
+    database = root / DATABASE
+    places = [folder / OFFICIAL_LIST for folder in (root, database) if (folder / OFFICIAL_LIST).is_file()]
+    if not database.is_dir() or not places:
+        absent = DATABASE if not database.is_dir() else OFFICIAL_LIST
+        raise DataError(f"{root}: there is no {absent}. This folder must hold {LAYOUT}.")
+    subsets, notes = read_official_list(places[0])
+    audio = _by_name(audio_files(database))
+    annotations = _by_name({path.stem: path for path in sorted(database.glob("*.txt")) if _NAME.fullmatch(path.stem)})
+    _refuse_strangers(places[0], subsets, {**annotations, **audio})
+
+    clips: list[dict] = []
+    recordings: list[dict] = []
+    for name, path in sorted(audio.items()):
+        if name not in annotations:
+            raise DataError(f"{path}: its annotation {name}.txt is not beside it. Fetch it, or remove the recording.")
+        parts = _NAME.fullmatch(name)
+        assert parts is not None  # every name of the list has matched
+        known = {**parts.groupdict(), "recording": name, "subset": subsets[name]}
+        recordings.append({**known, "path": str(path), "record_label": ""})
+        clips += [
+            {**known, **cycle, "clip_id": f"{name}:{index}"}
+            for index, cycle in enumerate(read_cycles(annotations[name]))
+        ]
+    table = ClipTable(
+        "icbhi", *frames(clips, recordings), OFFICIAL, tuple(sorted(set(subsets) - set(audio))), tuple(notes)
+    )
+    _assert_official(table, root)
+    return table
+
+
+def read_official_list(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Recording → "train" or "test", and what was mended: the misnamed one stands under its true name."""
+    subsets: dict[str, str] = {}
+    notes = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        place = Place(path, f"line {number}")
+        words = line.split()
+        if len(words) != 2 or words[1] not in ("train", "test") or not _NAME.fullmatch(words[0]):
+            raise place.error("recording, part", f"{line!r} is not a recording's name and train or test.")
+        name = ALIASES.get(words[0], words[0])
+        if name != words[0]:
+            notes.append(f"{path.name}: {words[0]} is read as {name}, the recording's name in the database.")
+        if subsets.setdefault(name, words[1]) != words[1]:
+            raise place.error("part", f"{name} is in train and in test. Fetch the official list again.")
+    return subsets, notes
+
+
+def read_cycles(path: Path) -> list[dict]:
+    """The cycles of an annotation file: start_s, end_s and label.
+
+    Raises DataError that names file, line and field, and for a file without a cycle.
+    """
+    cycles = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        place = Place(path, f"line {number}")
+        words = line.split()
+        if len(words) != 4:
+            raise place.error("start, end, crackle, wheeze", f"{len(words)} values in {line!r}; there must be four.")
+        start_s, end_s = place.seconds(words[0], "start"), place.seconds(words[1], "end")
+        place.interval(start_s, end_s, "end")
+        for field, flag in zip(("crackle", "wheeze"), words[2:], strict=True):
+            if flag not in ("0", "1"):
+                raise place.error(field, f"{flag!r} is not a flag. Write 0 or 1.")
+        cycles.append({"start_s": start_s, "end_s": end_s, "label": LABELS[words[2], words[3]]})
+    if not cycles:
+        raise DataError(f"{path}: the annotation file holds no cycle. Fetch it again.")
+    return cycles
+
+
+def _by_name(files: dict[str, Path]) -> dict[str, Path]:
+    return {ALIASES.get(name, name): path for name, path in files.items()}
+
+
+def _refuse_strangers(official_list: Path, subsets: dict[str, str], files: dict[str, Path]) -> None:
+    for name, path in sorted(files.items()):
+        if name not in subsets:
+            raise DataError(
+                f"{path}: {official_list.name} has no recording '{name}', so it is in neither train nor test. Remove "
+                "the file, or put its name right (patient_index_location_mode_device)."
+            )
+
+
+def _assert_official(table: ClipTable, root: Path) -> None:
+    """A complete set must have the published counts."""
+    if table.partial:
+        return
+    found = pd.crosstab(table.clips["subset"], table.clips["label"])
+    expected = OFFICIAL.set_index("subset")[list(LABELS.values())]
+    found = found.reindex(index=expected.index, columns=expected.columns, fill_value=0)
+    if not (found == expected).all(axis=None):
+        raise DataError(
+            f"{root}: all recordings are here, but their cycles are not the official ones. Expected "
+            f"{expected.to_dict('index')}, found {found.to_dict('index')}. Fetch the annotations again."
+        )

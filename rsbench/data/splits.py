@@ -1,0 +1,161 @@
+"""Named, versioned splits: filters over a data set's subsets, and patient-grouped validation inside the
+training part.
+
+Prediction is made once per data set; the splits of one data set are filters over the stored predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, SpecError, did_you_mean
+from ..seeds import derive
+from .clips import CLASSES, DATASETS, NORMAL
+
+# Patients whom the official ICBHI list has on both sides.
+ICBHI_ON_BOTH_SIDES = ("156", "218")
+VALIDATION_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Split:
+    """A rule over a frame with the columns subset and patient: a clip table or stored predictions.
+
+    train, test: the subsets each side takes; a side that is empty cannot be asked for.
+    train_without_patients: patients kept out of the training side.
+    """
+
+    name: str
+    version: int
+    dataset: str
+    summary: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    train_without_patients: tuple[str, ...] = ()
+
+    def train_rows(self, frame: pd.DataFrame) -> pd.Series:
+        """Which rows are for training, a boolean per row."""
+        return frame["subset"].isin(self.train) & ~frame["patient"].isin(self.train_without_patients)
+
+    def test_rows(self, frame: pd.DataFrame) -> pd.Series:
+        """Which rows are for testing, a boolean per row."""
+        return frame["subset"].isin(self.test)
+
+
+_SPR_TRAIN, _SPR_INTRA, _SPR_INTER = ("train2022",), ("intra2022",), ("inter2022",)
+_SPR_ALL = _SPR_TRAIN + _SPR_INTRA + _SPR_INTER
+
+SPLITS = {
+    split.name: split
+    for split in (
+        Split(
+            "icbhi-official",
+            1,
+            "icbhi",
+            "The official 60/40 split; patients 156 and 218 are on both sides.",
+            ("train",),
+            ("test",),
+        ),
+        Split(
+            "icbhi-official-clean",
+            1,
+            "icbhi",
+            "The official split with patients 156 and 218 out of train.",
+            ("train",),
+            ("test",),
+            ICBHI_ON_BOTH_SIDES,
+        ),
+        Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", _SPR_ALL, _SPR_ALL),
+        Split("sprsound-inter", 1, "sprsound", "Patients whom train2022 lacks.", _SPR_TRAIN, _SPR_INTER),
+        Split("sprsound-intra", 1, "sprsound", "Patients whom train2022 holds.", _SPR_TRAIN, _SPR_INTRA),
+        Split("sprsound-train", 1, "sprsound", "The training part of 2022.", _SPR_TRAIN, _SPR_TRAIN),
+        Split(
+            "sprsound-qlung",
+            1,
+            "sprsound",
+            "train2022 and inter2022, the 8085 events QLung states.",
+            (),
+            _SPR_TRAIN + _SPR_INTER,
+        ),
+        Split("synthetic", 1, "synthetic", "Generated recordings.", ("train",), ("test",)),
+        Split("synthetic-shift", 1, "synthetic-shift", "Generated, another domain.", (), ("test",)),
+    )
+}
+
+
+def split(name: str, own: Collection[str] = ()) -> Split:
+    """A split by name. A data set without named splits, such as a user's own, has one of its own name.
+
+    Args:
+        name: the split's name.
+        own: names of the user's own data sets (`Roots.own_datasets`).
+
+    Raises:
+        SpecError: no such split; with a suggestion.
+    """
+    if name in SPLITS:
+        return SPLITS[name]
+    unsplit = {*own, *DATASETS.names()} - {known.dataset for known in SPLITS.values()}
+    if name not in unsplit:
+        raise SpecError(f"There is no split '{name}'.{did_you_mean(name, {*SPLITS, *unsplit})}")
+    return Split(name, 1, name, "The subsets named train and test.", ("train",), ("test",))
+
+
+def choose_validation(clips: pd.DataFrame, fraction: float, seed: int, never: Collection[str] = ()) -> tuple[str, ...]:
+    """Patients of the training part to keep for validation, sorted.
+
+    About `fraction` of the patients, drawn from `seed`. Every class stays in the fitting part; of all draws
+    that leave it there the one is taken that has most classes in validation and, among those, the share of
+    each class nearest to `fraction`.
+
+    Args:
+        clips: the training clips; columns patient and class_index.
+        fraction: share of patients, in [0, 1); 0 gives ().
+        seed: the same seed and clips give the same patients, whatever the order of rows.
+        never: patients who must stay out, as those of a test split.
+
+    Raises:
+        DataError: no draw keeps every class in the fitting part and has normal and abnormal clips in validation.
+    """
+    if fraction == 0:
+        return ()
+    counts = pd.crosstab(clips["patient"], clips["class_index"]).sort_index()
+    held = counts.to_numpy()
+    sole_holder = (held[:, (held > 0).sum(axis=0) == 1] > 0).any(axis=1)
+    free = np.flatnonzero(~sole_holder & ~counts.index.isin(list(never)))
+    wanted = max(1, round(fraction * len(counts)))
+    if wanted > len(free):
+        raise _too_few_patients(len(free), wanted)
+
+    generator = np.random.default_rng(derive(seed, "validation"))
+    ranks = generator.random((VALIDATION_DRAWS, len(free))).argsort(axis=1)[:, :wanted]
+    drawn = free[ranks]  # (draws, wanted) rows of `counts`
+    kept = held[drawn].sum(axis=1)  # (draws, classes) clips in validation
+    whole = held.sum(axis=0)
+    normal = counts.columns == NORMAL
+    usable = (kept < whole).all(axis=1) & (kept[:, normal] > 0).any(axis=1) & (kept[:, ~normal] > 0).any(axis=1)
+    if not usable.any():
+        raise _too_few_patients(len(free), wanted)
+    uneven = np.abs(kept / whole - fraction).sum(axis=1)
+    best = np.lexsort((uneven, -(kept > 0).sum(axis=1), ~usable))[0]
+    return tuple(sorted(counts.index[drawn[best]]))
+
+
+def effective_patients(patients: pd.Series, class_index: pd.Series) -> dict[int, float]:
+    """Kish's effective number of patients per class: (Σn)² / Σn² over clips per patient; 0 for no clip."""
+    counts = pd.crosstab(patients, class_index).reindex(columns=range(len(CLASSES)), fill_value=0)
+    total, squares = counts.sum(), (counts**2).sum()
+    effective = (total**2 / squares.where(squares > 0, 1)).astype(float)
+    return dict(enumerate(effective))
+
+
+def _too_few_patients(free: int, wanted: int) -> DataError:
+    return DataError(
+        f"validation.fraction: {wanted} patients are wanted for validation, with normal and abnormal clips, while "
+        f"every class stays in the fitting part; the {free} patients who are free for it do not allow that. Train on "
+        "a larger split, or set validation.fraction=0 (train on everything; selection by `last` or `oracle` only)."
+    )

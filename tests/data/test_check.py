@@ -1,0 +1,102 @@
+"""`data check`: everything that is wrong, at once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rsbench.data.check import Check, check, count_overlapping, render
+from rsbench.data.clips import label_map
+from rsbench.data.folder import read_folder
+from rsbench.data.icbhi import read_icbhi
+from rsbench.data.sprsound import read_sprsound
+
+FOUR = label_map("four-class")
+DATABASE = "ICBHI_final_database"
+
+
+def printed(found: Check) -> str:
+    text = io.StringIO()
+    render(found, Console(file=text, width=200))
+    return text.getvalue()
+
+
+def test_an_incomplete_set_is_not_ok_and_not_broken(icbhi: Path) -> None:
+    found = check(read_icbhi(icbhi), FOUR)
+    assert (found.ok, found.broken) == (False, False)
+    counts = found.counts.set_index(["subset", "what"])
+    assert counts.loc[("train", "recordings")].tolist() == [2, 539]
+    assert counts.loc[("test", "both")].tolist() == [1, 143]
+    assert found.formats.iloc[0].to_dict() == {"rate": 4000, "coding": "PCM_16", "channels": 1, "recordings": 3}
+    text = printed(found)
+    assert "2 / 539" in text
+    assert "Missing: 1 official recordings: 107_2b3_Tc_mc_AKGC417L" in text
+    assert "226_1b1_Pl_sc_Meditron is read as 226_1b1_Pl_sc_LittC2SE" in text
+
+
+def test_all_unreadable_files_are_named(icbhi: Path) -> None:
+    for name in ("101_1b1_Al_sc_Meditron", "103_2b2_Ar_mc_LittC2SE"):
+        (icbhi / DATABASE / f"{name}.wav").write_bytes(b"RIFF")
+    found = check(read_icbhi(icbhi), FOUR)
+    assert found.broken
+    assert len(found.unreadable) == 2
+    text = printed(found)
+    assert "101_1b1_Al_sc_Meditron.wav" in text
+    assert "103_2b2_Ar_mc_LittC2SE.wav" in text
+
+
+def test_late_ends_and_overlaps_are_counted_and_later_ends_are_problems(icbhi: Path) -> None:
+    database = icbhi / DATABASE
+    (database / "101_1b1_Al_sc_Meditron.txt").write_text("0.0 1.0 0 0\n0.9 2.05 0 1\n")
+    (database / "103_2b2_Ar_mc_LittC2SE.txt").write_text("0.0 3.0 0 0\n")
+    found = check(read_icbhi(icbhi), FOUR)
+    assert (found.clipped, found.overlapping, found.broken) == (1, 1, True)
+    assert "103_2b2_Ar_mc_LittC2SE is 2.000 s long" in found.problems[0]
+
+
+def test_a_clip_inside_an_earlier_one_overlaps(icbhi: Path) -> None:
+    text = "0.0 1.5 0 0\n0.2 0.4 0 0\n1.0 1.2 0 0\n1.5 1.8 0 0\n"
+    (icbhi / DATABASE / "101_1b1_Al_sc_Meditron.txt").write_text(text)
+    assert count_overlapping(read_icbhi(icbhi).clips) == 2
+
+
+def test_a_patient_on_both_sides_is_named(icbhi: Path, record: Callable[..., Path]) -> None:
+    for name, part in (("218_1b1_Al_sc_Meditron", "train"), ("218_1b1_Pl_sc_Meditron", "test")):
+        record(icbhi / DATABASE / f"{name}.wav")
+        (icbhi / DATABASE / f"{name}.txt").write_text("0 1 0 0\n")
+        with (icbhi / "ICBHI_challenge_train_test.txt").open("a") as file:
+            file.write(f"{name}\t{part}\n")
+    found = check(read_icbhi(icbhi), FOUR)
+    assert found.on_both_sides == {"icbhi-official": ("218",)}
+    assert "Patients on both sides of icbhi-official: 1 (218)" in printed(found)
+
+
+def test_a_whole_set_of_ones_own_is_ok(tmp_path: Path, record: Callable[..., Path]) -> None:
+    record(tmp_path / "a.wav")
+    rows = ["path,start_s,end_s,label,patient", "a.wav,0,1,normal,p1", "a.wav,1,2,both,p1", ""]
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    found = check(read_folder(tmp_path, "mine"), FOUR)
+    assert found.ok
+    assert found.counts["official"].isna().all()
+    sides = found.splits.set_index(["split", "side", "class"])
+    assert sides.loc[("mine", "test", "both"), ["clips", "patients", "effective"]].tolist() == [1, 1, 1.0]
+    assert "mine" in printed(found)
+
+
+def test_poor_quality_recordings_are_counted_beside_the_official_number(real_root: Path) -> None:
+    table = read_sprsound(real_root / "sprsound")
+    few = table.recordings[table.recordings["record_label"] == "Poor Quality"]
+    found = check(type(table)("sprsound", table.clips[:0], few, table.official, table.missing), FOUR)
+    assert found.poor_quality == 126
+    counts = found.counts.set_index(["subset", "what"])
+    assert counts.loc[("inter2022", "Poor Quality")].tolist() == [8, 8]
+    assert counts.loc[("train2022", "Poor Quality")].tolist() == [116, 177]
+
+
+@pytest.mark.parametrize("name", ["four-class", "four-class-strict"])
+def test_both_label_maps(icbhi: Path, name: str) -> None:
+    assert check(read_icbhi(icbhi), label_map(name)).splits["clips"].sum() > 0
