@@ -204,9 +204,7 @@ def register_loss(name: str, *, summary: str = "", paper: str = "") -> Callable[
         elif inspect.isfunction(thing):
             loss = _loss_from_function(thing)
         else:
-            raise PluginError(
-                f"@register_loss('{name}') takes a subclass of Loss or a function f(logits, batch)."
-            )
+            raise PluginError(f"@register_loss('{name}') takes a subclass of Loss or a function f(logits, batch).")
         LOSSES.register(name, loss, summary=summary, paper=paper, source=thing)
         return thing
 

@@ -90,9 +90,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
 
-    def register(
-        self, name: str, value: T, *, summary: str = "", paper: str = "", source: object = None
-    ) -> None:
+    def register(self, name: str, value: T, *, summary: str = "", paper: str = "", source: object = None) -> None:
         """Add `value` under `name`; `source` is the object whose file is its origin (default: the value).
 
         Raises PluginError when the name is taken, naming both files.
@@ -124,13 +122,9 @@ class Registry(Generic[T]):
         parameters = self.entry(name).parameters()
         resolved = {key: parameter.default for key, parameter in parameters.items()}
         for typed, value in given.items():
-            key = next(
-                (key for key in (typed, *(typed + unit for unit in UNITS)) if key in parameters), typed
-            )
+            key = next((key for key in (typed, *(typed + unit for unit in UNITS)) if key in parameters), typed)
             if key not in parameters:
-                raise SpecError(
-                    f"{self.kind}.{key}: '{name}' has no such option.{did_you_mean(key, parameters)}"
-                )
+                raise SpecError(f"{self.kind}.{key}: '{name}' has no such option.{did_you_mean(key, parameters)}")
             try:
                 adapter = TypeAdapter(parameters[key].annotation, config=ConfigDict(allow_inf_nan=False))
                 resolved[key] = adapter.validate_python(value)

@@ -1,0 +1,59 @@
+"""cos θ → cos(θ + m): exact inside, monotone across its joints, finite at the ends."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsbench import shift_angle
+
+MARGINS_RAD = st.floats(-math.pi + 0.01, 2.33)
+
+
+@settings(deadline=None)
+@given(theta=st.floats(0, math.pi), margin_rad=MARGINS_RAD)
+def test_is_the_cosine_of_the_sum_inside_the_half_circle(theta: float, margin_rad: float) -> None:
+    if 0 <= theta + margin_rad <= math.pi:
+        shifted = shift_angle(torch.tensor(math.cos(theta), dtype=torch.float64), margin_rad)
+        assert shifted.item() == pytest.approx(math.cos(theta + margin_rad), abs=1e-7)
+
+
+@settings(deadline=None)
+@given(margin_rad=MARGINS_RAD)
+def test_never_rises_with_the_angle(margin_rad: float) -> None:
+    theta = torch.linspace(0, math.pi, 2001, dtype=torch.float64)
+    shifted = shift_angle(torch.cos(theta), margin_rad)
+    assert (shifted.diff() <= 1e-12).all()
+
+
+@settings(deadline=None)
+@given(margin_rad=st.floats(0.01, 2.33))
+def test_a_margin_always_costs_and_its_opposite_always_helps(margin_rad: float) -> None:
+    cosines = torch.cos(torch.linspace(0.01, math.pi - 0.01, 200, dtype=torch.float64))
+    assert (shift_angle(cosines, margin_rad) < cosines).all()
+    assert (shift_angle(cosines, -margin_rad) > cosines).all()
+
+
+def test_no_margin_is_no_change_to_the_bit() -> None:
+    cosines = torch.linspace(-1, 1, 1001)
+    assert torch.equal(shift_angle(cosines, 0.0), cosines)
+
+
+def test_margins_per_clip_are_taken_clip_by_clip() -> None:
+    cosines, margins = torch.linspace(-1, 1, 9), torch.linspace(-0.5, 0.5, 9)
+    one_by_one = [shift_angle(c, m.item()) for c, m in zip(cosines, margins, strict=True)]
+    torch.testing.assert_close(shift_angle(cosines, margins), torch.stack(one_by_one))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("margin_rad", [-0.5, 0.0, 0.5])
+def test_gradients_are_finite_at_both_ends(dtype: torch.dtype, margin_rad: float) -> None:
+    ends = torch.tensor([-1.0, 1.0], dtype=dtype, requires_grad=True)
+    shift_angle(ends, margin_rad).sum().backward()
+    assert ends.grad is not None
+    assert np.isfinite(ends.grad.numpy()).all()
