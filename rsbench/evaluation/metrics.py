@@ -1,0 +1,252 @@
+"""The field's metrics, from labels and logits alone.
+
+Everywhere below `labels` is (N,) class indices into `CLASSES` and `logits` is (N, 4). Sp, Se, Score, recalls,
+macro-F1 and balanced accuracy are in percent; areas, probabilities and errors are in [0, 1]. What the labels cannot
+define (no clip of that kind) is NaN, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ..data.clips import CLASSES, NORMAL
+
+ABNORMAL = tuple(index for index in range(len(CLASSES)) if index != NORMAL)
+CRACKLE = (CLASSES.index("crackle"), CLASSES.index("both"))
+WHEEZE = (CLASSES.index("wheeze"), CLASSES.index("both"))
+
+CALIBRATION_BINS = 15  # equal-width, as in Guo et al. 2017
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def normal_gap(logits: ArrayLike) -> tuple[FloatArray, IntArray]:
+    """What the normal logit lacks to win, (N,), and the abnormal class it has to beat, (N,).
+
+    A clip is called normal at every offset from its gap upwards: ties go to normal, as argmax gives them.
+    """
+    scores = np.asarray(logits, dtype=np.float64).reshape(-1, len(CLASSES))
+    abnormal = scores[:, ABNORMAL]
+    return abnormal.max(axis=1) - scores[:, NORMAL], np.asarray(ABNORMAL)[abnormal.argmax(axis=1)]
+
+
+def predicted_classes(logits: ArrayLike, normal_offset: float = 0.0) -> IntArray:
+    """(N,) class indices when `normal_offset` is added to the normal logit; argmax at 0."""
+    gap, rival = normal_gap(logits)
+    return np.where(gap <= normal_offset, NORMAL, rival)
+
+
+def at_operating_point(labels: ArrayLike, logits: ArrayLike, normal_offset: float = 0.0) -> dict[str, float]:
+    """Sp, Se and Score of ICBHI's challenge (Rocha et al. 2019), and their company, at one operating point.
+
+    Se counts exact hits among crackle, wheeze and both pooled; `se_two_class` counts any abnormal call on an
+    abnormal clip. Macro-F1 and balanced accuracy are means over the classes that have clips.
+
+    Args:
+        labels: (N,).
+        logits: (N, 4).
+        normal_offset: added to the normal logit; 0 is argmax, +∞ always normal, −∞ never.
+    """
+    truth = np.asarray(labels, dtype=np.int64)
+    cells = len(CLASSES) * truth + predicted_classes(logits, normal_offset)
+    confusion = np.bincount(cells, minlength=len(CLASSES) ** 2).reshape(len(CLASSES), -1)  # rows are labels
+    hits, support, calls = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    abnormal = list(ABNORMAL)
+    specificity = _percent(hits[NORMAL], support[NORMAL])
+    sensitivity = _percent(hits[abnormal].sum(), support[abnormal].sum())
+    two_class = _percent(confusion[np.ix_(abnormal, abnormal)].sum(), support[abnormal].sum())
+    recalls = [_percent(*counts) for counts in zip(hits, support, strict=True)]
+    f1 = [_percent(2 * hit, clips + called) for hit, clips, called in zip(hits, support, calls, strict=True)]
+    present = support > 0
+    return {
+        "sp": specificity,
+        "se": sensitivity,
+        "score": (specificity + sensitivity) / 2,
+        "se_two_class": two_class,
+        "score_two_class": (specificity + two_class) / 2,
+        **{f"recall_{name}": recall for name, recall in zip(CLASSES, recalls, strict=True)},
+        **{f"support_{name}": int(clips) for name, clips in zip(CLASSES, support, strict=True)},
+        "macro_f1": _mean(np.asarray(f1)[present]),
+        "balanced_accuracy": _mean(np.asarray(recalls)[present]),
+    }
+
+
+@dataclass(frozen=True)
+class OperatingCounts:
+    """Hits at every operating point there is: entry i holds from `offset[i]` up to the next. Arrays are (P,).
+
+    offset: added to the normal logit; the first is −∞ (never normal), from the last on everything is normal.
+    normal_hits, exact_hits: normal clips called normal; abnormal clips called by their own class.
+    abnormal_calls: abnormal clips called anything but normal.
+    normals, abnormals: clips in all.
+    """
+
+    offset: FloatArray
+    normal_hits: IntArray
+    exact_hits: IntArray
+    abnormal_calls: IntArray
+    normals: int
+    abnormals: int
+
+
+def operating_counts(labels: ArrayLike, logits: ArrayLike) -> OperatingCounts:
+    """Count hits at all offsets in one sort. Integers, so that equal Scores compare equal."""
+    truth = np.asarray(labels, dtype=np.int64)
+    gap, rival = normal_gap(logits)
+    offsets, plateau = np.unique(gap, return_inverse=True)
+    abnormal = truth != NORMAL
+    exact = abnormal & (rival == truth)
+
+    def called_normal(clips: BoolArray) -> IntArray:
+        counts = np.bincount(plateau[clips], minlength=len(offsets))
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    return OperatingCounts(
+        offset=np.concatenate([[-np.inf], offsets]),
+        normal_hits=called_normal(~abnormal),
+        exact_hits=exact.sum() - called_normal(exact),
+        abnormal_calls=abnormal.sum() - called_normal(abnormal),
+        normals=int((~abnormal).sum()),
+        abnormals=int(abnormal.sum()),
+    )
+
+
+def sp_se_curve(labels: ArrayLike, logits: ArrayLike) -> pd.DataFrame:
+    """Columns `offset`, `sp`, `se` and `se_two_class`: a row per operating point, by rising offset and Sp."""
+    counts = operating_counts(labels, logits)
+    normals, abnormals = counts.normals or np.nan, counts.abnormals or np.nan
+    return pd.DataFrame(
+        {
+            "offset": counts.offset,
+            "sp": 100 * counts.normal_hits / normals,
+            "se": 100 * counts.exact_hits / abnormals,
+            "se_two_class": 100 * counts.abnormal_calls / abnormals,
+        }
+    )
+
+
+def threshold_free(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
+    """What does not depend on where the normal class begins.
+
+    Areas rank clips by the log-odds of the classes in question: abnormal against normal; any crackle and any
+    wheeze (both included) against the rest. `se_at_sp80` and `se_at_sp90` are the exact-hit Se, in percent, at the
+    smallest offset whose Sp on these very clips reaches 80 and 90 %: a point of the Sp–Se curve, not an operating
+    point that anyone could have chosen beforehand.
+    """
+    truth = np.asarray(labels, dtype=np.int64)
+    abnormal, odds = np.isin(truth, ABNORMAL), _log_odds(logits, ABNORMAL)
+    curve = sp_se_curve(labels, logits)
+    return {
+        "auroc_abnormal": _auroc(abnormal, odds),
+        "auprc_abnormal": _auprc(abnormal, odds),
+        "auroc_crackle": _auroc(np.isin(truth, CRACKLE), _log_odds(logits, CRACKLE)),
+        "auroc_wheeze": _auroc(np.isin(truth, WHEEZE), _log_odds(logits, WHEEZE)),
+        "se_at_sp80": _sensitivity_at(curve, 80.0),
+        "se_at_sp90": _sensitivity_at(curve, 90.0),
+    }
+
+
+def calibration(labels: ArrayLike, logits: ArrayLike, temperature: float | None = None) -> dict[str, float]:
+    """NLL (nats), Brier score and class-wise ECE; with a temperature also those of `logits / temperature`.
+
+    The Brier score sums over classes (0 to 2). The class-wise ECE (Kull et al. 2019) is the mean over classes of
+    the gap between probability and frequency in 15 equal-width bins, weighted by the bins' clips. The keys after
+    temperature end in `_scaled`.
+    """
+    raw = _calibration(labels, logits)
+    if temperature is None:
+        return raw
+    scaled = _calibration(labels, np.asarray(logits, dtype=np.float64) / temperature)
+    return raw | {f"{key}_scaled": value for key, value in scaled.items()}
+
+
+def negative_log_likelihood(labels: ArrayLike, logits: ArrayLike) -> float:
+    """Mean −log p(label), in nats."""
+    truth = np.asarray(labels, dtype=np.int64)
+    log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    return _mean(-log_probabilities[np.arange(truth.size), truth])
+
+
+def risk_coverage(labels: ArrayLike, logits: ArrayLike, quality: ArrayLike) -> dict[str, float]:
+    """Areas under the risk–coverage curve (Geifman & El-Yaniv 2017), clips kept by confidence and by quality.
+
+    Risk is the share of wrong argmax calls among the clips kept; `risk` is that of all of them, which is also the
+    area of a ranking that knows nothing. Lower is better. Confidence is the largest class probability. Clips that
+    tie share their errors, so that their order cannot matter.
+    """
+    wrong = (predicted_classes(logits) != np.asarray(labels, dtype=np.int64)).astype(np.float64)
+    confidence = softmax(np.asarray(logits, dtype=np.float64), axis=1).max(axis=1)
+    return {
+        "risk": _mean(wrong),
+        "aurc_confidence": _area_under_risk(wrong, confidence),
+        "aurc_quality": _area_under_risk(wrong, np.asarray(quality, dtype=np.float64)),
+    }
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    return float(values.mean()) if values.size else np.nan
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * float(part) / float(whole) if whole else np.nan
+
+
+def _log_odds(logits: ArrayLike, classes: Sequence[int]) -> FloatArray:
+    """(N,) log p(classes)/p(others): ranks as the probability does, and does not saturate at large scales."""
+    scores = np.asarray(logits, dtype=np.float64)
+    others = [index for index in range(len(CLASSES)) if index not in classes]
+    odds: FloatArray = logsumexp(scores[:, list(classes)], axis=1) - logsumexp(scores[:, others], axis=1)
+    return odds
+
+
+def _auroc(positive: BoolArray, score: FloatArray) -> float:
+    return float(roc_auc_score(positive, score)) if 0 < positive.sum() < positive.size else np.nan
+
+
+def _auprc(positive: BoolArray, score: FloatArray) -> float:
+    return float(average_precision_score(positive, score)) if positive.any() else np.nan
+
+
+def _sensitivity_at(curve: pd.DataFrame, specificity: float) -> float:
+    reached = curve["se"][curve["sp"] >= specificity]  # empty where Sp is NaN: no normal clip
+    return float(reached.iloc[0]) if len(reached) else np.nan
+
+
+def _calibration(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
+    truth = np.eye(len(CLASSES))[np.asarray(labels, dtype=np.int64)]
+    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    return {
+        "nll": negative_log_likelihood(labels, logits),
+        "brier": _mean(((probabilities - truth) ** 2).sum(axis=1)),
+        "ece": _class_wise_ece(truth, probabilities),
+    }
+
+
+def _class_wise_ece(truth: FloatArray, probabilities: FloatArray) -> float:
+    if not truth.size:
+        return np.nan
+    clips, classes = truth.shape
+    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    cell = (bins + CALIBRATION_BINS * np.arange(classes)).ravel()
+    # A bin's weight is its clips, which cancels against the means inside it: sums of differences are enough.
+    differences = np.bincount(cell, weights=(probabilities - truth).ravel())
+    return float(np.abs(differences).sum() / clips / classes)
+
+
+def _area_under_risk(wrong: FloatArray, keep_first: FloatArray) -> float:
+    """Mean risk over the coverages 1/N … 1."""
+    if not wrong.size or np.isnan(keep_first).any():
+        return np.nan
+    _, tie, size = np.unique(-keep_first, return_inverse=True, return_counts=True)
+    shared = np.bincount(tie, weights=wrong) / size
+    kept = np.arange(1, wrong.size + 1)
+    return float((np.cumsum(np.repeat(shared, size)) / kept).mean())

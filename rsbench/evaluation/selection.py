@@ -1,0 +1,76 @@
+"""How the epoch was chosen: named rules, printed in the header of every table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import SpecError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule that says which epoch a result is taken from.
+
+    header: what a table says above its figures. judged_on: the clips whose argmax Score decides; None keeps the
+    latest epoch.
+    """
+
+    name: str
+    header: str
+    summary: str
+    judged_on: Literal["validation", "test"] | None
+
+    @property
+    def needs_validation(self) -> bool:
+        return self.judged_on == "validation"
+
+    def selection(self, split: str) -> str:
+        """The mark that stored predictions carry: one epoch for all splits, or ("oracle:<split>") one for each."""
+        return f"{self.name}:{split}" if self.judged_on == "test" else self.name
+
+    def keeps(self, candidate_score: float, best_score: float | None) -> bool:
+        """Whether an epoch takes the place of the one kept so far (None: there is none yet)."""
+        return self.judged_on is None or better(candidate_score, best_score)
+
+
+def better(candidate_score: float, best_score: float | None) -> bool:
+    """Whether a Score beats the best so far. The first epoch wins ties; NaN never wins, and never stands."""
+    if math.isnan(candidate_score):
+        return False
+    return best_score is None or math.isnan(best_score) or candidate_score > best_score
+
+
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule(
+            name="val",
+            header="selected: val (best Score on validation patients)",
+            summary="The epoch with the best Score on validation patients, who are in no test split.",
+            judged_on="validation",
+        ),
+        Rule(
+            name="last",
+            header="selected: last (the last epoch, nothing chosen)",
+            summary="The last epoch; needs no validation.",
+            judged_on=None,
+        ),
+        Rule(
+            name="oracle",
+            header="selected: ORACLE (best Score on the TEST split itself: inflated, not a result)",
+            summary="The epoch with the best Score on each test split, chosen on test; shows what that inflates.",
+            judged_on="test",
+        ),
+    )
+}
+
+DEFAULT_RULE = "val"
+
+
+def rule(name: str) -> Rule:
+    """A rule by name. Raises SpecError with a suggestion."""
+    if name not in RULES:
+        raise SpecError(f"select: there is no selection rule '{name}'.{did_you_mean(name, RULES)}")
+    return RULES[name]

@@ -1,0 +1,62 @@
+"""The rules that choose an epoch."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rsbench.errors import SpecError
+from rsbench.evaluation.selection import DEFAULT_RULE, RULES, better, rule
+
+
+def kept_epoch(name: str, scores: list[float]) -> int | None:
+    kept, best = None, None
+    for epoch, score in enumerate(scores):
+        if rule(name).keeps(score, best):
+            kept, best = epoch, score
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([50, 60, 55], 1),
+        ([60, 60, 60], 0),
+        ([math.nan, 40, math.nan, 30], 1),
+        ([math.nan, math.nan], None),
+        ([0.0], 0),
+    ],
+)
+@pytest.mark.parametrize("name", ["val", "oracle"])
+def test_the_first_best_epoch_is_kept(name: str, scores: list[float], kept: int | None) -> None:
+    assert kept_epoch(name, scores) == kept
+
+
+def test_last_keeps_every_epoch_whatever_its_score() -> None:
+    assert kept_epoch("last", [60, 50, math.nan]) == 2
+
+
+def test_nan_never_wins_and_never_stands() -> None:
+    assert not better(math.nan, None)
+    assert not better(math.nan, 10.0)
+    assert better(10.0, math.nan)
+
+
+def test_headers_say_what_was_chosen_on() -> None:
+    assert DEFAULT_RULE == "val"
+    assert rule("val").header == "selected: val (best Score on validation patients)"
+    assert "ORACLE" in rule("oracle").header
+    assert "test" in rule("oracle").header.lower()
+    assert [name for name in RULES if RULES[name].needs_validation] == ["val"]
+
+
+def test_only_the_oracle_has_an_epoch_per_split() -> None:
+    assert rule("oracle").selection("sprsound") == "oracle:sprsound"
+    assert rule("val").selection("sprsound") == "val"
+    assert rule("last").selection("sprsound") == "last"
+
+
+def test_an_unknown_rule_gets_a_suggestion() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'oracle'"):
+        rule("oracel")
