@@ -37,7 +37,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME_OF, "__version__"]  # noqa: PLE0604 (a computed list, checked by the tests)
+__all__ = [*_HOME_OF, "__version__"]
 
 if TYPE_CHECKING:
     from .backbone import Backbone as Backbone

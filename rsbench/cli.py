@@ -41,16 +41,14 @@ rsbench run --loss qlung --backbone cnn6
 
 rsbench run --loss ce --backbone resnet --seeds 0-4 --set loss.class_weights=inverse
 
-rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DATA --train icbhi-official --test icbhi-official,sprsound
+rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DATA --train icbhi-official
 
 rsbench run --loss mine --plugin my_loss.py --backbone cnn6 --dry-run
 """
 
 RootOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--root", help="Folder with a folder per data set; or NAME=DIR for one. Default: RSBENCH_DATA."
-    ),
+    typer.Option("--root", help="Folder with a folder per data set; or NAME=DIR for one. Default: RSBENCH_DATA."),
 ]
 PartialOption = Annotated[bool, typer.Option("--partial", help="Accept an incomplete set; rows say so.")]
 PluginOption = Annotated[
@@ -72,31 +70,23 @@ def run(
     loss: Annotated[str | None, typer.Option(help="See: rsbench list losses.")] = None,
     backbone: Annotated[str | None, typer.Option(help="See: rsbench list backbones.")] = None,
     weights: Annotated[str | None, typer.Option(help="none, a public name, or a checkpoint's path.")] = None,
-    train: Annotated[
-        str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")
-    ] = None,
+    train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,
     test: Annotated[str | None, typer.Option(help="Splits to judge on, with commas between.")] = None,
     root: RootOption = None,
     partial: PartialOption = False,
     epochs: Annotated[int | None, typer.Option(help="Default: the data set's or the backbone's.")] = None,
     seeds: Annotated[str, typer.Option(help="One or several: 0, 0-4, 0,2,7.")] = "0",
-    select: Annotated[
-        str | None, typer.Option(help="Epoch rules: val, last, oracle. Default: val,last.")
-    ] = None,
+    select: Annotated[str | None, typer.Option(help="Epoch rules: val, last, oracle. Default: val,last.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any field of the spec, e.g. optim.lr=1e-4; repeatable."
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="Any field of the spec, e.g. optim.lr=1e-4; repeatable."),
     ] = None,
     spec: Annotated[Path | None, typer.Option(help="A spec in YAML or JSON, e.g. a run's spec.json.")] = None,
     plugin: PluginOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     out: Annotated[Path, typer.Option(help="Where runs/ is kept.")] = Path("results"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, say what would run, stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would run, stop.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
@@ -180,9 +170,7 @@ def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
             place.display.say("Interrupted. The same command goes on after the last whole epoch.")
             raise typer.Exit(130) from None
     if as_json:
-        results = [
-            {"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in records
-        ]
+        results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in records]
         typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))
     elif records:
         console = Console(highlight=False)
@@ -203,22 +191,20 @@ def _announce(experiment: Experiment, place: Place) -> None:
 
     say, spec = place.display.say, experiment.spec
     if experiment.synthetic:
-        say(
-            "SYNTHETIC recordings: generated, embedded, good for trying things out; no row of them is a result."
-        )
+        say("SYNTHETIC recordings: generated, embedded, good for trying things out; no row of them is a result.")
     if experiment.partial:
-        say(
-            "PARTIAL: an incomplete set; its rows carry their own fingerprint and share no board with the full set."
-        )
+        say("PARTIAL: an incomplete set; its rows carry their own fingerprint and share no board with the full set.")
     say(f"{spec.loss.name} on {spec.backbone.name}, clips of {spec.data.clip_s:g} s: {', '.join(CLASSES)}")
     for split, part, counts, patients in class_table(experiment):
         say(f"  {split} {part}: {' / '.join(map(str, counts))} clips, {patients} patients")
     model, _ = build_model(experiment)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    weights = "random weights" if spec.backbone.weights == "none" else spec.backbone.weights
     say(
-        f"  {parameters / 1e6:.2f} M parameters from {spec.backbone.weights if spec.backbone.weights != 'none' else 'random'} "
-        f"weights, {spec.optim.epochs} epochs of batch {spec.optim.batch_size}, {spec.precision} on {place.device}, "
-        f"{place.threads} threads"
+        f"  {parameters / 1e6:.2f} M parameters from {weights}, {spec.precision} on {place.device}, {place.threads} threads"
+    )
+    say(
+        f"  {spec.optim.epochs} epochs, batches of {spec.optim.batch_size}, {spec.optim.algorithm} at {spec.optim.lr:g}"
     )
 
 
@@ -229,9 +215,7 @@ def leaderboard(
     select: Annotated[str, typer.Option(help="val, last or oracle.")] = "val",
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. loss=qlung; repeatable."
-        ),
+        typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. loss=qlung; repeatable."),
     ] = None,
 ) -> None:
     """Rank the runs on one split: mean ± sd over seeds, never mixing what does not belong together."""
@@ -264,11 +248,25 @@ def check(
     plugin: PluginOption = None,
 ) -> None:
     """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken."""
-    from .data.check import check_datasets
+    import os
 
-    if not check_datasets(
-        root or (), dataset or (), partial=partial, plugins=plugin or (), console=Console(highlight=False)
-    ):
+    from .data.check import check as check_table
+    from .data.check import render
+    from .data.clips import label_map
+    from .data.sources import Roots, load_table
+    from .plugins import discover, load
+
+    discover()
+    for name in plugin or ():
+        load(name)
+    roots = Roots.parse(root or (), os.environ)
+    console = Console(highlight=False)
+    sound = True
+    for name in dataset or roots.present():
+        found = check_table(load_table(name, roots, partial=True), label_map("four-class"))
+        render(found, console)
+        sound &= not found.broken if partial else found.ok
+    if not sound:
         raise typer.Exit(1)
 
 

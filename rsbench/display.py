@@ -36,7 +36,11 @@ class Display:
         if self.console.is_terminal:
             with self._bar() as bar:
                 task = bar.add_task(what, total=total, completed=done, note="")
-                yield lambda steps, note="": bar.update(task, advance=steps, note=note)
+
+                def advance(steps: int, note: str = "") -> None:
+                    bar.update(task, advance=steps, note=note)
+
+                yield advance
         else:
             yield self._logger(what, total, done)
 

@@ -19,14 +19,13 @@ from .training.loop import Evaluation
 from .training.predict import ClipSet, Model, predict
 
 
-def evaluate(
-    model: Model, clips: Mapping[str, ClipSet], experiment: Experiment, device: torch.device
-) -> Evaluation:
+def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment, device: torch.device) -> Evaluation:
     """Score after an epoch: on validation, and on the test splits only where the oracle was asked for.
 
     Raises RunFailed when the logits are no longer numbers.
     """
-    scores, figures = {}, {}
+    scores: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for selection, (dataset, rows) in _judged(experiment).items():
         chosen = torch.as_tensor(rows, device=device)
         predicted = predict(model, clips[dataset], chosen, experiment.spec.optim.batch_size)

@@ -39,9 +39,7 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
 
 def _entries(kind: str) -> Table:
     registry = REGISTRIES[kind]
-    table = Table(
-        "name", "what it is", "options (defaults)", title=kind, title_justify="left", show_lines=True
-    )
+    table = Table("name", "what it is", "options (defaults)", title=kind, title_justify="left", show_lines=True)
     for name in registry.names():
         entry = registry.entry(name)
         about = "\n".join(filter(None, [entry.summary, entry.paper and f"({entry.paper})"]))

@@ -85,9 +85,7 @@ def load(plugin: str) -> Path:
 
 def source_sha256(origin: Path) -> str | None:
     """The hash of a plugin's source, which enters the run id; None for what ships with rsbench."""
-    built_in = {
-        Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)
-    }
+    built_in = {Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)}
     if any(parent in built_in for parent in origin.resolve().parents):
         return None
     return hashlib.sha256(origin.read_bytes()).hexdigest() if origin.is_file() else None

@@ -23,6 +23,7 @@ from .display import Advance, Display
 from .errors import DataError
 from .loss import LOSSES
 from .plugins import source_sha256
+from .registry import Registry
 from .seeds import derive
 from .signal.frontends import FRONTENDS, FrontendModule, create_frontend
 from .signal.quality import QUALITY, apply_control, create_quality, measure_clips
@@ -97,8 +98,7 @@ def _dataset_record(clips: DatasetClips) -> dict[str, Any]:
         "recordings": len(clips.table.recordings),
         "clips": len(clips.clips),
         "clips_per_part": {
-            str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()}
-            for part, row in counts.iterrows()
+            str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()} for part, row in counts.iterrows()
         },
         "missing_recordings": len(clips.table.missing),
         "clipped_ends": clips.clipped_ends,
@@ -158,9 +158,7 @@ def _assign_parts(
     clips = datasets[train.dataset].clips
     training = train.train_rows(clips)
     if not training.any():
-        raise DataError(
-            f"data.train: split '{train.name}' has no training clip. Choose another with --train."
-        )
+        raise DataError(f"data.train: split '{train.name}' has no training clip. Choose another with --train.")
     test_patients: set[str] = set()
     for item in tests:
         rows = item.test_rows(datasets[item.dataset].clips)
@@ -221,16 +219,14 @@ def _ticker(advance: Advance) -> Callable[[int, int], None]:
 
 
 def _identity(spec: RunSpec, tables: dict[str, ClipTable]) -> dict[str, Any]:
-    chosen = (
+    chosen: tuple[tuple[Registry[Any], str], ...] = (
         (LOSSES, spec.loss.name),
         (BACKBONES, spec.backbone.name),
         (FRONTENDS, spec.frontend.name),
         (QUALITY, spec.quality.name),
         *((DATASETS, name) for name in tables if name in DATASETS.names()),
     )
-    sources = {
-        f"{registry.kind}:{name}": source_sha256(registry.entry(name).origin) for registry, name in chosen
-    }
+    sources = {f"{registry.kind}:{name}": source_sha256(registry.entry(name).origin) for registry, name in chosen}
     return {
         "labels": {name: labels_id(table) for name, table in tables.items()},
         "weights": weights_sha256(spec.backbone.weights),

@@ -124,9 +124,7 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SpecError(
-            f"--device {name}: there is no such kind of device. Known: auto, cpu, cuda, cuda:N."
-        ) from None
+        raise SpecError(f"--device {name}: there is no such kind of device. Known: auto, cpu, cuda, cuda:N.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SpecError(
             f"--device {name}: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs here. "
@@ -146,9 +144,7 @@ def make_spec(settings: Mapping[str, Any], place: Place, plugins: Sequence[str] 
 
 def run_spec(spec: RunSpec, place: Place) -> RunRecord:
     """`run`, for a resolved spec."""
-    return run_experiment(
-        prepare_experiment(spec, place.roots, partial=place.partial, display=place.display), place
-    )
+    return run_experiment(prepare_experiment(spec, place.roots, partial=place.partial, display=place.display), place)
 
 
 def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
@@ -167,7 +163,7 @@ def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
 def _same_audio(folder: RunFolder, experiment: Experiment) -> None:
     """Same labels and other sound is another run: it must not pass for this one."""
     for name, dataset in experiment.datasets.items():
-        differing = mismatched(folder.read_parquet(f"sketch/{name}.parquet"), dataset.waveforms.sketch)
+        differing = mismatched(folder.sketch(name), dataset.waveforms.sketch)
         if differing:
             raise DataError(
                 f"{folder.path} was made with other recordings: {differing[0]} and {len(differing) - 1} more of "
@@ -226,9 +222,7 @@ def _execute(experiment: Experiment, place: Place, folder: RunFolder) -> None:
             spec,
             checkpoints,
             evaluate=lambda kept: evaluate(kept, clips, experiment, device),
-            on_step=lambda epoch, step, loss: advance(
-                1, f"epoch {epoch + 1}/{spec.optim.epochs}  loss {loss:.3f}"
-            ),
+            on_step=lambda epoch, step, loss: advance(1, f"epoch {epoch + 1}/{spec.optim.epochs}  loss {loss:.3f}"),
             on_epoch=on_epoch,
         )
     predictions = predict_chosen(model, clips, experiment, checkpoints, progress, display)
@@ -276,15 +270,13 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
     return ClipSet(gatherer.gather, *(torch.tensor(column, device=device) for column in columns))
 
 
-def _write_description(
-    experiment: Experiment, place: Place, folder: RunFolder, weights: WeightsRecord
-) -> None:
+def _write_description(experiment: Experiment, place: Place, folder: RunFolder, weights: WeightsRecord) -> None:
     name = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else platform.processor()
     folder.write_json("spec.json", experiment.spec.model_dump(mode="json"))
     folder.write_json("env.json", environment(str(place.device), name, place.threads))
     folder.write_json("data.json", experiment.data_record() | {"weights": asdict(weights)})
     for dataset_name, dataset in experiment.datasets.items():
-        write_parquet(folder.path / "sketch" / f"{dataset_name}.parquet", dataset.waveforms.sketch)
+        write_parquet(folder.path / "sketch" / f"{dataset_name}.parquet", dataset.waveforms.sketch.reset_index())
 
 
 def _announce_cost(experiment: Experiment, place: Place, model: Model, clips: Mapping[str, ClipSet]) -> None:

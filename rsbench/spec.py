@@ -16,7 +16,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from .errors import SpecError, did_you_mean
 
-PROTOCOL_VERSION = 1
 DEFAULT_TRAIN = "synthetic"
 
 # Keys that people type without the part they belong to.
@@ -33,9 +32,7 @@ SHORT_KEYS = {
 
 
 def _split_commas(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
@@ -72,15 +69,11 @@ class DataPart(Part):
     train: str = DEFAULT_TRAIN
     test: Names
     label_map: str = "four-class"
-    clip_s: float = Field(
-        8.0, gt=0, le=60, description="seconds; longer clips are cut, shorter ones repeated"
-    )
+    clip_s: float = Field(8.0, gt=0, le=60, description="seconds; longer clips are cut, shorter ones repeated")
 
 
 class ValidationPart(Part):
-    fraction: float = Field(
-        0.2, ge=0, lt=1, description="share of the training patients; 0 trains on all of them"
-    )
+    fraction: float = Field(0.2, ge=0, lt=1, description="share of the training patients; 0 trains on all of them")
 
 
 class AugmentPart(Part):
@@ -122,7 +115,7 @@ class RunSpec(Part):
     select: Names = ("val", "last")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: int = Field(0, ge=0)
-    protocol: Literal[1] = PROTOCOL_VERSION
+    protocol: Literal[1] = 1
 
     def canonical(self) -> str:
         """Sorted, spaceless JSON: the text that the run id hashes.
@@ -270,9 +263,7 @@ def parse_seeds(text: str) -> list[int]:
     except ValueError:
         raise SpecError(f"--seeds {text}: write numbers and ranges, for example 0-4 or 0,1,7.") from None
     if not seeds:
-        raise SpecError(
-            f"--seeds {text}: the range is empty; write the smaller number first, for example 0-4."
-        )
+        raise SpecError(f"--seeds {text}: the range is empty; write the smaller number first, for example 0-4.")
     return list(dict.fromkeys(seeds))
 
 

@@ -82,9 +82,7 @@ def _only(found: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:
     for column, value in only.items():
         if column not in found.columns or column == "spec":
             columns = set(found.columns) - {"spec", "plugins"}
-            raise SpecError(
-                f"--only {column}={value}: a row has no such field.{did_you_mean(column, columns)}"
-            )
+            raise SpecError(f"--only {column}={value}: a row has no such field.{did_you_mean(column, columns)}")
         kept = found[found[column].astype(str).str.startswith(value)]
         if kept.empty:
             present = ", ".join(sorted(set(found[column].astype(str))))
@@ -109,11 +107,11 @@ def _refuse_other_audio(found: pd.DataFrame, folders: Mapping[str, RunFolder]) -
     done = found[found["state"] == "done"].drop_duplicates("run_id")
     if done.empty:
         return
-    sketch = f"sketch/{done['dataset'].iloc[0]}.parquet"
     first, *others = (folders[run_id] for run_id in done["run_id"])
-    reference = first.read_parquet(sketch)
+    dataset = done["dataset"].iloc[0]
+    reference = first.sketch(dataset)
     for other in others:
-        differing = mismatched(reference, other.read_parquet(sketch))
+        differing = mismatched(reference, other.sketch(dataset))
         if differing:
             raise ResultsError(
                 f"{first.run_id} and {other.run_id} were judged on different sound under the same labels: recording "
@@ -128,13 +126,14 @@ def _settings_that_differ(found: pd.DataFrame) -> pd.DataFrame:
     flat["plugins"] = found["plugins"].map(lambda sources: json.dumps(sources, sort_keys=True))
     # An option that only some methods have does not tell two runs of one method apart.
     methods = [found[name] for name in ("loss", "backbone")]
-    differs = [name for name in flat if (flat[name].groupby(methods).nunique() > 1).any()]
+    names = [str(name) for name in flat]
+    differs = [name for name in names if (flat[name].groupby(methods).nunique() > 1).any()]
     common = [
         name
-        for name in flat
+        for name in names
         if name.partition(".")[0] not in ("loss", "backbone", "frontend") and flat[name].nunique() > 1
     ]
-    return flat[[name for name in flat if name in {*differs, *common}]]
+    return flat[[name for name in names if name in {*differs, *common}]]
 
 
 def _aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
@@ -142,24 +141,18 @@ def _aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
     done = found[found["state"] == "done"]
     figures = [name for name in FIGURES if name in done]
     grouped = done.groupby([*method, "operating_point"], dropna=False)
-    duplicated = grouped["seed"].agg(lambda seeds: seeds.duplicated().any())
-    if duplicated.any():
+    twice = done[done.duplicated([*method, "operating_point", "seed"], keep=False)]
+    if len(twice):
         raise ResultsError(
-            f"Two runs of one method and seed differ in nothing that is shown: {duplicated.idxmax()}. "
-            "Their label identities agree; delete one of the run folders."
+            f"{' and '.join(twice['run_id'].unique())} are the same method and seed twice. "
+            "Delete one of the run folders."
         )
     means = grouped[figures].mean().add_suffix("_mean")
     spread = grouped[figures].std(ddof=1).add_suffix("_sd")
     table = pd.concat([means, spread, grouped["seed"].nunique().rename("n_ok")], axis=1).reset_index()
-    order = (
-        table[table["operating_point"] == "argmax"]
-        .set_index(method)
-        .get("score_mean", pd.Series(dtype=float))
-    )
+    order = table[table["operating_point"] == "argmax"].set_index(method).get("score_mean", pd.Series(dtype=float))
     table = table.join(counts, on=method).join(order.rename("order"), on=method)
-    table = table.sort_values(
-        ["order", *method, "operating_point"], ascending=[False, *[True] * (len(method) + 1)]
-    )
+    table = table.sort_values(["order", *method, "operating_point"], ascending=[False, *[True] * (len(method) + 1)])
     return table.drop(columns="order").reset_index(drop=True)
 
 

@@ -35,11 +35,7 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
     if not (folder.path / "data.json").is_file():
         return  # it never came as far as reading its data: there is nothing to place it by
     spec, data, environment = (folder.read_json(f"{name}.json") for name in ("spec", "data", "env"))
-    if (
-        split_name not in data["splits"]
-        or split_name not in spec["data"]["test"]
-        or rule_name not in spec["select"]
-    ):
+    if split_name not in data["splits"] or split_name not in spec["data"]["test"] or rule_name not in spec["select"]:
         return
     judged, train = data["splits"][split_name], data["splits"][spec["data"]["train"]]
     base = {

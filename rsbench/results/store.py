@@ -47,7 +47,9 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 def explain_os_error(error: OSError, path: Path) -> str:
     """What an error of the file system means for a run, and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path}: the disk is full. Free some room and give the same command again; it goes on from the last epoch."
+        return (
+            f"{path}: the disk is full. Free some room and give the same command again; it goes on from the last epoch."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path}: this folder cannot be written to. Give a writable one with --out DIR."
     return f"{path}: {error.strerror or error}."
@@ -131,6 +133,10 @@ class RunFolder:
             raise ResultsError(
                 f"{self.path / name}: cannot be read ({error}). Delete the folder {self.path} and run it again."
             ) from error
+
+    def sketch(self, dataset: str) -> pd.DataFrame:
+        """The audio sketch of a data set (see `rsbench.data.identity`), a row per recording, by its name."""
+        return self.read_parquet(f"sketch/{dataset}.parquet").set_index("recording")
 
     def predictions(self) -> dict[str, pd.DataFrame]:
         """Stored predictions by data set."""

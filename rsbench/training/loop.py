@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ CHECK_EVERY = 50  # steps between looks at the loss on a GPU, where each look wa
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a model after an epoch: the score each selection rule judges by, and a row's worth of figures."""
+    """A model after an epoch: the score that each selection rule judges by, and figures for the record."""
 
     scores: Mapping[str, float]
     figures: Mapping[str, float]
@@ -64,10 +65,10 @@ def train(
     optimiser = make_optimiser(model.parameters(), optim)
     average = make_average(model, optim)
     half_step = HalfStep(model.parameters()) if optim.half_step else None
-    scaler = torch.amp.GradScaler(rows.device.type, enabled=spec.precision == "fp16")
-    stateful = {"model": model, "optimiser": optimiser, "scaler": scaler} | (
-        {"average": average} if average else {}
-    )
+    scaler = torch.amp.grad_scaler.GradScaler(rows.device.type, enabled=spec.precision == "fp16")
+    stateful: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
+    if average:
+        stateful["average"] = average
     progress = Progress()
     if (resumed := checkpoints.load()) is not None:
         progress, tensors = resumed
@@ -106,7 +107,7 @@ def train(
             if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
                 on_step(epoch, position + 1, _finite(loss, epoch, position, spec))
 
-        kept = average.module if average else model
+        kept = cast(Model, average.module) if average else model
         evaluation = evaluate(kept)
         progress.epochs_done = epoch + 1
         progress.epochs.append(
@@ -129,9 +130,7 @@ def train(
     return progress
 
 
-def training_loss(
-    model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, step: int, done: float
-) -> Tensor:
+def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, step: int, done: float) -> Tensor:
     """The scalar to minimise for one batch; all its draws follow from the spec's seed and the step."""
     with torch.no_grad():
         features = model.frontend(clips.gather(rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -11,21 +12,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..spec import OptimPart
 
-_ALGORITHMS: dict[str, type[torch.optim.Optimizer]] = {
+_ALGORITHMS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
+    "sgd": functools.partial(torch.optim.SGD, momentum=0.9),
 }
 
 
 def make_optimiser(parameters: Iterable[nn.Parameter], optim: OptimPart) -> torch.optim.Optimizer:
     """The optimiser over all trainable parameters; SGD with momentum 0.9."""
-    momentum = {"momentum": 0.9} if optim.algorithm == "sgd" else {}
     return _ALGORITHMS[optim.algorithm](
         [parameter for parameter in parameters if parameter.requires_grad],
         lr=optim.lr,
         weight_decay=optim.weight_decay,
-        **momentum,
     )
 
 
@@ -47,7 +46,7 @@ def make_average(model: nn.Module, optim: OptimPart) -> AveragedModel | None:
 
 
 class HalfStep:
-    """The published 'moving average' with β = 0.5: after each update the weights go half-way back (protocol, section 2)."""
+    """The published 'moving average' with β = 0.5: after each update the weights go half-way back."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = list(parameters)

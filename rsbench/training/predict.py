@@ -43,7 +43,10 @@ class Model(nn.Module):
 
 @dataclass(frozen=True)
 class Predictions:
-    """logits (N, C) and margin_rad (N,) on the host, in the order of the rows asked for; NaN where a loss has no angle."""
+    """On the host, in the order of the rows asked for.
+
+    logits: (N, C). margin_rad: (N,), NaN where a loss has no angle.
+    """
 
     logits: Tensor
     margin_rad: Tensor

@@ -1,0 +1,113 @@
+"""The first leaderboard: mean ± sd over seeds, and refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rsbench.boards.leaderboard import Board, leaderboard
+from rsbench.errors import ResultsError, SpecError
+from rsbench.results.store import run_folders
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def results(tiny_run: Run, tmp_path: Path) -> Path:
+    for loss in ("ce", "qlung"):
+        for seed in (0, 1):
+            tiny_run(loss=loss, seed=seed, epochs=2, select="val,last,oracle")
+    return tmp_path / "results"
+
+
+def board(results: Path, split: str = "tiny", select: str = "val", only: Mapping[str, str] | None = None) -> Board:
+    return leaderboard(run_folders(results), split, select, only or {})
+
+
+def test_means_and_sds_are_those_of_the_runs(results: Path) -> None:
+    rows = board(results).table.set_index(["loss", "operating_point"])
+    for loss in ("ce", "qlung"):
+        stored = [json.loads(path.read_text()) for path in results.glob(f"runs/{loss}-*/metrics.json")]
+        scores = [metrics["val"]["tiny"]["argmax"]["score"] for metrics in stored]
+        row = rows.loc[(loss, "argmax")]
+        assert row["score_mean"] == pytest.approx(np.mean(scores))
+        assert row["score_sd"] == pytest.approx(np.std(scores, ddof=1))
+        assert (row["n_ok"], row["n_planned"]) == (2, 2)
+
+
+def test_best_first_and_the_rule_in_the_header(results: Path) -> None:
+    made = board(results, "far", "last")
+    argmax = made.table[made.table["operating_point"] == "argmax"]
+    assert argmax["score_mean"].is_monotonic_decreasing
+    assert "last" in made.header
+    assert "ORACLE" in board(results, select="oracle").header
+
+
+def test_settings_that_differ_become_columns(results: Path, tiny_run: Run) -> None:
+    tiny_run(loss="qlung", loss__gamma=0.25, epochs=2, select="val,last,oracle")
+    table = board(results).table
+    assert sorted(set(table["loss.gamma"].dropna())) == ["0.25", "0.5"]
+    assert len(table) == 6
+
+
+def test_unfinished_runs_are_planned_and_named(results: Path) -> None:
+    victim = next(results.glob("runs/ce-*s1-*"))
+    (victim / "status.json").write_text('{"state": "failed"}')
+    made = board(results)
+    row = made.table.query("loss == 'ce' and operating_point == 'argmax'").iloc[0]
+    assert (row["n_ok"], row["n_planned"]) == (1, 2)
+    assert made.unfinished == {victim.name: "failed"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [
+        ({"validation__fraction": 0.3}, "train_fraction"),
+        ({"data__label_map": "four-class-strict"}, "label_map"),
+    ],
+)
+def test_what_must_not_be_mixed_is_refused_and_can_be_chosen(
+    results: Path, tiny_run: Run, changes: dict[str, Any], column: str
+) -> None:
+    odd = tiny_run(epochs=2, select="val,last,oracle", **changes)
+    with pytest.raises(ResultsError, match=f"they differ in {column}.*--only") as caught:
+        board(results)
+    assert odd.run_id in str(caught.value)
+    chosen = board(results, only={column: "0.7" if column == "train_fraction" else "four-class-strict"})
+    assert set(chosen.table["n_planned"]) == {1}
+
+
+def test_other_sound_under_the_same_labels_is_refused(results: Path) -> None:
+    sketch = next(results.glob("runs/ce-*s0-*")) / "sketch" / "tiny.parquet"
+    frame = pd.read_parquet(sketch)
+    frame["duration_s"] += 1
+    frame.to_parquet(sketch, index=False)
+    with pytest.raises(ResultsError, match="different sound under the same labels"):
+        board(results)
+
+
+def test_one_method_and_seed_twice_is_refused(results: Path) -> None:
+    run = next(results.glob("runs/ce-*s0-*"))
+    shutil.copytree(run, run.with_name("copy"))
+    with pytest.raises(ResultsError, match="same method and seed twice"):
+        board(results)
+
+
+def test_unknown_names_are_explained(results: Path) -> None:
+    with pytest.raises(SpecError, match=r"no split 'tinny'.*'tiny'"):
+        board(results, "tinny")
+    with pytest.raises(SpecError, match="no selection rule"):
+        board(results, select="best")
+    with pytest.raises(SpecError, match="no such field.*'loss'"):
+        board(results, only={"los": "ce"})
+    with pytest.raises(SpecError, match="no row has it. There are: ce, qlung"):
+        board(results, only={"loss": "focal"})
+    with pytest.raises(ResultsError, match="No run was judged on 'sprsound'.*rsbench run"):
+        board(results, "sprsound")

@@ -1,0 +1,158 @@
+"""`rsbench run`, `leaderboard`, `list` and `data check` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import CLIP_S, TINY_PLUGIN, Cli
+
+COMMAND = ["run", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--train", "tiny", "--test", "tiny,far"]
+COMMAND += ["--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--device", "cpu"]
+
+
+def test_a_run_says_what_it_does_and_ends_in_a_table(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    done = cli(*COMMAND, "--loss", "qlung", "--root", tiny_root, "--out", tmp_path, "--seeds", "0-1", "--epochs", "2")
+    assert done.code == 0, done.err
+    assert "tiny fit: 32 / 16 / 8 / 8 clips, 8 patients" in done.err
+    for word in ("mean ± sd over 2 seeds", "val-bias", "argmax", "last", "far", "Score", "AUROC"):
+        assert word in done.out
+    assert done.out.count("kept in") == 2
+
+
+def test_json_is_all_that_standard_output_holds(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    done = cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--epochs", "1", "--json", "--quiet")
+    (run,) = json.loads(done.out)["runs"]
+    assert done.err == ""
+    assert json.loads((Path(run["path"]) / "metrics.json").read_text()) == run["metrics"]
+
+
+def test_a_record_holds_all_that_it_should(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    cli(*COMMAND, "--loss", "arcface", "--root", tiny_root, "--out", tmp_path, "--epochs", "2")
+    (run,) = (tmp_path / "runs").iterdir()
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert files >= {
+        "spec.json",
+        "status.json",
+        "env.json",
+        "data.json",
+        "epochs.csv",
+        "metrics.json",
+        "predictions/tiny.parquet",
+        "predictions/far.parquet",
+    }
+    assert not any(name.endswith((".tmp", "resume.pt")) for name in files)
+    predictions = pd.read_parquet(run / "predictions" / "tiny.parquet")
+    assert set(predictions["part"]) == {"validation", "test"}
+    assert predictions["margin_rad"].unique() == pytest.approx([0.5])
+    assert predictions["quality"].between(0, 1).all()
+    data = json.loads((run / "data.json").read_text())
+    assert not set(data["validation_patients"]) & set(predictions.query("part == 'test'")["patient"])
+
+
+def test_dry_run_checks_and_leaves_nothing(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    done = cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--dry-run")
+    assert done.code == 0
+    assert ": to run" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runs_spec_makes_the_same_run(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    options = ("--root", tiny_root, "--threads", "1", "--device", "cpu", "--plugin", TINY_PLUGIN)
+    cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--epochs", "1")
+    (run,) = (tmp_path / "runs").iterdir()
+    again = cli("run", "--spec", run / "spec.json", *options, "--out", tmp_path)
+    assert "already done" in again.err
+    assert str(run) in again.out
+
+
+def test_one_failed_seed_does_not_stop_the_others(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    done = cli(*COMMAND, "--loss", "breaks_down", "--root", tiny_root, "--out", tmp_path, "--seeds", "0,1")
+    assert done.code == 1
+    assert done.err.count("became nan") == 2
+    board = cli("leaderboard", "--split", "tiny", "--results", tmp_path)
+    assert "failed: breaks_down-tiny-s0" in board.out
+
+
+def test_leaderboard_shows_the_runs(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
+    for loss in ("ce", "cosface"):
+        cli(*COMMAND, "--loss", loss, "--root", tiny_root, "--out", tmp_path, "--epochs", "1")
+    for split in ("tiny", "far"):
+        board = cli("leaderboard", "--split", split, "--results", tmp_path)
+        assert board.code == 0, board.err
+        for word in (split, "selected: val", "ce", "cosface", "1/1", "val-bias"):
+            assert word in board.out
+
+
+@pytest.mark.parametrize("kind", ["losses", "backbones", "frontends", "splits", "datasets", "quality"])
+def test_list(cli: Cli, kind: str) -> None:
+    expected = {
+        "losses": ("qlung", "kappa_rad = 0.5 rad", "2606.11915"),
+        "backbones": ("ast", "base | small | tiny"),
+        "frontends": ("kaldi-fbank", "hop_ms = 10.0 ms"),
+        "splits": ("sprsound-qlung", "icbhi-official-clean"),
+        "datasets": ("icbhi", "synthetic-shift"),
+        "quality": ("aqs", "alpha = 0.7"),
+    }
+    listed = cli("list", kind)
+    assert listed.code == 0
+    assert all(word in listed.out for word in expected[kind])
+
+
+def test_a_plugin_is_listed(cli: Cli) -> None:
+    assert "becomes NaN half-way" in cli("list", "losses", "--plugin", TINY_PLUGIN).out
+
+
+def test_help_has_examples(cli: Cli) -> None:
+    assert "rsbench run --loss qlung --backbone cnn6" in cli("run", "--help").out
+
+
+def _start(root: Path, out: Path, delay_s: float) -> subprocess.Popen[str]:
+    arguments = [*COMMAND, "--loss", "unhurried", "--root", str(root), "--out", str(out), "--epochs", "6", "--json"]
+    program = [sys.executable, "-c", "from rsbench.cli import main; main()", *arguments]
+    environment = os.environ | {"UNHURRIED_S": str(delay_s)}
+    return subprocess.Popen(program, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _wait_for_epoch(out: Path, epoch: int) -> Path:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for status in out.glob("runs/*/status.json"):
+            if json.loads(status.read_text()).get("epoch", 0) >= epoch:
+                return status
+        time.sleep(0.01)
+    raise AssertionError(f"epoch {epoch} was never reached")
+
+
+def test_kill_and_interrupt_leave_a_run_that_ends_as_if_nothing_had_been(tiny_root: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    never_killed = _start(tiny_root, whole, 0)
+    killed = _start(tiny_root, parts, 0.1)
+    status = _wait_for_epoch(parts, 2)
+    killed.kill()
+    killed.communicate()
+    assert json.loads(status.read_text())["state"] == "running"
+
+    interrupted = _start(tiny_root, parts, 0.1)
+    _wait_for_epoch(parts, 4)
+    interrupted.send_signal(signal.SIGINT)
+    _, said = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130, said
+    assert "The same command goes on" in said
+    assert json.loads(status.read_text())["state"] == "interrupted"
+
+    continued = _start(tiny_root, parts, 0)
+    _, said = continued.communicate(timeout=120)
+    never_killed.communicate(timeout=120)
+    assert (continued.returncode, never_killed.returncode) == (0, 0), said
+    assert "going on after epoch" in said
+    for name in ("tiny", "far"):
+        one, other = (next(out.glob(f"runs/*/predictions/{name}.parquet")) for out in (whole, parts))
+        pd.testing.assert_frame_equal(pd.read_parquet(one), pd.read_parquet(other), check_exact=True)

@@ -1,0 +1,81 @@
+"""Plugins and the public face."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rsbench
+from rsbench import plugins
+from rsbench.errors import PluginError
+from rsbench.loss import LOSSES
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in rsbench.__all__:
+        assert getattr(rsbench, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        rsbench.nothing  # noqa: B018
+
+
+def test_importing_the_package_is_light() -> None:
+    program = (
+        "import sys, rsbench, rsbench.cli; print([m for m in ('torch', 'pandas', 'numpy', 'ray') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_run_needs_no_sweep_engine() -> None:
+    program = "import sys, rsbench.runner; print([m for m in ('ray', 'optuna') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_a_file_is_loaded_once_and_its_source_has_a_hash(tmp_path: Path) -> None:
+    text = (
+        "from rsbench import register_loss\n@register_loss('once')\ndef once(logits, batch):\n    return logits.sum()\n"
+    )
+    path = write(tmp_path / "once.py", text)
+    assert plugins.load(path) == plugins.load(path)
+    assert "once" in rsbench.list_losses()
+    assert len(plugins.source_sha256(LOSSES.entry("once").origin) or "") == 64
+    assert plugins.source_sha256(LOSSES.entry("qlung").origin) is None
+
+
+def test_the_same_file_under_two_names_is_refused(tmp_path: Path) -> None:
+    text = (
+        "from rsbench import register_loss\n@register_loss('twin')\ndef twin(logits, batch):\n    return logits.sum()\n"
+    )
+    first, second = write(tmp_path / "first.py", text), write(tmp_path / "second.py", text)
+    plugins.load(first)
+    with pytest.raises(PluginError) as caught:
+        plugins.load(second)
+    assert first in str(caught.value)
+    assert second in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("import no_such_module_here", "ModuleNotFoundError"), ("def f(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError")],
+)
+def test_a_broken_plugin_is_named_with_its_error(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path / "broken.py", text)
+    with pytest.raises(PluginError, match=said) as caught:
+        plugins.load(path)
+    assert path in str(caught.value)
+
+
+def test_a_missing_plugin_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="no such file"):
+        plugins.load(str(tmp_path / "absent.py"))
+    with pytest.raises(PluginError, match="ModuleNotFoundError"):
+        plugins.load("no_such_module_here")

@@ -1,0 +1,94 @@
+"""Files are written whole or not at all; folders are held by one process; damage is named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rsbench.errors import ResultsError
+from rsbench.results.store import RunFolder, run_folders, write_json, write_parquet, writing
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    write_json(path, {"score": 1})
+    with pytest.raises(RuntimeError), writing(path) as file:  # noqa: PT012
+        file.write(b"half of")
+        raise RuntimeError("killed")
+    assert json.loads(path.read_text()) == {"score": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nan_has_no_place_in_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "figures.json", {"score": float("nan")})
+
+
+def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultsError, match=r"figures\.json: the disk is full.*same command"):
+        write_json(tmp_path / "figures.json", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "occupied").write_text("a file where a folder should be")
+    with pytest.raises(ResultsError, match="occupied.*--out"), RunFolder(tmp_path / "occupied" / "run").locked():
+        pass
+
+
+def test_parquet_keeps_what_it_was_given(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"clip_id": ["a", "b"], "quality": pd.array([0.5, 1.0], dtype="float32")})
+    write_parquet(tmp_path / "frame.parquet", frame)
+    pd.testing.assert_frame_equal(RunFolder(tmp_path).read_parquet("frame.parquet"), frame)
+
+
+def test_status_is_absent_until_it_is_set(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.status() == {"state": "absent"}
+    with folder.locked():
+        folder.set_status("running", epoch=3)
+    assert (folder.status()["state"], folder.status()["epoch"]) == ("running", 3)
+
+
+def _hold(path: Path, held: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
+    with RunFolder(path).locked():
+        held.set()
+        done.wait(30)
+
+
+def test_two_processes_never_work_on_one_run(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path / "run", held, done))
+    other.start()
+    assert held.wait(60)
+    with pytest.raises(ResultsError, match="another process"), RunFolder(tmp_path / "run").locked():
+        pass
+    done.set()
+    other.join(30)
+    with RunFolder(tmp_path / "run").locked():
+        pass
+
+
+@pytest.mark.parametrize("name", ["status.json", "predictions/tiny.parquet"])
+def test_damage_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / name).write_bytes(b"{ half a file")
+    folder = RunFolder(tmp_path)
+    with pytest.raises(ResultsError, match=r"cannot be read.*Delete the folder"):
+        folder.status() if name == "status.json" else folder.predictions()
+
+
+def test_no_runs_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="there are no runs here.*rsbench run"):
+        run_folders(tmp_path)

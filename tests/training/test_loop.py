@@ -1,0 +1,161 @@
+"""The loop: paired randomness, bit-identical resumption, averaged weights, failure on NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import rsbench
+from rsbench.errors import RunFailed
+from rsbench.spec import OptimPart
+from rsbench.training.optim import HalfStep, learning_rate, make_average, make_optimiser
+
+Run = Callable[..., Any]
+LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
+
+
+def predictions(record: Any, dataset: str = "tiny") -> pd.DataFrame:
+    return pd.read_parquet(record.path / "predictions" / f"{dataset}.parquet")
+
+
+def test_same_spec_same_bits(tiny_run: Run, tmp_path: Path) -> None:
+    first, second = (tiny_run(loss="stochastic", out=tmp_path / name) for name in ("a", "b"))
+    pd.testing.assert_frame_equal(predictions(first), predictions(second), check_exact=True)
+    assert first.run_id == second.run_id
+
+
+def test_another_seed_is_another_run(tiny_run: Run) -> None:
+    first, second = tiny_run(), tiny_run(seed=1)
+    assert not np.array_equal(predictions(first)[LOGITS], predictions(second)[LOGITS])
+
+
+def test_the_loop_learns(tiny_run: Run) -> None:
+    record = tiny_run(epochs=20)
+    losses = pd.read_csv(record.path / "epochs.csv")["train_loss"]
+    assert losses.iloc[-1] < 0.6 * losses.iloc[0]
+    assert record.metrics["val"]["tiny"]["argmax"]["score"] > 70
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"optim__ema_decay": 0.9}, {"optim__half_step": True}, {"optim__algorithm": "sgd"}]
+)
+def test_stopped_after_an_epoch_and_continued_is_the_same_run(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    changes |= {"loss": "stochastic", "optim__clip_norm": 1.0}
+    whole = tiny_run(out=tmp_path / "whole", **changes)
+    with monkeypatch.context() as patched:
+        patched.setattr("rsbench.runner.write_csv", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tiny_run(out=tmp_path / "parts", **changes)
+    status = (tmp_path / "parts" / "runs" / whole.run_id / "status.json").read_text()
+    assert '"interrupted"' in status
+    continued = tiny_run(out=tmp_path / "parts", **changes)
+    pd.testing.assert_frame_equal(predictions(whole), predictions(continued), check_exact=True)
+    assert whole.metrics == continued.metrics
+
+
+def _interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
+    """One seed: the same initial backbone and the same class weights, whatever the loss."""
+    from conftest import TINY_PLUGIN, tiny_settings
+
+    from rsbench.preparation import prepare_experiment
+    from rsbench.runner import build_model, make_place, make_spec
+
+    place = make_place(tiny_root, tmp_path, threads=1, quiet=True)
+    models = []
+    for loss in ("arcface", "cosface"):
+        spec = make_spec(tiny_settings(loss=loss), place, [TINY_PLUGIN])
+        models.append(build_model(prepare_experiment(spec, place.roots, partial=False, display=place.display))[0])
+    first, second = (model.state_dict() for model in models)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_nan_is_a_recorded_failure_that_names_the_remedy(tiny_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"'breaks_down' became nan in epoch 2.*optim\.lr"):
+        tiny_run(loss="breaks_down")
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    assert '"failed"' in (folder / "status.json").read_text()
+    assert "RunFailed" in (folder / "error.txt").read_text()
+    assert not (folder / "metrics.json").exists()
+
+
+def test_a_finished_run_returns_at_once(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tiny_run()
+    monkeypatch.setattr("rsbench.runner.train", _interrupt)
+    assert tiny_run().metrics == first.metrics
+
+
+def test_averaged_weights_are_what_is_kept(tiny_run: Run) -> None:
+    plain, averaged = tiny_run(), tiny_run(optim__ema_decay=0.99)
+    assert not np.array_equal(predictions(plain)[LOGITS], predictions(averaged)[LOGITS])
+
+
+def test_average_follows_its_definition() -> None:
+    model = torch.nn.Linear(2, 1, bias=False)
+    average = make_average(model, OptimPart(ema_decay=0.5))
+    assert average is not None
+    for value in (0.0, 1.0, 1.0):
+        torch.nn.init.constant_(model.weight, value)
+        average.update_parameters(model)
+    assert average.module.weight.tolist() == [[0.75, 0.75]]
+
+
+def test_half_step_is_the_middle_between_before_and_after() -> None:
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    half_step = HalfStep([weight])
+    half_step.remember()
+    weight.data.fill_(6.0)
+    half_step.go_back()
+    assert weight.item() == 4.0
+
+
+def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
+    optim = OptimPart(lr=2.0, epochs=10, warmup_epochs=2, final_lr_share=0.01)
+    rates = [learning_rate(optim, step, 5) for step in range(50)]
+    assert rates[:10] == pytest.approx([0.2 * step for step in range(1, 11)])
+    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert learning_rate(optim, 50, 5) == pytest.approx(0.02)
+
+
+def test_only_trainable_parameters_are_optimised() -> None:
+    frozen, free = torch.nn.Parameter(torch.ones(1), requires_grad=False), torch.nn.Parameter(torch.ones(1))
+    groups = make_optimiser([frozen, free], OptimPart()).param_groups
+    assert [parameter is free for group in groups for parameter in group["params"]] == [True]
+
+
+def test_oracle_is_kept_per_split_and_never_touches_the_other_rules(tiny_run: Run, tmp_path: Path) -> None:
+    plain = tiny_run(out=tmp_path / "plain", epochs=5)
+    record = tiny_run(out=tmp_path / "oracle", select="val,last,oracle", epochs=5)
+    assert set(predictions(record)["selection"]) == {"val", "last", "oracle:tiny", "oracle:far"}
+    assert set(predictions(record, "far")["selection"]) == {"val", "last", "oracle:far"}
+    for split in ("tiny", "far"):
+        epochs = pd.read_csv(record.path / "epochs.csv")[f"oracle:{split}_score"]
+        assert record.metrics["oracle"][split]["argmax"]["score"] == pytest.approx(epochs.max())
+        assert record.metrics["val"][split] == plain.metrics["val"][split]
+
+
+def test_without_validation_all_patients_are_fitted(tiny_run: Run) -> None:
+    record = tiny_run(validation__fraction=0, select="last")
+    assert record.data["class_counts"] == {"normal": 40, "crackle": 20, "wheeze": 10, "both": 10}
+    assert set(record.metrics) == {"last"}
+    assert "val-bias" not in record.metrics["last"]["tiny"]
+
+
+def test_run_from_python_takes_the_documented_defaults(tiny_root: Path, tmp_path: Path) -> None:
+    from conftest import TINY_PLUGIN, tiny_settings
+
+    record = rsbench.run(tiny_settings(epochs=1), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, quiet=True)
+    assert record.path == tmp_path / "runs" / record.run_id
+    assert record.spec["optim"]["epochs"] == 1
