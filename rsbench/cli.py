@@ -200,9 +200,8 @@ def _announce(experiment: Experiment, place: Place) -> None:
     model, _ = build_model(experiment)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     weights = "random weights" if spec.backbone.weights == "none" else spec.backbone.weights
-    say(
-        f"  {parameters / 1e6:.2f} M parameters from {weights}, {spec.precision} on {place.device}, {place.threads} threads"
-    )
+    where = f"{spec.precision} on {place.device}, {place.threads} threads"
+    say(f"  {parameters / 1e6:.2f} M parameters from {weights}, {where}")
     say(
         f"  {spec.optim.epochs} epochs, batches of {spec.optim.batch_size}, {spec.optim.algorithm} at {spec.optim.lr:g}"
     )

@@ -121,7 +121,8 @@ def _refuse_other_audio(found: pd.DataFrame, folders: Mapping[str, RunFolder]) -
 
 def _settings_that_differ(found: pd.DataFrame) -> pd.DataFrame:
     """One column per setting that tells methods apart, beyond loss and backbone."""
-    flat = pd.DataFrame([flatten(spec) for spec in found["spec"]], index=found.index).map(json.dumps)
+    flat = pd.DataFrame([flatten(spec) for spec in found["spec"]], index=found.index)
+    flat = flat.map(json.dumps, na_action="ignore").fillna("–")
     flat = flat.drop(columns=[name for name in SETTINGS_APART if name in flat])
     flat["plugins"] = found["plugins"].map(lambda sources: json.dumps(sources, sort_keys=True))
     # An option that only some methods have does not tell two runs of one method apart.
@@ -149,11 +150,15 @@ def _aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
         )
     means = grouped[figures].mean().add_suffix("_mean")
     spread = grouped[figures].std(ddof=1).add_suffix("_sd")
-    table = pd.concat([means, spread, grouped["seed"].nunique().rename("n_ok")], axis=1).reset_index()
-    order = table[table["operating_point"] == "argmax"].set_index(method).get("score_mean", pd.Series(dtype=float))
-    table = table.join(counts, on=method).join(order.rename("order"), on=method)
-    table = table.sort_values(["order", *method, "operating_point"], ascending=[False, *[True] * (len(method) + 1)])
-    return table.drop(columns="order").reset_index(drop=True)
+    finished = pd.concat([means, spread, grouped["seed"].nunique().rename("n_ok")], axis=1).reset_index()
+    # A method all of whose runs failed keeps its row: a failure is shown, never dropped.
+    table = counts.reset_index().merge(finished, on=method, how="left")
+    table = table.fillna({"n_ok": 0, "operating_point": "argmax"}).astype({"n_ok": int})
+    if "score_mean" in table:
+        table["best"] = table.groupby(method, dropna=False)["score_mean"].transform("first")
+        table = table.sort_values(["best", *method, "operating_point"], ascending=[False, *[True] * (len(method) + 1)])
+        table = table.drop(columns="best")
+    return table.reset_index(drop=True)
 
 
 def _warnings(found: pd.DataFrame) -> tuple[str, ...]:

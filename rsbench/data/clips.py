@@ -96,7 +96,8 @@ class LabelMap:
         unknown = sorted(set(labels) - set(self.classes))
         if unknown:
             raise SpecError(
-                f"Label map '{self.name}' does not know the label '{unknown[0]}'.{did_you_mean(unknown[0], self.classes)}"
+                f"Label map '{self.name}' does not know the label '{unknown[0]}'."
+                f"{did_you_mean(unknown[0], self.classes)}"
             )
         index = {word: None if name is None else CLASSES.index(name) for word, name in self.classes.items()}
         return labels.map(index).astype("Int64")

@@ -123,9 +123,7 @@ def read_synthetic(root: Path) -> ClipTable:
     return _read(ADULTS, root)
 
 
-@register_dataset(
-    "synthetic-shift", summary="embedded: 30 made-up children, other devices and noise; test only", defaults=DEFAULTS
-)
+@register_dataset("synthetic-shift", summary="embedded: 30 made-up children, other devices and noise; test only")
 def read_synthetic_shift(root: Path) -> ClipTable:
     """The shifted domain, generated under `root` on first use."""
     return _read(CHILDREN, root)

@@ -50,7 +50,7 @@ def explain_os_error(error: OSError, path: Path) -> str:
         return (
             f"{path}: the disk is full. Free some room and give the same command again; it goes on from the last epoch."
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return f"{path}: this folder cannot be written to. Give a writable one with --out DIR."
     return f"{path}: {error.strerror or error}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
     optim = OptimPart(lr=2.0, epochs=10, warmup_epochs=2, final_lr_share=0.01)
     rates = [learning_rate(optim, step, 5) for step in range(50)]
     assert rates[:10] == pytest.approx([0.2 * step for step in range(1, 11)])
-    assert all(later <= earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
     assert learning_rate(optim, 50, 5) == pytest.approx(0.02)
 
 
