@@ -209,23 +209,31 @@ def _announce(experiment: Experiment, place: Place) -> None:
 
 @app.command()
 def leaderboard(
-    split: Annotated[str, typer.Option(help="The split to rank on; see: rsbench list splits.")],
+    split: Annotated[str, typer.Option(help="Splits to rank on, with commas between; see: rsbench list splits.")],
     results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
     select: Annotated[str, typer.Option(help="val, last or oracle.")] = "val",
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. loss=qlung; repeatable."),
     ] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw the Scores of all seeds too (.png, .svg, .pdf).")] = None,
 ) -> None:
-    """Rank the runs on one split: mean ± sd over seeds, never mixing what does not belong together."""
+    """Rank the runs on a split: mean ± sd over seeds, never mixing what does not belong together."""
     from .boards.leaderboard import leaderboard as make_board
     from .boards.tables import board_table
     from .results.store import run_folders
     from .spec import parse_assignment
 
     chosen = {key: str(value) for key, value in map(parse_assignment, only or [])}
-    board = make_board(run_folders(results), split, select, chosen)
-    Console(highlight=False).print(board_table(board))
+    folders = run_folders(results)
+    boards = [make_board(folders, name.strip(), select, chosen) for name in split.split(",")]
+    for board in boards:
+        Console(highlight=False).print(board_table(board))
+    if figure:
+        from .boards.figures import score_figure
+
+        score_figure(boards, figure)
+        typer.echo(f"drawn in {figure}")
 
 
 @app.command(name="list")

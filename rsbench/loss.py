@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import PluginError
+from .errors import PluginError, SpecError
 from .registry import Registry, adopt_options
 
 LOSSES: Registry[type[Loss]] = Registry("loss")
@@ -58,6 +58,8 @@ class Loss(nn.Module):
         super().__init__()
         self.embedding_dim = embedding_dim
         self.num_classes = len(class_counts)
+        if min(class_counts) < 1:
+            raise SpecError(f"class_counts={list(class_counts)}: every class needs at least one training clip.")
         counts = torch.as_tensor(list(class_counts), dtype=torch.float64)
         self.register_buffer("class_counts", counts, persistent=False)
 

@@ -10,14 +10,17 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import pkgutil
 import sys
 import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any, cast
 
 from .errors import PluginError
+from .registry import Entry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones")
 BUILT_IN_MODULES = (
@@ -83,12 +86,23 @@ def load(plugin: str) -> Path:
     return path.resolve()
 
 
-def source_sha256(origin: Path) -> str | None:
-    """The hash of a plugin's source, which enters the run id; None for what ships with rsbench."""
+def source_sha256(entry: Entry[Any]) -> str | None:
+    """The hash of a plugin's source, which enters the run id; None for what ships with rsbench.
+
+    Raises PluginError for a thing typed at a prompt, whose source nobody can tell.
+    """
     built_in = {Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)}
-    if any(parent in built_in for parent in origin.resolve().parents):
+    if any(parent in built_in for parent in entry.origin.resolve().parents):
         return None
-    return hashlib.sha256(origin.read_bytes()).hexdigest() if origin.is_file() else None
+    if entry.origin.is_file():
+        return hashlib.sha256(entry.origin.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(inspect.getsource(cast(Any, entry.source)).encode()).hexdigest()
+    except (OSError, TypeError):
+        raise PluginError(
+            f"'{entry.name}' was typed at a prompt, so a record could not say what it was. "
+            "Write it to a file and load that as a plugin."
+        ) from None
 
 
 def _package_path(name: str) -> list[str]:

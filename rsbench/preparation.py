@@ -226,7 +226,7 @@ def _identity(spec: RunSpec, tables: dict[str, ClipTable]) -> dict[str, Any]:
         (QUALITY, spec.quality.name),
         *((DATASETS, name) for name in tables if name in DATASETS.names()),
     )
-    sources = {f"{registry.kind}:{name}": source_sha256(registry.entry(name).origin) for registry, name in chosen}
+    sources = {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in chosen}
     return {
         "labels": {name: labels_id(table) for name, table in tables.items()},
         "weights": weights_sha256(spec.backbone.weights),

@@ -35,13 +35,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """A registered thing, what it is for, the paper it comes from, and the file that registered it."""
+    """A registered thing, what it is for, the paper it comes from, and the file that registered it.
+
+    source: what the user wrote, where `value` is made of it (a plain function, say).
+    """
 
     name: str
     value: T
     summary: str
     paper: str
     origin: Path
+    source: object
 
     def parameters(self) -> dict[str, Parameter]:
         """The hyper-parameters, those of base classes reached through `**kwargs` included."""
@@ -95,14 +99,15 @@ class Registry(Generic[T]):
 
         Raises PluginError when the name is taken, naming both files.
         """
-        origin = _origin(source or value)
+        source = source or value
+        origin = _origin(source)
         if name in self._entries:
             raise PluginError(
                 f"{self.kind} '{name}' is registered twice: in {self._entries[name].origin} and in {origin}. "
                 "Rename one of them, or load the file once only."
             )
-        summary = summary or (inspect.getdoc(source or value) or "").partition("\n")[0]
-        self._entries[name] = Entry(name, value, summary, paper, origin)
+        summary = summary or (inspect.getdoc(source) or "").partition("\n")[0]
+        self._entries[name] = Entry(name, value, summary, paper, origin, source)
 
     def entry(self, name: str) -> Entry[T]:
         if name not in self._entries:

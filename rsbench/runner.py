@@ -272,11 +272,21 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
 
 def _write_description(experiment: Experiment, place: Place, folder: RunFolder, weights: WeightsRecord) -> None:
     name = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else platform.processor()
+    now = environment(str(place.device), name, place.threads)
+    if (folder.path / "env.json").is_file():
+        _note_changes(folder.read_json("env.json"), now, place.display)
     folder.write_json("spec.json", experiment.spec.model_dump(mode="json"))
-    folder.write_json("env.json", environment(str(place.device), name, place.threads))
+    folder.write_json("env.json", now)
     folder.write_json("data.json", experiment.data_record() | {"weights": asdict(weights)})
     for dataset_name, dataset in experiment.datasets.items():
         write_parquet(folder.path / "sketch" / f"{dataset_name}.parquet", dataset.waveforms.sketch.reset_index())
+
+
+def _note_changes(before: Mapping[str, Any], now: Mapping[str, Any], display: Display) -> None:
+    """A run that goes on elsewhere, or with other code, is no longer the same to the bit: say so."""
+    changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if before.get(key) != now[key]]
+    if changed:
+        display.say(f"note: begun under other conditions: {'; '.join(changed)}")
 
 
 def _announce_cost(experiment: Experiment, place: Place, model: Model, clips: Mapping[str, ClipSet]) -> None:

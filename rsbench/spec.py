@@ -192,6 +192,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     from .data.splits import split
     from .evaluation.selection import rule
     from .loss import LOSSES
+    from .signal.augment import check_quirks
     from .signal.frontends import FRONTENDS
     from .signal.quality import QUALITY
 
@@ -220,6 +221,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
         nested[part] = kept | registry.resolve(kept["name"], choice)
     spec = _validated(nested)
     label_map(spec.data.label_map)
+    check_quirks(spec.augment.quirks)
     for name in spec.data.test:
         split(name, own_datasets)
     for name in spec.select:

@@ -26,6 +26,7 @@ class Board:
 
     table: a row per method and operating point: loss, backbone, settings that differ, `<figure>_mean`, `<figure>_sd`,
         n_ok, n_planned; best val-selected Score first.
+    runs: a row per finished run and operating point; `setting` names the settings that differ, for a picture.
     shared: what all rows have in common.
     unfinished: run ids that stand in n_planned alone, with their state.
     warnings: what a reader should know.
@@ -34,6 +35,7 @@ class Board:
     split: str
     header: str
     table: pd.DataFrame
+    runs: pd.DataFrame
     shared: dict[str, Any]
     unfinished: dict[str, str]
     warnings: tuple[str, ...]
@@ -72,6 +74,7 @@ def leaderboard(folders: Sequence[RunFolder], split: str, selection: str, only: 
         split,
         header,
         _aggregate(found, method),
+        found[found["state"] == "done"].assign(setting=_in_words(settings)),
         shared,
         dict(zip(undone["run_id"], undone["state"], strict=True)),
         _warnings(found),
@@ -135,6 +138,12 @@ def _settings_that_differ(found: pd.DataFrame) -> pd.DataFrame:
         if name.partition(".")[0] not in ("loss", "backbone", "frontend") and flat[name].nunique() > 1
     ]
     return flat[[name for name in names if name in {*differs, *common}]]
+
+
+def _in_words(settings: pd.DataFrame) -> pd.Series:
+    """The settings that differ, as one text per run: "" or " (loss.gamma 0.25)"."""
+    words = settings.apply(lambda row: ", ".join(f"{name} {value}" for name, value in row.items()), axis=1)
+    return words.map(lambda text: f" ({text})") if len(settings.columns) else pd.Series("", index=settings.index)
 
 
 def _aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
