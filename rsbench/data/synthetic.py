@@ -21,7 +21,7 @@ from .cache import build_once
 from .clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable, register_dataset
 from .synthesis import Chest, Device, Range, Samples
 
-VERSION = 1  # raise it with every change of a sound: it names the folder
+VERSION = 2  # raise it with every change of a sound: it names the folder
 SEED = 20261122
 LOCATIONS = ("Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr")
 RECORDINGS_PER_PATIENT = 2
@@ -73,14 +73,14 @@ ADULTS = Domain(
         Device("diaphragm", (90, 1800), 600, 4),
     ),
     period_s=(1.6, 2.8),
-    breath_hz=(250, 600),
+    breath_hz=(250, 550),
     crackle_pitch=(0.85, 1.15),
     wheeze_hz=(180, 500),
     heart_hz=(1.0, 1.5),
-    crackle_db=(14, 24),
-    wheeze_db=(4, 14),
-    snr_db=(10, 35),
-    noise_hz=(100, 1200),
+    crackle_db=(20, 28),
+    wheeze_db=(8, 16),
+    snr_db=(15, 40),
+    noise_hz=(100, 800),
     hum_hz=50,
     clipped_share=0.08,
 )
@@ -96,10 +96,10 @@ CHILDREN = Domain(
     crackle_pitch=(0.95, 1.35),
     wheeze_hz=(280, 700),
     heart_hz=(1.6, 2.3),
-    crackle_db=(14, 24),
-    wheeze_db=(4, 14),
-    snr_db=(8, 28),
-    noise_hz=(300, 1500),
+    crackle_db=(18, 26),
+    wheeze_db=(5, 14),
+    snr_db=(12, 30),
+    noise_hz=(300, 1200),
     hum_hz=60,
     clipped_share=0.15,
 )

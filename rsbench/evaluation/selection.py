@@ -13,8 +13,8 @@ from ..errors import SpecError, did_you_mean
 class Rule:
     """A rule that says which epoch a result is taken from.
 
-    header: what a table says above its figures. judged_on: the clips whose argmax Score decides; None keeps the
-    latest epoch.
+    header: what a table says above its figures. judged_on: the clips whose argmax Score decides; None takes the
+    last epoch.
     """
 
     name: str
@@ -29,10 +29,6 @@ class Rule:
     def selection(self, split: str) -> str:
         """The mark that stored predictions carry: one epoch for all splits, or ("oracle:<split>") one for each."""
         return f"{self.name}:{split}" if self.judged_on == "test" else self.name
-
-    def keeps(self, candidate_score: float, best_score: float | None) -> bool:
-        """Whether an epoch takes the place of the one kept so far (None: there is none yet)."""
-        return self.judged_on is None or better(candidate_score, best_score)
 
 
 def better(candidate_score: float, best_score: float | None) -> bool:
@@ -65,8 +61,6 @@ RULES = {
         ),
     )
 }
-
-DEFAULT_RULE = "val"
 
 
 def rule(name: str) -> Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_agrees_with_a_loop_over_clips(drawn: tuple[np.ndarray, np.ndarray], off
 
 @settings(deadline=None, max_examples=50)
 @given(clips(), st.randoms(use_true_random=False))
-def test_the_order_of_clips_does_not_matter(drawn: tuple[np.ndarray, np.ndarray], random) -> None:
+def test_the_order_of_clips_does_not_matter(drawn: tuple[np.ndarray, np.ndarray], random: Random) -> None:
     labels, logits = drawn
     order = random.sample(range(len(labels)), len(labels))
     quality = labels / 4 + logits[:, 0]  # any number that belongs to the clip

@@ -7,13 +7,13 @@ import math
 import pytest
 
 from rsbench.errors import SpecError
-from rsbench.evaluation.selection import DEFAULT_RULE, RULES, better, rule
+from rsbench.evaluation.selection import RULES, better, rule
 
 
-def kept_epoch(name: str, scores: list[float]) -> int | None:
+def kept_epoch(scores: list[float]) -> int | None:
     kept, best = None, None
     for epoch, score in enumerate(scores):
-        if rule(name).keeps(score, best):
+        if better(score, best):
             kept, best = epoch, score
     return kept
 
@@ -28,13 +28,8 @@ def kept_epoch(name: str, scores: list[float]) -> int | None:
         ([0.0], 0),
     ],
 )
-@pytest.mark.parametrize("name", ["val", "oracle"])
-def test_the_first_best_epoch_is_kept(name: str, scores: list[float], kept: int | None) -> None:
-    assert kept_epoch(name, scores) == kept
-
-
-def test_last_keeps_every_epoch_whatever_its_score() -> None:
-    assert kept_epoch("last", [60, 50, math.nan]) == 2
+def test_the_first_best_epoch_is_kept(scores: list[float], kept: int | None) -> None:
+    assert kept_epoch(scores) == kept
 
 
 def test_nan_never_wins_and_never_stands() -> None:
@@ -44,7 +39,6 @@ def test_nan_never_wins_and_never_stands() -> None:
 
 
 def test_headers_say_what_was_chosen_on() -> None:
-    assert DEFAULT_RULE == "val"
     assert rule("val").header == "selected: val (best Score on validation patients)"
     assert "ORACLE" in rule("oracle").header
     assert "test" in rule("oracle").header.lower()
