@@ -116,10 +116,10 @@ def fit_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
             rows is returned as it is.
         grid: rows and columns wanted.
     """
-    tokens, patch_positions = positions[:, :TOKENS], positions[:, TOKENS:]
     rows = patches(CHECKPOINT_MELS)
-    if patch_positions.shape[1] % rows:
+    if positions.ndim != 3 or (positions.shape[1] - TOKENS) % rows:
         return positions
+    tokens, patch_positions = positions[:, :TOKENS], positions[:, TOKENS:]
     maps = patch_positions.unflatten(1, (rows, -1)).permute(0, 3, 1, 2)
     for side, wanted in zip((2, 3), grid, strict=True):
         if maps.shape[side] > wanted:

@@ -22,7 +22,7 @@ from .data.sources import Roots
 from .data.waveforms import ClipGatherer
 from .display import Display, duration
 from .errors import DataError, ResultsError, RsbenchError, RunFailed, SpecError
-from .evaluation.scoring import score_run
+from .evaluation.scoring import score_run, without_nan
 from .judging import evaluate, predict_chosen
 from .loss import create_loss
 from .plugins import discover, load
@@ -155,8 +155,10 @@ def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
             _same_audio(folder, experiment)
             place.display.say(f"already done: {folder.path}")
             return RunRecord.read(folder)
+        checkpoints = Checkpoints(folder.path / "checkpoints")
         with _recorded(folder):
-            _execute(experiment, place, folder)
+            _execute(experiment, place, folder, checkpoints)
+        checkpoints.finish()
     return RunRecord.read(folder)
 
 
@@ -193,16 +195,17 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     folder.set_status("done")
 
 
-def _execute(experiment: Experiment, place: Place, folder: RunFolder) -> None:
+def _execute(experiment: Experiment, place: Place, folder: RunFolder, checkpoints: Checkpoints) -> None:
     spec, device, display = experiment.spec, place.device, place.display
     started = time.monotonic()
     model, weights = build_model(experiment)
     model.to(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     _write_description(experiment, place, folder, weights)
     clips = {name: clip_set(dataset, experiment, device) for name, dataset in experiment.datasets.items()}
     _announce_cost(experiment, place, model, clips)
 
-    checkpoints = Checkpoints(folder.path / "checkpoints")
     fit = torch.as_tensor(experiment.fit.rows("fit"), device=device)
     steps = -(-len(fit) // spec.optim.batch_size)
     resumed = checkpoints.load()
@@ -231,9 +234,8 @@ def _execute(experiment: Experiment, place: Place, folder: RunFolder) -> None:
     metrics = score_run(predictions, experiment.tests, spec.select, experiment.train.dataset)
     chosen = {name: {"epoch": kept.epoch, "score": kept.score} for name, kept in progress.kept.items()}
     folder.write_json("metrics.json", metrics)
-    folder.write_json("selection.json", chosen)
+    folder.write_json("selection.json", without_nan(chosen))
     folder.write_json("cost.json", _cost(progress, len(fit), device, time.monotonic() - started))
-    checkpoints.finish()
 
 
 def build_model(experiment: Experiment) -> tuple[Model, WeightsRecord]:

@@ -209,11 +209,10 @@ def _print_facts(found: Check, console: Console) -> None:
 
 
 def _counts_table(counts: pd.DataFrame) -> Table:
-    """Found / official, a row per subset and a column per count."""
-    whats = list(dict.fromkeys(counts["what"]))
-    table = Table("subset", *whats, title="Found / official")
-    for subset, rows in counts.groupby("subset", sort=False):
-        table.add_row(str(subset), *map(_beside, rows["found"], rows["official"]))
+    """Found / official, a row per count and a column per subset."""
+    table = Table("", *dict.fromkeys(counts["subset"]), title="Found / official")
+    for what, rows in counts.groupby("what", sort=False):
+        table.add_row(str(what), *map(_beside, rows["found"], rows["official"]))
     return table
 
 

@@ -56,7 +56,7 @@ def score_run(
     scores = {
         name: {split.name: _score(predictions, split, rule(name), train_dataset) for split in splits} for name in rules
     }
-    return _without_nan(scores)
+    return without_nan(scores)
 
 
 def _score(predictions: Mapping[str, pd.DataFrame], split: Split, selected: Rule, train_dataset: str) -> dict[str, Any]:
@@ -142,8 +142,8 @@ def _labels_and_logits(rows: pd.DataFrame) -> tuple[IntArray, FloatArray]:
     return labels, rows[list(LOGIT_COLUMNS)].to_numpy(dtype=np.float64)
 
 
-def _without_nan(figures: Any) -> Any:
+def without_nan(figures: Any) -> Any:
     """The same nested dict with None for NaN, which JSON does not know."""
     if isinstance(figures, dict):
-        return {key: _without_nan(value) for key, value in figures.items()}
+        return {key: without_nan(value) for key, value in figures.items()}
     return None if isinstance(figures, float) and math.isnan(figures) else figures
