@@ -172,10 +172,8 @@ def _assign_parts(
                     f"data.test: split '{item.name}' holds clips that '{train.name}' trains on (for one, {clip}). "
                     "Choose splits that share none."
                 )
-    seed = derive(spec.seed, "validation")
-    patients = choose_validation(
-        clips.loc[training, ["patient", "class_index"]], spec.validation.fraction, seed, test_patients
-    )
+    candidates = clips.loc[training, ["patient", "class_index"]]
+    patients = choose_validation(candidates, spec.validation.fraction, spec.seed, test_patients)
     held_out = training & clips["patient"].isin(patients)
     clips.loc[training, "part"] = "fit"
     clips.loc[held_out, "part"] = "validation"

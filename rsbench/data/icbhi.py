@@ -1,8 +1,7 @@
 """The ICBHI 2017 Respiratory Sound Database: 920 recordings of 126 patients, 6898 respiratory cycles.
 
 Rocha et al., "An open access database for the evaluation of respiratory sound classification algorithms",
-Physiological Measurement 40 (2019). A recording is named patient_index_location_mode_device; beside it lies a
-.txt
+Physiological Measurement 40 (2019). A recording is named patient_index_location_mode_device; beside it lies a .txt
 with a line a cycle: start, end (s), crackle, wheeze (0 or 1).
 """
 
