@@ -154,7 +154,7 @@ def effective_patients(patients: pd.Series, class_index: pd.Series) -> dict[int,
 
 def _too_few_patients(free: int, wanted: int) -> DataError:
     return DataError(
-        f"validation.fraction: {wanted} patients are wanted for validation, with normal and abnormal clips, while every "
-        f"class stays in the fitting part; the {free} patients who are free for it do not allow that. Train on a larger "
-        "split, or set validation.fraction=0 (train on everything; selection by `last` or `oracle` only)."
+        f"validation.fraction: {wanted} patients are wanted for validation, with normal and abnormal clips, while "
+        f"every class stays in the fitting part; the {free} patients who are free for it do not allow that. Train "
+        "on a larger split, or set validation.fraction=0 (train on everything; selection by `last` or `oracle` only)."
     )
