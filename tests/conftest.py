@@ -115,15 +115,19 @@ def tiny_settings(**changes: Any) -> dict[str, Any]:
     return settings | {key.replace("__", "."): value for key, value in changes.items()}
 
 
-@pytest.fixture
-def tiny_run(tiny_root: Path, tmp_path: Path) -> Callable[..., Any]:
-    """`tiny_run(loss="qlung", optim__epochs=2)` → RunRecord, kept under the test's own folder."""
+def run_tiny(root: Path, out: Path, **changes: Any) -> Any:
+    """One such run: `run_tiny(root, out, loss="qlung", optim__epochs=2)` → RunRecord."""
     import rsbench
 
+    settings = tiny_settings(**changes)
+    return rsbench.run(settings, plugins=[TINY_PLUGIN], root=root, out=out, threads=1, device="cpu", quiet=True)
+
+
+@pytest.fixture
+def tiny_run(tiny_root: Path, tmp_path: Path) -> Callable[..., Any]:
+    """`run_tiny` on the session's recordings, kept under the test's own folder."""
+
     def call(out: Path = tmp_path / "results", **changes: Any) -> Any:
-        settings = tiny_settings(**changes)
-        return rsbench.run(
-            settings, plugins=[TINY_PLUGIN], root=tiny_root, out=out, threads=1, device="cpu", quiet=True
-        )
+        return run_tiny(tiny_root, out, **changes)
 
     return call
