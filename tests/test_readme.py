@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CLIP_S, PROJECT, TINY_PLUGIN, Cli
+from tiny import CLIP_S, PROJECT, TINY_PLUGIN, Cli
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -51,7 +51,7 @@ def _panel(axes: Axes, runs: pd.DataFrame, order: list[str], colours: dict[str, 
 
 
 def _subtitle(boards: Sequence[Board], operating_point: str) -> str:
-    seeds = sorted({int(count) for board in boards for count in board.table["n_ok"]})
+    seeds = sorted({int(count) for board in boards for count in board.table["n_ok"] if count})
     span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}–{seeds[-1]}"
     kinds = sorted({word for board in boards for word in ("SYNTHETIC", "PARTIAL") if _says(board, word)})
     told = "; ".join([boards[0].header, f"at {operating_point}", f"{span} seeds, mean ± sd", *kinds])

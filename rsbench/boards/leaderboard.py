@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..data.identity import mismatched
+from ..data.splits import CLAIMS_FROM
 from ..errors import ResultsError, SpecError, did_you_mean
 from ..evaluation.selection import rule
 from ..results.schema import NEVER_MIXED, known_split, rows
@@ -170,8 +171,19 @@ def _aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def _few_patients(found: pd.DataFrame) -> str | None:
+    """How many patients each class really rests on: a board makes no claim on a class of a few."""
+    done = found[found["state"] == "done"]
+    if done.empty:
+        return None
+    effective = done["effective_patients"].iloc[0]
+    counts = ", ".join(f"{name} {count:.1f}" for name, count in effective.items())
+    few = [name for name, count in effective.items() if count < CLAIMS_FROM]
+    return f"effective patients: {counts}" + (f"; too few to claim anything on {', '.join(few)}" if few else "")
+
+
 def _warnings(found: pd.DataFrame) -> tuple[str, ...]:
-    warnings = []
+    warnings = list(filter(None, [_few_patients(found)]))
     versions = sorted(set(found["code_version"]))
     if len(versions) > 1:
         warnings.append(f"made with different code: {', '.join(versions)}")

@@ -16,11 +16,10 @@ from ..errors import DataError
 from .audio import AudioInfo, probe, read
 from .bounds import clip_bounds
 from .clips import CLASSES, ClipTable, LabelMap
-from .splits import SPLITS, Split, effective_patients, split
+from .splits import CLAIMS_FROM, SPLITS, Split, effective_patients, split
 from .sprsound import POOR_QUALITY
 
 SHOWN = 10  # names of missing recordings printed before they are only counted
-CLAIMS_FROM = 15  # effective patients below which boards make no claim on a class
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from .clips import CLASSES, DATASETS, NORMAL
 # Patients whom the official ICBHI list has on both sides.
 ICBHI_ON_BOTH_SIDES = ("156", "218")
 VALIDATION_DRAWS = 1000
+CLAIMS_FROM = 15  # effective patients below which nothing is claimed on a class
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
             yield base | {
                 "operating_point": point,
                 "epoch": epoch,
+                "effective_patients": figures["effective_patients"],
                 **figures[point],
                 **figures["threshold_free"],
             }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import run_tiny
+from tiny import run_tiny
 
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.errors import ResultsError, SpecError
@@ -48,6 +48,13 @@ def test_means_and_sds_are_those_of_the_runs(results: Path) -> None:
         assert row["score_mean"] == pytest.approx(np.mean(scores))
         assert row["score_sd"] == pytest.approx(np.std(scores, ddof=1))
         assert (row["n_ok"], row["n_planned"]) == (2, 2)
+
+
+def test_classes_of_few_patients_are_named(results: Path) -> None:
+    """Four test patients hold the same number of clips each: four effective patients in every class."""
+    (said,) = [warning for warning in board(results).warnings if "effective" in warning]
+    assert "normal 4.0, crackle 4.0" in said
+    assert said.endswith("too few to claim anything on normal, crackle, wheeze, both")
 
 
 def test_best_first_and_the_rule_in_the_header(results: Path) -> None:

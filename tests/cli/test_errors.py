@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import CLIP_S, TINY_PLUGIN, Cli, write_own_dataset
+from tiny import CLIP_S, TINY_PLUGIN, Cli, write_own_dataset
 
 BASE = ["run", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--train", "tiny", "--test", "tiny", "--loss", "ce"]
 BASE += ["--set", f"data.clip_s={CLIP_S}", "--epochs", "1", "--threads", "1"]

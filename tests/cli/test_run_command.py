@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import CLIP_S, TINY_PLUGIN, Cli
+from tiny import CLIP_S, TINY_PLUGIN, Cli
 
 COMMAND = ["run", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--train", "tiny", "--test", "tiny,far"]
 COMMAND += ["--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--device", "cpu"]

@@ -34,6 +34,12 @@ def test_importing_the_package_is_light() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_boards_and_scores_need_no_torch() -> None:
+    program = "import sys, rsbench.boards.tables, rsbench.boards.figures; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_a_run_needs_no_sweep_engine() -> None:
     program = "import sys, rsbench.runner; print([m for m in ('ray', 'optuna') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

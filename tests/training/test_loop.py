@@ -68,7 +68,7 @@ def _interrupt(*arguments: object) -> None:
 
 def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
     """One seed: the same initial backbone and the same class weights, whatever the loss."""
-    from conftest import TINY_PLUGIN, tiny_settings
+    from tiny import TINY_PLUGIN, tiny_settings
 
     from rsbench.preparation import prepare_experiment
     from rsbench.runner import build_model, make_place, make_spec
@@ -155,7 +155,7 @@ def test_without_validation_all_patients_are_fitted(tiny_run: Run) -> None:
 
 
 def test_run_from_python_takes_the_documented_defaults(tiny_root: Path, tmp_path: Path) -> None:
-    from conftest import TINY_PLUGIN, tiny_settings
+    from tiny import TINY_PLUGIN, tiny_settings
 
     record = rsbench.run(tiny_settings(epochs=1), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, quiet=True)
     assert record.path == tmp_path / "runs" / record.run_id
