@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -40,7 +41,7 @@ class PublicWeights:
     pretrained_on: tuple[str, ...]
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """Base of every backbone. Subclasses take hyper-parameters as keyword-only arguments with defaults.
 
     Class attributes say how it was published: `frontend`; `recipe`, fields of the spec's `optim` that differ from
@@ -62,9 +63,9 @@ class Backbone(nn.Module):
         self.n_mels = n_mels
         self.n_frames = n_frames
 
+    @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """(B, D) embeddings of features (B, n_mels, n_frames)."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward(features).")
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A public checkpoint's tensors under this module's names and shapes; heads that are not used are left out."""

@@ -7,6 +7,7 @@ labels.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -43,7 +44,7 @@ class Batch:
     share: Tensor | None = None
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """Base of every loss. Subclasses take hyper-parameters as keyword-only arguments with defaults.
 
     Args:
@@ -72,13 +73,13 @@ class Loss(nn.Module):
         """Mix clips before the backbone (mixup, Patch-Mix). All draws come from `generator`, on the CPU."""
         return features, batch
 
+    @abstractmethod
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
         """The scalar that training minimises, for embeddings (views·B, D)."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward(embeddings, batch).")
 
+    @abstractmethod
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, C) scores for inference: no margin, no labels."""
-        raise NotImplementedError(f"{type(self).__name__} must define logits(embeddings).")
 
 
 def inverse_frequency(class_counts: Tensor) -> Tensor:

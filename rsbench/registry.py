@@ -97,8 +97,11 @@ class Registry(Generic[T]):
     def register(self, name: str, value: T, *, summary: str = "", paper: str = "", source: object = None) -> None:
         """Add `value` under `name`; `source` is the object whose file is its origin (default: the value).
 
-        Raises PluginError when the name is taken, naming both files.
+        Raises PluginError when the name is taken, naming both files, or when a class lacks a method of its contract.
         """
+        if inspect.isabstract(value):
+            lacking = " and ".join(sorted(typing.cast(Any, value).__abstractmethods__))
+            raise PluginError(f"{self.kind} '{name}' does not define {lacking}, which every {self.kind} must.")
         source = source or value
         origin = _origin(source)
         if name in self._entries:

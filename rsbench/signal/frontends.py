@@ -6,6 +6,7 @@ their own `rate` and give (B, n_mels, frames), in at least float32 under autocas
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -28,7 +29,7 @@ Milliseconds = Annotated[float, Field(ge=1, le=1000)]
 Bins = Annotated[int, Field(ge=4, le=1024)]
 
 
-class FrontendModule(nn.Module):
+class FrontendModule(nn.Module, ABC):
     """Base of every front end. Subclasses take options as keyword-only arguments with defaults.
 
     Class attributes: `rate`, samples per second of the waveforms it takes; `edge_fade`, samples over which a
@@ -63,13 +64,13 @@ class FrontendModule(nn.Module):
             )
         return self.count(n_samples)
 
+    @abstractmethod
     def count(self, n_samples: int) -> int:
         """Frames of a clip that is long enough."""
-        raise NotImplementedError(f"{type(self).__name__} must define count(n_samples).")
 
+    @abstractmethod
     def features(self, waveforms: Tensor) -> Tensor:
         """(B, n_mels, frames) of waveforms (B, T) in float32 or float64, outside autocast."""
-        raise NotImplementedError(f"{type(self).__name__} must define features(waveforms).")
 
     def forward(self, waveforms: Tensor) -> Tensor:
         self.frames(waveforms.shape[-1])

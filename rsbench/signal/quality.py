@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -33,7 +34,7 @@ QUALITY: Registry[type[QualityIndex]] = Registry("quality")
 _Q = TypeVar("_Q", bound=Callable[..., Any])
 
 
-class QualityIndex:
+class QualityIndex(ABC):
     """Base of every quality index. Subclasses take options as keyword-only arguments with defaults.
 
     Subclasses define `measure`; `fit` and `score` as they are suit an index of one raw value, high for good.
@@ -41,6 +42,7 @@ class QualityIndex:
 
     identity = ""  # name, options and source; set by `create_quality`, used by the cache
 
+    @abstractmethod
     def measure(self, samples: NDArray[np.float32], rate: int) -> tuple[float, ...]:
         """Raw values of one clip, all finite, for silence too.
 
@@ -48,7 +50,6 @@ class QualityIndex:
             samples: (n,) the clip's own samples, mono, n ≥ 1.
             rate: their native rate in Hz.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define measure(samples, rate).")
 
     def fit(self, measures: Floats) -> Normaliser:
         """The normaliser, from the raw values (N, k) of training clips: here their 5th and 95th percentile.

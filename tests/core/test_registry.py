@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -73,6 +74,16 @@ def test_wrong_options_are_named(registry: Registry[type[Base]], given: dict[str
 def test_unknown_name_gets_a_suggestion(registry: Registry[type[Base]]) -> None:
     with pytest.raises(SpecError, match="no thing 'derivd'.*Did you mean 'derived'"):
         registry.create("derivd", 1)
+
+
+class Unfinished(ABC):
+    @abstractmethod
+    def forward(self) -> None: ...
+
+
+def test_a_class_that_lacks_a_method_is_refused(registry: Registry[Any]) -> None:
+    with pytest.raises(PluginError, match="thing 'unfinished' does not define forward"):
+        registry.register("unfinished", Unfinished)
 
 
 def test_a_name_is_given_once_and_both_files_are_named(registry: Registry[type[Base]]) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsbench import AngularLoss, Batch, Loss, RsbenchError, create_loss, list_losses, register_loss
+from rsbench import AngularLoss, Batch, RsbenchError, create_loss, list_losses, register_loss
 from rsbench.loss import LOSSES
 
 BATCH = Batch(torch.tensor([0, 1, 1]), torch.ones(3), torch.zeros(3), torch.zeros(3))
@@ -93,7 +93,7 @@ def test_anything_else_is_refused(thing: object) -> None:
 
 def test_a_class_without_a_file_can_be_registered() -> None:
     """As typed into a notebook: the class's module has no file to read."""
-    typed = type("Typed", (Loss,), {"__module__": "__main__", "__doc__": "Typed at a prompt."})
+    typed = type("Typed", (AngularLoss,), {"__module__": "__main__", "__doc__": "Typed at a prompt."})
     typed.__module__ = "a_module_that_is_not_loaded"
     register_loss("typed_test")(typed)
     assert str(LOSSES.entry("typed_test").origin) == "<interactive>"
