@@ -75,7 +75,7 @@ def run(
     root: RootOption = None,
     partial: PartialOption = False,
     epochs: Annotated[int | None, typer.Option(help="Default: the data set's or the backbone's.")] = None,
-    seeds: Annotated[str, typer.Option(help="One or several: 0, 0-4, 0,2,7.")] = "0",
+    seeds: Annotated[str | None, typer.Option(help="One or several: 0, 0-4, 0,2,7. Default: the spec's, or 0.")] = None,
     select: Annotated[str | None, typer.Option(help="Epoch rules: val, last, oracle. Default: val,last.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -111,7 +111,8 @@ def run(
     given |= {key: value for key, value in options.items() if value is not None}
     given |= dict(parse_assignment(text) for text in set_ or [])
     place = make_place(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
-    specs = [make_spec({**given, "seed": seed}, place, plugin or ()) for seed in parse_seeds(seeds)]
+    numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
+    specs = [make_spec({**given, "seed": seed}, place, plugin or ()) for seed in numbers]
     if dry_run:
         _dry_run(specs, place)
     else:

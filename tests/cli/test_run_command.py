@@ -66,7 +66,7 @@ def test_dry_run_checks_and_leaves_nothing(cli: Cli, tiny_root: Path, tmp_path: 
 
 def test_a_runs_spec_makes_the_same_run(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
     options = ("--root", tiny_root, "--threads", "1", "--device", "cpu", "--plugin", TINY_PLUGIN)
-    cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--epochs", "1")
+    cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--epochs", "1", "--seeds", "3")
     (run,) = (tmp_path / "runs").iterdir()
     again = cli("run", "--spec", run / "spec.json", *options, "--out", tmp_path)
     assert "already done" in again.err
