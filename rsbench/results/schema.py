@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..data.splits import split
+from ..data.splits import SPLITS, split
+from ..evaluation.scoring import score_run
 from ..evaluation.selection import rule
 from .store import RunFolder
 
@@ -26,18 +27,20 @@ NEVER_MIXED = (
 
 
 def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a run for a split and a rule, one per operating point; none where the run was not so judged.
+    """The rows of a run for a split and a rule, one per operating point; none where the run cannot be so judged.
 
-    A run that is not done gives one row without figures, so that a board can say how many are missing.
-    Raises ResultsError when the record is damaged.
+    A run that is not done gives one row without figures, so that a board can say how many are missing. A split that
+    was not asked for when the run was made is judged from its stored predictions, where they are of a data set that
+    the run was only tested on. Raises ResultsError when the record is damaged.
     """
     status = folder.status()
     if not (folder.path / "data.json").is_file():
         return  # it never came as far as reading its data: there is nothing to place it by
     spec, data, environment = (folder.read_json(f"{name}.json") for name in ("spec", "data", "env"))
-    if split_name not in data["splits"] or split_name not in spec["data"]["test"] or rule_name not in spec["select"]:
+    judged = _judged_as(split_name, rule_name, spec, data)
+    if judged is None:
         return
-    judged, train = data["splits"][split_name], data["splits"][spec["data"]["train"]]
+    train = data["splits"][spec["data"]["train"]]
     base = {
         "run_id": folder.run_id,
         "state": status["state"],
@@ -65,7 +68,10 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
     if status["state"] != "done":
         yield base | {"operating_point": "argmax"}
         return
-    figures = folder.read_json("metrics.json")[rule_name][split_name]
+    figures = folder.read_json("metrics.json")[rule_name].get(split_name)
+    if figures is None:
+        figures = score_run(folder.predictions(), [split(split_name)], [rule_name], train["dataset"])
+        figures = figures[rule_name][split_name]
     epoch = folder.read_json("selection.json")[rule(rule_name).selection(split_name)]["epoch"]
     for point in OPERATING_POINTS:
         if point in figures:
@@ -76,6 +82,21 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
                 **figures[point],
                 **figures["threshold_free"],
             }
+
+
+def _judged_as(split_name: str, rule_name: str, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any] | None:
+    """Version and data set of the split for this run; None where the run says nothing about it."""
+    if rule_name not in spec["select"]:
+        return None
+    if split_name in spec["data"]["test"]:
+        return dict(data["splits"][split_name])
+    known = SPLITS.get(split_name)
+    external = {data["splits"][name]["dataset"] for name in spec["data"]["test"]}
+    external -= {data["splits"][spec["data"]["train"]]["dataset"]}
+    # The oracle chose its epoch for the splits that were asked for; for any other it has none.
+    if known is None or known.dataset not in external or rule(rule_name).judged_on == "test":
+        return None
+    return {"version": known.version, "dataset": known.dataset}
 
 
 def known_split(name: str, folders: list[RunFolder]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tiny import run_tiny
 
 from rsbench.boards.leaderboard import Board, leaderboard
+from rsbench.data.splits import SPLITS, Split
 from rsbench.errors import ResultsError, SpecError
 from rsbench.results.store import run_folders
 
@@ -70,6 +71,20 @@ def test_settings_that_differ_become_columns(results: Path, tiny_run: Run) -> No
     table = board(results).table
     assert sorted(set(table["loss.gamma"])) == ["0.25", "0.5", "–"]  # ce has no gamma
     assert len(table) == 6
+
+
+def test_another_split_of_an_external_set_is_judged_from_stored_predictions(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SPLITS, "far-again", Split("far-again", 3, "far", "", (), ("test",)))
+    monkeypatch.setitem(SPLITS, "tiny-again", Split("tiny-again", 1, "tiny", "", (), ("test",)))
+    again, asked_for = board(results, "far-again"), board(results, "far")
+    pd.testing.assert_frame_equal(again.table, asked_for.table)
+    assert (again.shared["split_version"], asked_for.shared["split_version"]) == (3, 1)
+    with pytest.raises(ResultsError, match="No run was judged on 'far-again' under 'oracle'"):
+        board(results, "far-again", "oracle")
+    with pytest.raises(ResultsError, match="No run was judged on 'tiny-again'"):  # the runs were trained on `tiny`
+        board(results, "tiny-again")
 
 
 def test_unfinished_runs_are_planned_and_named(results: Path) -> None:
