@@ -17,7 +17,7 @@ from ..results.schema import NEVER_MIXED, known_split, rows
 from ..results.store import RunFolder
 from ..spec import flatten
 
-FIGURES = ("sp", "se", "score", "se_two_class", "auroc_abnormal", "auprc_abnormal", "macro_f1")
+FIGURES = ("sp", "se", "score", "inflation", "se_two_class", "auroc_abnormal", "auprc_abnormal", "macro_f1")
 SETTINGS_APART = ("seed", "loss.name", "backbone.name", "backbone.weights", "data.test", "select")
 
 
@@ -26,7 +26,7 @@ class Board:
     """A leaderboard.
 
     table: a row per method and operating point: loss, backbone, settings that differ, `<figure>_mean`, `<figure>_sd`,
-        n_ok, n_planned; best val-selected Score first.
+        n_ok, n_planned; best Score first. On an oracle board `inflation` is the Score beyond that of `val`.
     runs: a row per finished run and operating point; `setting` names the settings that differ, for a picture.
     shared: what all rows have in common.
     unfinished: run ids that stand in n_planned alone, with their state.
@@ -63,6 +63,8 @@ def leaderboard(folders: Sequence[RunFolder], split: str, selection: str, only: 
             f"No run was judged on '{split}' under '{selection}'. "
             f"Make one: rsbench run --loss ce --backbone cnn6 --test {split} --select {selection}"
         )
+    if rule(selection).judged_on == "test":
+        found = _with_inflation(found, [row for folder in folders for row in rows(folder, split, "val")])
     found = _only(found, only)
     _refuse_mixture(found)
     _refuse_other_audio(found, {folder.run_id: folder for folder in folders})
@@ -93,6 +95,16 @@ def _only(found: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:
             raise SpecError(f"--only {column}={value}: no row has it. There are: {present}.")
         found = kept
     return found.reset_index(drop=True)
+
+
+def _with_inflation(oracle: pd.DataFrame, val_rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """What choosing the epoch on test adds to a run's Score; empty where the run was not selected by `val` too."""
+    if "score" not in oracle:
+        return oracle  # no run has finished
+    keys = ["run_id", "operating_point"]
+    val = pd.DataFrame(val_rows, columns=[*keys, "score"]).rename(columns={"score": "val_score"})
+    joined = oracle.merge(val, on=keys, how="left")
+    return joined.assign(inflation=joined["score"] - joined["val_score"]).drop(columns="val_score")
 
 
 def _refuse_mixture(found: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ HEADINGS = {
     "sp": "Sp",
     "se": "Se",
     "score": "Score",
+    "inflation": "oracle − val",
     "se_two_class": "Se (two-class)",
     "auroc_abnormal": "AUROC",
     "auprc_abnormal": "AUPRC",
@@ -67,12 +68,13 @@ def board_table(board: Board) -> Table:
     ]
     for name in keys:
         table.add_column(name, overflow="fold")
-    for name in FIGURES:
+    figures = [name for name in FIGURES if f"{name}_mean" in board.table]
+    for name in figures:
         table.add_column(HEADINGS[name], justify="right")
     table.add_column("seeds", justify="right")
     for row in board.table.to_dict("records"):
-        figures = (_with_sd(row.get(f"{name}_mean"), row.get(f"{name}_sd")) for name in FIGURES)
-        table.add_row(*(_short(row[name]) for name in keys), *figures, f"{row['n_ok']}/{row['n_planned']}")
+        cells = (_with_sd(row[f"{name}_mean"], row[f"{name}_sd"]) for name in figures)
+        table.add_row(*(_short(row[name]) for name in keys), *cells, f"{row['n_ok']}/{row['n_planned']}")
     return table
 
 

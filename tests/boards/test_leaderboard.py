@@ -66,6 +66,15 @@ def test_best_first_and_the_rule_in_the_header(results: Path) -> None:
     assert "ORACLE" in board(results, select="oracle").header
 
 
+def test_the_oracle_shows_what_it_inflates(results: Path) -> None:
+    oracle = board(results, "far", "oracle").table.set_index(["loss", "operating_point"])
+    val = board(results, "far", "val").table.set_index(["loss", "operating_point"])
+    gained = oracle["score_mean"] - val["score_mean"]
+    pd.testing.assert_series_equal(oracle["inflation_mean"], gained.reindex(oracle.index), check_names=False)
+    assert (oracle["inflation_mean"].xs("argmax", level="operating_point") >= 0).all()
+    assert "inflation_mean" not in val
+
+
 def test_settings_that_differ_become_columns(results: Path, tiny_run: Run) -> None:
     tiny_run(loss="qlung", loss__gamma=0.25, epochs=2, select="val,last,oracle")
     table = board(results).table
