@@ -227,7 +227,7 @@ def _identity(spec: RunSpec, tables: dict[str, ClipTable]) -> dict[str, Any]:
     sources = {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in chosen}
     return {
         "labels": {name: labels_id(table) for name, table in tables.items()},
-        "weights": weights_sha256(spec.backbone.weights),
+        "weights": weights_sha256(spec.backbone.weights, BACKBONES.entry(spec.backbone.name).value.public_weights),
         "plugins": {name: sha for name, sha in sources.items() if sha is not None},
     }
 

@@ -37,12 +37,15 @@ class WeightsRecord:
     loaded: float = 0.0
 
 
-def weights_sha256(source: str) -> str:
-    """The hash of a weights file, for the run id; "" for "none". Raises WeightsError if it cannot be read."""
+def weights_sha256(source: str, public: tuple[PublicWeights, ...] = ()) -> str:
+    """The hash of a weights file, for the run id; "" for "none".
+
+    Raises WeightsError if it cannot be read, or if `source` is one of the `public` names, saying what to get.
+    """
     if source == NONE:
         return ""
     try:
-        with Path(source).open("rb") as file:
+        with _existing(source, public).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"--weights {source}: the file cannot be read ({error.strerror}).") from None

@@ -41,7 +41,8 @@ def root(tiny_root: Path, tmp_path: Path) -> Path:
         (["--root", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--plugin", "absent.py"], "absent.py: there is no such file"),
         (["--spec", "absent.yaml"], "--spec absent.yaml: cannot be read"),
-        (["--weights", "absent.pt"], "absent.pt"),
+        (["--weights", "absent.pt"], "--weights absent.pt: there is no such file"),
+        (["--backbone", "mn04", "--weights", "audioset"], "Get mn04_as_mAP_432.pt from https://github.com"),
         (["--set", "validation.fraction=0"], "validation.fraction is 0"),
     ],
 )
