@@ -73,7 +73,7 @@ def predict(
     model.eval()
     logits, margins = [], []
     # Tensor cores round convolutions to ten bits by default: predictions keep all 24.
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for chosen in rows.split(batch_size):
             embeddings = model.backbone(model.frontend(clips.gather(chosen))).float()
             logits.append(model.loss.logits(embeddings).float().cpu())
