@@ -34,6 +34,8 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at recordings before training on them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
+WIDTH_IN_A_PIPE = 180
+
 RUN_EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -133,6 +135,11 @@ def _read_spec(path: Path) -> dict[str, Any]:
     return flatten(content)
 
 
+def _console() -> Console:
+    """Standard output, for results: in a file or a pipe as wide as the tables are, never folded at 80 columns."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+
+
 def _as_interrupt(signum: int, frame: FrameType | None) -> None:
     """A batch system's SIGTERM ends a run as Ctrl-C does: recorded, and ready to go on."""
     raise KeyboardInterrupt
@@ -174,7 +181,7 @@ def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in records]
         typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))
     elif records:
-        console = Console(highlight=False)
+        console = _console()
         console.print(run_table([item.metrics for item in records], specs[0].data.test, specs[0].select))
         for record in records:
             console.print(f"kept in {record.path}", soft_wrap=True)
@@ -229,7 +236,7 @@ def leaderboard(
     folders = run_folders(results)
     boards = [make_board(folders, name.strip(), select, chosen) for name in split.split(",")]
     for board in boards:
-        Console(highlight=False).print(board_table(board))
+        _console().print(board_table(board))
     if figure:
         from .boards.figures import score_figure
 
@@ -245,7 +252,7 @@ def list_(
     """List what can be named, with summaries, papers, and options with their units and defaults."""
     from .listing import print_listing
 
-    print_listing(kind.value, plugin or (), Console(highlight=False))
+    print_listing(kind.value, plugin or (), _console())
 
 
 @data_app.command()
@@ -268,7 +275,7 @@ def check(
     for name in plugin or ():
         load(name)
     roots = Roots.parse(root or (), os.environ)
-    console = Console(highlight=False)
+    console = _console()
     sound = True
     for name in dataset or roots.present():
         found = check_table(load_table(name, roots, partial=True), label_map("four-class"))

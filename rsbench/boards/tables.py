@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from ..evaluation.selection import rule
@@ -36,9 +37,9 @@ def run_table(metrics: Sequence[Mapping[str, Any]], tests: Sequence[str], select
         select: selection rules.
     """
     seeds = "one seed" if len(metrics) == 1 else f"mean ± sd over {len(metrics)} seeds"
-    table = Table(title=f"{seeds}; always-normal scores 50", title_justify="left")
+    table = Table(title=f"{seeds}; always-normal scores 50", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("selected", "split", "at", *(HEADINGS[name] for name in RUN_FIGURES)):
-        table.add_column(heading, justify="left" if heading in ("selected", "split", "at") else "right")
+        table.add_column(heading, no_wrap=True, justify="left" if heading in ("selected", "split", "at") else "right")
     for name in select:
         for split in tests:
             for point in OPERATING_POINTS:
@@ -60,7 +61,9 @@ def board_table(board: Board) -> Table:
     """A leaderboard with its rule, its split and what all rows share in the title."""
     shared = ", ".join(f"{name} {_short(value)}" for name, value in board.shared.items())
     title = f"{board.split} — {board.header}\n{shared}"
-    table = Table(title=title, title_justify="left", caption=_caption(board), caption_justify="left")
+    table = Table(
+        title=title, title_justify="left", caption=_caption(board), caption_justify="left", box=box.SIMPLE_HEAD
+    )
     keys = [
         name
         for name in board.table.columns
@@ -70,7 +73,7 @@ def board_table(board: Board) -> Table:
         table.add_column(name, overflow="fold")
     figures = [name for name in FIGURES if f"{name}_mean" in board.table]
     for name in figures:
-        table.add_column(HEADINGS[name], justify="right")
+        table.add_column(HEADINGS[name], no_wrap=True, justify="right")
     table.add_column("seeds", justify="right")
     for row in board.table.to_dict("records"):
         cells = (_with_sd(row[f"{name}_mean"], row[f"{name}_sd"]) for name in figures)
