@@ -116,7 +116,9 @@ def test_help_has_examples(cli: Cli) -> None:
 
 def _start(root: Path, out: Path, delay_s: float) -> subprocess.Popen[str]:
     arguments = [*COMMAND, "--loss", "unhurried", "--root", str(root), "--out", str(out), "--epochs", "6", "--json"]
-    program = [sys.executable, "-c", "from rsbench.cli import main; main()", *arguments]
+    # Where the tests run in the background, SIGINT is ignored, and children inherit that: a terminal's does not.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = [sys.executable, "-c", f"{heeding}; from rsbench.cli import main; main()", *arguments]
     environment = os.environ | {"UNHURRIED_S": str(delay_s)}
     return subprocess.Popen(program, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
