@@ -27,8 +27,8 @@ def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "ar
     order += sorted({method for frame in runs for method in frame["method"]} - set(order))
     colours = {method: PALETTE[position % len(PALETTE)] for position, method in enumerate(sorted(order))}
     with sns.axes_style("whitegrid", {"axes.edgecolor": ".8"}):
-        figure = Figure(figsize=(4.2 * len(boards), 1.4 + 0.42 * len(order)), layout="constrained")
-        panels = figure.subplots(1, len(boards), sharey=True, squeeze=False)[0]
+        figure = Figure(figsize=(4.2 * len(boards), 1.3 + 0.6 * len(order)), layout="constrained")
+        panels = figure.subplots(1, len(boards), sharex=True, sharey=True, squeeze=False)[0]
     for axes, board, frame in zip(panels, boards, runs, strict=True):
         _panel(axes, frame, order, colours)
         axes.set_title(board.split, loc="left", fontweight="bold")
@@ -46,6 +46,16 @@ def _panel(axes: Axes, runs: pd.DataFrame, order: list[str], colours: dict[str, 
     shared = {"data": runs, "x": "score", "y": "method", "order": order, "hue": "method", "palette": colours}
     sns.stripplot(**shared, ax=axes, size=4, alpha=0.55, jitter=0.12, legend=False)
     sns.pointplot(**shared, ax=axes, errorbar="sd", marker="|", markersize=14, linestyle="none", legend=False)
+    for method, mean in runs.groupby("method")["score"].mean().items():
+        axes.annotate(
+            f"{mean:.1f}",
+            (mean, order.index(str(method))),
+            xytext=(0, 11),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+            color=colours[str(method)],
+        )
     axes.axvline(FLOOR, color=".45", linestyle="--", linewidth=1)
     axes.set(xlabel="Score", ylabel="")
 
