@@ -1,0 +1,63 @@
+"""Splits made ready: no clip on both sides, no validation patient who is tested, no training on what was left out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tiny import TINY_PLUGIN, tiny_settings
+
+from rsbench.data.splits import SPLITS, Split
+from rsbench.errors import DataError
+from rsbench.preparation import Experiment, prepare_experiment
+from rsbench.runner import make_place, make_spec
+
+Prepare = Callable[..., Experiment]
+
+
+@pytest.fixture
+def root(tiny_root: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_root, tmp_path / "root"))
+
+
+@pytest.fixture
+def prepare(root: Path, tmp_path: Path) -> Prepare:
+    def call(**changes: Any) -> Experiment:
+        place = make_place(root, tmp_path, threads=1, quiet=True)
+        spec = make_spec(tiny_settings(**changes), place, [TINY_PLUGIN])
+        return prepare_experiment(spec, place.roots, partial=False, display=place.display)
+
+    return call
+
+
+def add_split(monkeypatch: pytest.MonkeyPatch, name: str, test: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
+    monkeypatch.setitem(SPLITS, name, Split(name, 1, "tiny", "", ("train",), test, without))
+
+
+def test_a_test_split_that_holds_training_clips_is_refused(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_split(monkeypatch, "tiny-all", ("train", "test"))
+    with pytest.raises(DataError, match=r"'tiny-all' holds clips that 'tiny-all' trains on.*train00:0"):
+        prepare(train="tiny-all", test="tiny-all")
+
+
+def test_a_patient_on_both_sides_is_never_a_validation_patient(prepare: Prepare, root: Path) -> None:
+    path = root / "tiny" / "clips.csv"
+    clips = pd.read_csv(path)
+    both_sides = {f"test{index:02d}": f"train{index:02d}" for index in range(4)}  # four of ten, as 156 and 218 are
+    clips.assign(patient=clips["patient"].replace(both_sides)).to_csv(path, index=False)
+    for seed in range(20):
+        chosen = set(prepare(seed=seed).validation_patients)
+        assert chosen
+        assert not chosen & set(both_sides.values())
+
+
+def test_patients_left_out_of_training_are_neither_fitted_nor_validated(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_split(monkeypatch, "tiny-clean", ("test",), without=("train00", "train01"))
+    clips = prepare(train="tiny-clean", test="tiny-clean").fit.clips
+    assert not set(clips["patient"][clips["part"].isin(["fit", "validation"])]) & {"train00", "train01"}
