@@ -115,10 +115,14 @@ def run(
     place = make_place(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     specs = [make_spec({**given, "seed": seed}, place, plugin or ()) for seed in numbers]
-    if dry_run:
-        _dry_run(specs, place)
-    else:
-        _run_all(specs, place, as_json)
+    try:
+        if dry_run:
+            _dry_run(specs, place)
+        else:
+            _run_all(specs, place, as_json)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on after the last whole epoch.", err=True)
+        raise typer.Exit(130) from None
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
@@ -174,9 +178,6 @@ def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
             records.append(run_experiment(experiment, place))
         except RunFailed as error:
             failed.append(f"{experiment.run_id}: {error}")
-        except KeyboardInterrupt:
-            place.display.say("Interrupted. The same command goes on after the last whole epoch.")
-            raise typer.Exit(130) from None
     if as_json:
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in records]
         typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))
