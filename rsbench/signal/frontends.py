@@ -25,6 +25,9 @@ FRONTENDS: Registry[type[FrontendModule]] = Registry("frontend")
 
 _F = TypeVar("_F", bound="type[FrontendModule]")
 
+# Clips at a time on a CPU: frames and spectra of a few stay in its caches, those of a batch do not (3 times slower).
+CPU_CLIPS = 4
+
 Milliseconds = Annotated[float, Field(ge=1, le=1000)]
 Bins = Annotated[int, Field(ge=4, le=1024)]
 
@@ -74,8 +77,9 @@ class FrontendModule(nn.Module, ABC):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         self.frames(waveforms.shape[-1])
+        at_once = CPU_CLIPS if waveforms.device.type == "cpu" else len(waveforms)
         with torch.autocast(waveforms.device.type, enabled=False):
-            return self.features(at_least_float32(waveforms))
+            return torch.cat([self.features(clips) for clips in at_least_float32(waveforms).split(at_once)])
 
     def constant(self, name: str, values: Tensor) -> None:
         """A buffer that moves with the module and, being derived, is no part of its state."""
