@@ -51,7 +51,7 @@ def run_table(metrics: Sequence[Mapping[str, Any]], tests: Sequence[str], select
                 if figures:
                     label = "ORACLE (on test)" if rule(name).judged_on == "test" else name
                     table.add_row(
-                        label, split, point, *(_mean_sd([row[key] for row in figures]) for key in RUN_FIGURES)
+                        label, split, point, *(_mean_sd(key, [row[key] for row in figures]) for key in RUN_FIGURES)
                     )
         table.add_section()
     return table
@@ -76,7 +76,7 @@ def board_table(board: Board) -> Table:
         table.add_column(HEADINGS[name], no_wrap=True, justify="right")
     table.add_column("seeds", justify="right")
     for row in board.table.to_dict("records"):
-        cells = (_with_sd(row[f"{name}_mean"], row[f"{name}_sd"]) for name in figures)
+        cells = (_with_sd(name, row[f"{name}_mean"], row[f"{name}_sd"]) for name in figures)
         table.add_row(*(_short(row[name]) for name in keys), *cells, f"{row['n_ok']}/{row['n_planned']}")
     return table
 
@@ -92,16 +92,16 @@ def _short(value: Any) -> str:
     return text[:8] if is_hash else text
 
 
-def _mean_sd(values: Sequence[float | None]) -> str:
+def _mean_sd(figure: str, values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "–"
-    return _with_sd(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+    return _with_sd(figure, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
 
-def _with_sd(mean: float | None, sd: float | None) -> str:
-    if mean is None or pd.isna(mean):
+def _with_sd(figure: str, mean: float, sd: float | None) -> str:
+    if pd.isna(mean):
         return "–"
-    digits = 3 if abs(mean) <= 1 else 1  # areas under curves are shares, the others percentages
+    digits = 3 if figure.startswith("au") else 1  # areas under curves are shares, the others percentages
     text = f"{mean:.{digits}f}"
     return text if sd is None or math.isnan(sd) else f"{text} ± {sd:.{digits}f}"
