@@ -98,7 +98,8 @@ def run(
     Raises RsbenchError with one clear message; RunFailed when training itself failed, which is recorded.
     """
     place = make_place(root, out, device=device, threads=threads, partial=partial, quiet=quiet)
-    return run_spec(make_spec(settings, place, plugins), place)
+    spec = make_spec(settings, place, plugins)
+    return run_experiment(prepare_experiment(spec, place.roots, partial=partial, display=place.display), place)
 
 
 def make_place(
@@ -142,20 +143,17 @@ def make_spec(settings: Mapping[str, Any], place: Place, plugins: Sequence[str] 
     return resolve({"precision": "bf16" if halves else "fp32", **settings}, place.roots.own_datasets())
 
 
-def run_spec(spec: RunSpec, place: Place) -> RunRecord:
-    """`run`, for a resolved spec."""
-    return run_experiment(prepare_experiment(spec, place.roots, partial=place.partial, display=place.display), place)
-
-
 def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
     """Do what is left to do of a prepared run, whatever state its folder is in."""
     folder = RunFolder(place.out / "runs" / experiment.run_id)
     with folder.locked():
-        if folder.status()["state"] == "done":
+        checkpoints = Checkpoints(folder.path / "checkpoints")
+        done = folder.status()["state"] == "done"
+        if done or checkpoints.begun():
             _same_audio(folder, experiment)
+        if done:
             place.display.say(f"already done: {folder.path}")
             return RunRecord.read(folder)
-        checkpoints = Checkpoints(folder.path / "checkpoints")
         with _recorded(folder):
             _execute(experiment, place, folder, checkpoints)
         checkpoints.finish()
@@ -163,7 +161,7 @@ def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
 
 
 def _same_audio(folder: RunFolder, experiment: Experiment) -> None:
-    """Same labels and other sound is another run: it must not pass for this one."""
+    """Same labels and other sound is another run: it must neither pass for this one nor be gone on with."""
     for name, dataset in experiment.datasets.items():
         differing = mismatched(folder.sketch(name), dataset.waveforms.sketch)
         if differing:
@@ -177,6 +175,7 @@ def _same_audio(folder: RunFolder, experiment: Experiment) -> None:
 def _recorded(folder: RunFolder) -> Iterator[None]:
     """Leave a status behind whatever happens: done, interrupted or failed with the reason."""
     folder.set_status("running")
+    (folder.path / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         yield
     except KeyboardInterrupt:

@@ -22,7 +22,7 @@ STATE = "resume.pt"
 
 @dataclass
 class Kept:
-    """The weights that a selection rule has chosen so far."""
+    """The weights that a selection rule has chosen so far; the score is NaN where none decided."""
 
     score: float
     epoch: int
@@ -64,12 +64,15 @@ class Checkpoints:
             torch.save(state, file)
         self._drop_unreferenced(progress)
 
+    def begun(self) -> bool:
+        """Whether a whole epoch is on disk to go on from."""
+        return (self.folder / STATE).is_file()
+
     def load(self) -> tuple[Progress, dict[str, Any]] | None:
         """The last whole state, or None where training has to start from the beginning."""
-        path = self.folder / STATE
-        if not path.is_file():
+        if not self.begun():
             return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(self.folder / STATE, map_location="cpu", weights_only=True)
         kept = {name: Kept(**item) for name, item in state["kept"].items()}
         return Progress(state["epochs_done"], state["epochs"], kept), state["tensors"]
 

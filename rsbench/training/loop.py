@@ -124,7 +124,7 @@ def train(
             if best is None or better(score, best.score):
                 progress.kept[selection] = checkpoints.keep(selection, kept, score, epoch + 1)
         if epoch + 1 == optim.epochs and "last" in spec.select:
-            progress.kept["last"] = checkpoints.keep("last", kept, float(epoch + 1), epoch + 1)
+            progress.kept["last"] = checkpoints.keep("last", kept, math.nan, epoch + 1)
         checkpoints.save(progress, {name: holder.state_dict() for name, holder in stateful.items()})
         on_epoch(progress)
     return progress

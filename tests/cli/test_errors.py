@@ -165,9 +165,20 @@ def test_a_missing_gpu_is_said(cli: Cli, tiny_root: Path, tmp_path: Path, monkey
     assert "sees 0 GPUs here. Use --device cpu" in done.err
 
 
-def test_other_sound_under_a_finished_run_is_noticed(cli: Cli, root: Path, tmp_path: Path) -> None:
-    options = (*BASE, "--root", root, "--out", tmp_path / "results")
-    assert cli(*options).code == 0
+@pytest.mark.parametrize("stopped", [False, True])
+def test_other_sound_under_a_run_is_noticed(
+    cli: Cli, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """Whether the run had ended or was stopped after an epoch: it is neither returned nor gone on with."""
+    options = (*BASE, "--epochs", "2", "--root", root, "--out", tmp_path / "results")
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if stopped:
+            patched.setattr("rsbench.runner.write_csv", interrupt)
+        assert cli(*options).code == (130 if stopped else 0)
     samples, rate = soundfile.read(root / "tiny" / "train03.wav")
     soundfile.write(root / "tiny" / "train03.wav", 0.5 * samples, rate)
     done = cli(*options)
