@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from timm.models.vision_transformer import Block, init_weights_vit_timm
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from rsbench import Backbone, Frontend, RsbenchError, register_backbone
+from rsbench import Backbone, Frontend, PublicWeights, RsbenchError, register_backbone
+
+from ._ast_checkpoints import TOKENS, fit_positions, in_our_names, of_transformers
 
 PATCH, STRIDE = 16, 10
 DEPTH = 12
-TOKENS = 2  # class and distillation
 WIDTHS = {"base": 768, "small": 384, "tiny": 192}
 HEAD_WIDTH = 64
 NORM_EPS = 1e-6  # as in timm's blocks
+TRANSFORMERS_EPS = 1e-12  # as in the configuration of its published AST
 CHECKPOINT_MELS = 128  # bins that the authors' checkpoints were trained on
-UNUSED_HEADS = ("v.head.", "v.head_dist.", "mlp_head.")
+STEM = "patch_embed.proj.weight"
+DEIT_SIZES = {"base": 384, "small": 224, "tiny": 224}  # pixels of the images that AST's authors start from
+
+AUDIOSET = PublicWeights(
+    name="audioset",
+    filename="model.safetensors",
+    source="https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593",
+    licence="BSD-3-Clause",
+    pretrained_on=("ImageNet-1k", "AudioSet"),
+    download="hf-hub:MIT/ast-finetuned-audioset-10-10-0.4593",
+)
+
+
+def imagenet(size: str) -> PublicWeights:
+    """The distilled DeiT of a size, with which AST's authors start."""
+    repository = f"timm/deit_{size}_distilled_patch16_{DEIT_SIZES[size]}.fb_in1k"
+    return PublicWeights(
+        name="imagenet",
+        filename="model.safetensors",
+        source=f"https://huggingface.co/{repository}",
+        licence="Apache-2.0",
+        pretrained_on=("ImageNet-1k",),
+        download=f"hf-hub:{repository}",
+    )
 
 
 def patches(size: int) -> int:
@@ -62,6 +86,7 @@ class Ast(Backbone):
 
     frontend = Frontend("kaldi-fbank")
     recipe: ClassVar = {"lr": 5e-5, "batch_size": 8, "weight_decay": 1e-6}
+    public_weights = (AUDIOSET, imagenet("base"))
     smaller = "backbone.size=tiny"
 
     def __init__(
@@ -72,6 +97,8 @@ class Ast(Backbone):
         size: Literal["base", "small", "tiny"] = "base",
         swapped_grid: bool = False,
     ) -> None:
+        from timm.models.vision_transformer import Block, init_weights_vit_timm  # takes seconds to import
+
         super().__init__(n_mels, n_frames)
         if min(n_mels, n_frames) < PATCH:
             raise RsbenchError(
@@ -97,32 +124,33 @@ class Ast(Backbone):
         encoded: Tensor = self.norm(self.blocks(tokens))
         return encoded[:, :TOKENS].mean(dim=1)
 
+    @classmethod
+    def published_weights(cls, *, size: str = "base", **options: Any) -> tuple[PublicWeights, ...]:
+        """DeiT of this size, and for the base size AudioSet's as well."""
+        return (AUDIOSET, imagenet(size)) if size == "base" else (imagenet(size),)
+
+    def stages(self) -> list[list[str]]:
+        """What makes the tokens, every block, the last norm."""
+        tokens = ["patch_embed", "cls_token", "dist_token", "pos_embed"]
+        return [tokens, *([f"blocks.{index}"] for index in range(DEPTH)), ["norm"]]
+
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The authors' checkpoints in this module's names, positions fitted to its grid; others unchanged."""
-        theirs = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-        if "v.pos_embed" not in theirs:
-            return dict(state)
-        kept = {name.removeprefix("v."): tensor for name, tensor in theirs.items() if not name.startswith(UNUSED_HEADS)}
-        return kept | {"pos_embed": fit_positions(kept["pos_embed"], self.grid)}
+        """Checkpoints of AST's authors, of transformers and of DeiT, positions fitted to this grid.
 
-
-def fit_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """A checkpoint's positional embedding for another grid, by the rule of AST's authors.
-
-    The middle is cut out of a side that is too long, and a side that is too short is interpolated.
-
-    Args:
-        positions: (1, 2 + rows · columns, width), row by row, with the rows of 128 mel bins. What has no such
-            rows is returned as it is.
-        grid: rows and columns wanted.
-    """
-    rows = patches(CHECKPOINT_MELS)
-    if positions.ndim != 3 or (positions.shape[1] - TOKENS) % rows:
-        return positions
-    tokens, patch_positions = positions[:, :TOKENS], positions[:, TOKENS:]
-    maps = patch_positions.unflatten(1, (rows, -1)).permute(0, 3, 1, 2)
-    for side, wanted in zip((2, 3), grid, strict=True):
-        if maps.shape[side] > wanted:
-            maps = maps.narrow(side, maps.shape[side] // 2 - wanted // 2, wanted)
-    maps = F.interpolate(maps, size=grid, mode="bilinear")
-    return torch.cat((tokens, maps.flatten(2).transpose(1, 2)), dim=1)
+        Our own are left as they are. DeiT saw squares in three colours: its stem is summed over them. With weights of
+        transformers the norms take its epsilon.
+        """
+        if of_transformers(state):
+            for module in self.modules():
+                if isinstance(module, nn.LayerNorm):
+                    module.eps = TRANSFORMERS_EPS
+        ours = in_our_names(state)
+        if STEM not in ours or "pos_embed" not in ours:
+            return ours
+        rows = patches(CHECKPOINT_MELS) if "pos_embed" not in state else 0
+        if ours[STEM].shape[1:] == (3, PATCH, PATCH):
+            ours[STEM] = ours[STEM].sum(dim=1, keepdim=True)
+            rows = math.isqrt(ours["pos_embed"].shape[1] - TOKENS)
+        if rows:
+            ours["pos_embed"] = fit_positions(ours["pos_embed"], rows, self.grid)
+        return ours

@@ -27,18 +27,22 @@ class Frontend:
 
 @dataclass(frozen=True)
 class PublicWeights:
-    """A public checkpoint: what `--weights NAME` means, and how a file on disk is recognised.
+    """A public checkpoint: what `--weights NAME` means, where it comes from, how a file on disk is recognised.
 
-    `sha256` is of the file. `pretrained_on` names the data sets it was fitted on; a board marks a row
-    CONTAMINATED when one of them is also a test set.
+    name: "audioset", "imagenet". filename: as it is published. source: its page. licence: SPDX where it has one.
+    pretrained_on: the data sets it was fitted on; a board marks a row CONTAMINATED when one is also a test set.
+    download: "hf-hub:OWNER/NAME" or the file's own URL. sha256: of the file, "" where it is not known.
+    frontend: the front end it was trained with, where that is not the backbone's own.
     """
 
     name: str
     filename: str
-    sha256: str
-    licence: str
     source: str
+    licence: str
     pretrained_on: tuple[str, ...]
+    download: str
+    sha256: str = ""
+    frontend: Frontend | None = None
 
 
 class Backbone(nn.Module, ABC):
@@ -46,16 +50,22 @@ class Backbone(nn.Module, ABC):
 
     Class attributes say how it was published: `frontend`; `recipe`, fields of the spec's `optim` that differ from
     the common defaults; `public_weights`. `smaller` is the setting that makes it affordable on a CPU, if there is one.
+    `after_colon` is the option that a name with a colon gives: with "model", `timm:resnet18` is `timm` with
+    model=resnet18.
+
+    A backbone whose front end is None hears no sound: it is given embeddings of clips, (B, n_mels), from the file
+    that is its weights.
 
     Args:
         n_mels: bins of the features it will be given.
         n_frames: frames of the features it will be given.
     """
 
-    frontend: ClassVar[Frontend]
+    frontend: ClassVar[Frontend | None]
     recipe: ClassVar[Mapping[str, Any]] = {}
     public_weights: ClassVar[tuple[PublicWeights, ...]] = ()
     smaller: ClassVar[str] = ""
+    after_colon: ClassVar[str] = ""
     embedding_dim: int
 
     def __init__(self, n_mels: int, n_frames: int) -> None:
@@ -66,6 +76,25 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """(B, D) embeddings of features (B, n_mels, n_frames)."""
+
+    @classmethod
+    def published_weights(cls, **options: Any) -> tuple[PublicWeights, ...]:
+        """The public checkpoints for these options; where they depend on one (a size), a backbone overrides this."""
+        return cls.public_weights
+
+    def stages(self) -> list[list[str]]:
+        """Its modules and parameters by name, from input to output: what is frozen first and learns slowest.
+
+        By default the children in the order of their definition, each a stage, with the entries of an
+        `nn.Sequential` in its place.
+        """
+        found: list[list[str]] = []
+        for name, child in self.named_children():
+            if isinstance(child, nn.Sequential):
+                found += [[f"{name}.{entry}"] for entry, _ in child.named_children()]
+            else:
+                found.append([name])
+        return found
 
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A public checkpoint's tensors under this module's names and shapes; heads that are not used are left out."""
@@ -78,7 +107,7 @@ def register_backbone(name: str, *, summary: str = "", paper: str = "") -> Calla
     def decorate(backbone: _B) -> _B:
         if not (isinstance(backbone, type) and issubclass(backbone, Backbone)):
             raise PluginError(f"@register_backbone('{name}') takes a subclass of rsbench.Backbone.")
-        if not isinstance(getattr(backbone, "frontend", None), Frontend):
+        if not isinstance(getattr(backbone, "frontend", ...), Frontend | None):
             raise PluginError(
                 f"Backbone '{name}' declares no front end. Add, for example, frontend = Frontend('kaldi-fbank')."
             )

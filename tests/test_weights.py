@@ -1,7 +1,8 @@
-"""Weights files: the good, the ill-fitting and the dangerous."""
+"""Weights files: where they are found, and the good, the ill-fitting and the dangerous."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
@@ -15,9 +16,17 @@ from torch import Tensor, nn
 
 from rsbench import Backbone, Frontend, PublicWeights, create_backbone
 from rsbench.errors import WeightsError
-from rsbench.weights import WeightsRecord, load_weights, weights_sha256
+from rsbench.weights import WeightsFile, WeightsRecord, find_weights, load_weights
 
 LINEAR = {"net.weight": torch.arange(6.0).reshape(2, 3), "net.bias": torch.ones(2)}
+PUBLIC = PublicWeights(
+    name="big",
+    filename="big.pt",
+    source="https://example.org/big",
+    licence="MIT",
+    pretrained_on=("AudioSet",),
+    download="http://127.0.0.1:9/big.pt",  # nobody answers there
+)
 
 
 class Small(Backbone):
@@ -35,19 +44,28 @@ class Small(Backbone):
 
 
 def saved(state: Any, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
     return str(path)
+
+
+def sha256(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def own(path: str | Path) -> WeightsFile:
+    return find_weights(str(path), (), [])
 
 
 def test_none_changes_nothing() -> None:
     backbone = Small()
     before = backbone.net.weight.clone()
-    assert load_weights(backbone, "none") == WeightsRecord("none", "", "", (), 0.0)
+    assert find_weights("none", (PUBLIC,), []) == WeightsFile("none")
+    assert load_weights(backbone, WeightsFile("none")) == WeightsRecord("none", "", "", (), "", 0.0)
     assert torch.equal(backbone.net.weight, before)
-    assert weights_sha256("none") == ""
 
 
-@pytest.mark.parametrize("ending", ["pt", "pth", "safetensors"])
+@pytest.mark.parametrize("ending", ["pt", "pth", "bin", "safetensors"])
 def test_a_file_of_ones_own_is_loaded_and_its_past_unknown(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"mine.{ending}"
     if ending == "safetensors":
@@ -55,27 +73,63 @@ def test_a_file_of_ones_own_is_loaded_and_its_past_unknown(ending: str, tmp_path
     else:
         torch.save(LINEAR, path)
     backbone = Small()
-    record = load_weights(backbone, str(path))
+    record = load_weights(backbone, own(path))
     assert torch.equal(backbone.net.weight, LINEAR["net.weight"])
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert record == WeightsRecord(str(path), sha256, "unknown", ("unknown",), 1.0)
-    assert weights_sha256(str(path)) == sha256
+    assert record == WeightsRecord(str(path), sha256(path), "unknown", ("unknown",), str(path), 1.0)
 
 
-def test_a_public_file_is_known_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_user_declares_of_a_file_of_ones_own_is_kept(tmp_path: Path) -> None:
+    source = saved(LINEAR, tmp_path / "mine.pt")
+    assert find_weights(source, (PUBLIC,), [], ("icbhi", "my own")).pretrained_on == ("icbhi", "my own")
+
+
+def test_a_public_file_is_known_by_its_hash(tmp_path: Path) -> None:
     source = saved(LINEAR, tmp_path / "renamed.pt")
-    public = PublicWeights("big", "big.pt", weights_sha256(source), "MIT", "https://x.org", ("AudioSet",))
-    monkeypatch.setattr(Small, "public_weights", (public,))
-    record = load_weights(Small(), source)
-    assert (record.licence, record.pretrained_on) == ("MIT", ("AudioSet",))
+    public = dataclasses.replace(PUBLIC, sha256=sha256(source))
+    found = find_weights(source, (public,), [], ("declared",))
+    assert (found.licence, found.pretrained_on, found.origin) == ("MIT", ("AudioSet",), "https://example.org/big")
 
 
-def test_a_public_name_says_what_to_get() -> None:
-    mn04 = create_backbone("mn04", 128, 64)
-    with pytest.raises(WeightsError, match=r"mn04_as_mAP_432\.pt from https://\S+ .*MIT.*--weights PATH"):
-        load_weights(mn04, "audioset")
-    with pytest.raises(WeightsError, match=r"no such file.*Did you mean 'audioset'"):
-        load_weights(mn04, "audiosett")
+def test_a_public_file_is_taken_from_the_first_folder_that_holds_it(tmp_path: Path, cache: Path) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    in_cache = saved({"in": torch.ones(1)}, cache / "weights" / "big.pt")
+    found = find_weights("big", (PUBLIC,), folders)
+    assert found == WeightsFile(
+        "big", Path(in_cache), sha256(in_cache), "MIT", ("AudioSet",), "https://example.org/big"
+    )
+    second = saved({"in": torch.ones(2)}, folders[1] / "big.pt")
+    assert find_weights("big", (PUBLIC,), folders).path == Path(second)
+
+
+def test_a_public_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    public = dataclasses.replace(PUBLIC, sha256="0" * 64)
+    path = saved(LINEAR, tmp_path / "big.pt")
+    with pytest.raises(WeightsError, match=rf"{path} is not the big\.pt that was published: its sha256 is"):
+        find_weights("big", (public,), [tmp_path])
+
+
+def test_without_a_network_the_file_to_place_is_named(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(WeightsError) as raised:
+        find_weights("big", (PUBLIC,), [tmp_path / "weights"])
+    message = str(raised.value)
+    assert message.startswith("--weights big: http://127.0.0.1:9/big.pt cannot be downloaded")
+    assert "Get big.pt from https://example.org/big (licence: MIT)" in message
+    assert f"put it at {tmp_path / 'weights' / 'big.pt'}, or give its place: --weights PATH" in message
+
+
+def test_a_name_that_is_nothing_is_answered_with_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"--weights bigg: there is no such file\. Did you mean 'big'"):
+        find_weights("bigg", (PUBLIC,), [])
+    with pytest.raises(WeightsError, match="is a folder; name a file in it"):
+        own(tmp_path)
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict"])
+def test_what_training_scripts_and_data_parallel_add_is_taken_off(wrapper: str, tmp_path: Path) -> None:
+    parallel = {f"module.{name}": tensor for name, tensor in LINEAR.items()}
+    backbone = Small()
+    load_weights(backbone, own(saved({"epoch": 3, wrapper: parallel, "args": "lr"}, tmp_path / "w.pt")))
+    assert torch.equal(backbone.net.bias, LINEAR["net.bias"])
 
 
 def without(name: str) -> dict[str, Tensor]:
@@ -85,24 +139,30 @@ def without(name: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (without("net.bias"), r"'net\.bias' is missing in the file and \(2,\) in the backbone"),
+        (without("net.bias"), r"'net\.bias' is missing in the file and \(2,\) in the backbone\. Give"),
         (LINEAR | {"more": torch.ones(5)}, r"'more' is \(5,\) in the file and missing in the backbone"),
         (
             LINEAR | {"net.weight": torch.ones(3, 2), "net.bias": torch.ones(9)},
-            r"'net\.weight' is \(3, 2\) in the file and \(2, 3\) in the backbone",
+            r"'net\.weight' is \(3, 2\) in the file and \(2, 3\) in the backbone and 1 more differ",
         ),
         (LINEAR | {"net.bias": torch.tensor([1.0, float("nan")])}, r"'net\.bias' \(2,\) holds NaN or infinity"),
         (LINEAR | {"net.bias": torch.tensor([1.0, float("inf")])}, r"'net\.bias' \(2,\) holds NaN or infinity"),
-        ({"model": LINEAR}, "is not a state dict"),
+        ({f"encoder.{key}": item for key, item in LINEAR.items()}, r"does not fit Small: .* named 'encoder\.…'"),
+        (
+            {f"a.b.{key}": item for key, item in LINEAR.items()} | {"a.head": torch.ones(1)},
+            r"does not fit Small: .* named 'a\.b\.…'",
+        ),
+        ({"model": {"epoch": 3}}, "is not a state dict"),
         ([1, 2], "is not a state dict"),
         ({}, "is not a state dict"),
+        ({1: torch.ones(2)}, "is not a state dict"),
     ],
 )
 def test_the_first_tensor_that_does_not_fit_is_named(state: Any, message: str, tmp_path: Path) -> None:
     backbone = Small()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(WeightsError, match=message) as raised:
-        load_weights(backbone, saved(state, tmp_path / "w.pt"))
+        load_weights(backbone, own(saved(state, tmp_path / "w.pt")))
     assert "w.pt" in str(raised.value)
     assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())
 
@@ -117,34 +177,36 @@ class Malicious:
         return os.mkdir, (str(self.folder),)
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    source = saved({"net.weight": Malicious(tmp_path / "owned")}, tmp_path / "evil.pt")
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_checkpoint_that_would_run_code_is_refused(beside: bool, legacy: bool, tmp_path: Path) -> None:
+    evil = Malicious(tmp_path / "owned")
+    state = {"model": LINEAR, "extra": evil} if beside else LINEAR | {"net.weight": evil}
+    torch.save(state, tmp_path / "evil.pt", _use_new_zipfile_serialization=not legacy)
     with pytest.raises(WeightsError, match=r"evil\.pt is not a checkpoint of tensors alone.*could run code"):
-        load_weights(Small(), source)
+        load_weights(Small(), own(tmp_path / "evil.pt"))
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("ending", ["pt", "safetensors"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("ending", ["pt", "legacy", "safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.3, 0.6, 0.9])
 def test_a_file_cut_short_is_refused(ending: str, share: float, tmp_path: Path) -> None:
     whole, cut = tmp_path / f"whole.{ending}", tmp_path / f"cut.{ending}"
     if ending == "safetensors":
         save_file(LINEAR, whole)
     else:
-        torch.save(LINEAR, whole)
+        torch.save(LINEAR, whole, _use_new_zipfile_serialization=ending != "legacy")
     content = whole.read_bytes()
     cut.write_bytes(content[: int(share * len(content))])
     with pytest.raises(WeightsError, match=f"cut.{ending}"):
-        load_weights(Small(), str(cut))
+        load_weights(Small(), own(cut))
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.pt"
     path.write_text("not a checkpoint at all\n")
     with pytest.raises(WeightsError, match=r"notes\.pt"):
-        load_weights(Small(), str(path))
-    with pytest.raises(WeightsError, match="there is no such file"):
-        weights_sha256(str(tmp_path))
+        load_weights(Small(), own(path))
 
 
 def test_mn04_takes_every_tensor_of_its_public_weights(real_root: Path) -> None:
@@ -152,8 +214,8 @@ def test_mn04_takes_every_tensor_of_its_public_weights(real_root: Path) -> None:
     if not path.is_file():
         pytest.skip(f"no {path.name} at {path.parent}")
     backbone = create_backbone("mn04", 128, 64).eval()
-    record = load_weights(backbone, str(path))
-    assert (record.licence, record.pretrained_on, record.loaded) == ("MIT", ("AudioSet",), 1.0)
+    record = load_weights(backbone, find_weights("audioset", backbone.published_weights(), [path.parent]))
+    assert (record.licence, record.pretrained_on, record.loaded) == ("MIT", ("ImageNet-1k", "AudioSet"), 1.0)
     embeddings = backbone(torch.randn(3, 128, 64, generator=torch.Generator().manual_seed(0)))
     assert embeddings.isfinite().all()
     assert torch.pdist(embeddings).min() > 0.1
@@ -162,4 +224,4 @@ def test_mn04_takes_every_tensor_of_its_public_weights(real_root: Path) -> None:
 def test_mn04_refuses_the_weights_of_another_backbone(tmp_path: Path) -> None:
     source = saved(create_backbone("cnn6", 64, 32).state_dict(), tmp_path / "cnn6.pt")
     with pytest.raises(WeightsError, match=r"cnn6\.pt does not fit Mn04: tensor 'features\.0\.0\.weight' is missing"):
-        load_weights(create_backbone("mn04", 128, 64), source)
+        load_weights(create_backbone("mn04", 128, 64), own(source))

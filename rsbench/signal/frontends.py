@@ -202,6 +202,20 @@ class PannsLogMel(FrontendModule):
 
 
 @register_frontend(
+    "panns-log-mel-32k",
+    summary="PANNs' own, at 32 kHz: 64 Slaney log-mel bins from 50 to 14000 Hz, in dB",
+    paper="Kong et al., PANNs, IEEE/ACM TASLP 2020",
+)
+class PannsLogMel32k(PannsLogMel):
+    """The same chain at twice the rate, as most of PANNs' checkpoints were trained."""
+
+    rate = 32_000
+
+    WINDOW = 1024
+    HIGH_HZ = 14_000.0
+
+
+@register_frontend(
     "efficientat-mel",
     summary="EfficientAT's: 128 Kaldi log-mel bins up to 15 kHz at 32 kHz",
     paper="Schmid et al., Efficient large-scale audio tagging, ICASSP 2023",

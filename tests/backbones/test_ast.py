@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from rsbench import Backbone, create_backbone
+from rsbench.backbone import BACKBONES
+from rsbench.weights import find_weights, load_weights, read_state
 
 # The authors' names on the left, those of transformers on the right.
 RENAMED = (
@@ -62,11 +67,108 @@ def test_ast_is_transformers_ast(tiny: Backbone) -> None:
     torch.testing.assert_close(tiny(features), expected, rtol=0, atol=1e-4)
 
 
+def transformers_ast(n_frames: int, **config: Any) -> Any:
+    """Transformers' AST with random weights and, apart from its length, its published configuration."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    torch.manual_seed(0)
+    model = transformers.ASTModel(transformers.ASTConfig(max_length=n_frames, **config)).eval()
+    with torch.no_grad():  # transformers draws tokens and positions as zeros
+        for name in ("cls_token", "distillation_token", "position_embeddings"):
+            model.embeddings.get_parameter(name).normal_(std=0.02)
+    return model
+
+
+def saved_by_transformers(model: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    file = folder / "model.safetensors"
+    assert "encoder.layer.0.attention.attention.query.weight" in read_state(file)  # as the published files have it
+    return file
+
+
+@torch.no_grad()
+def test_the_file_that_transformers_saves_gives_its_embeddings(tmp_path: Path) -> None:
+    """At the published size: 86 M parameters, 1024 frames."""
+    theirs = transformers_ast(1024)
+    backbone = create_backbone("ast", 128, 1024)
+    file = find_weights(str(saved_by_transformers(theirs, tmp_path)), (), [])
+    assert load_weights(backbone, file).loaded == 1.0
+    features = torch.randn(1, 128, 1024)
+    expected = theirs(features.transpose(1, 2)).pooler_output
+    assert expected.std() > 0.1
+    torch.testing.assert_close(backbone.eval()(features), expected, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_with_its_positions_resized_it_gives_transformers_embeddings_of_798_frames(tmp_path: Path) -> None:
+    small = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
+    longer, theirs = transformers_ast(1024, **small), transformers_ast(798, **small)
+    backbone = create_backbone("ast", 128, 798, size="tiny")
+    load_weights(backbone, find_weights(str(saved_by_transformers(longer, tmp_path)), (), []))
+
+    name = "embeddings.position_embeddings"
+    positions = longer.state_dict()[name]
+    # 798 frames are 79 of the 101 columns: 11 to 89, by the authors' rule.
+    middle = [positions[:, 2 + row * 101 + 11 : 2 + row * 101 + 90] for row in range(12)]
+    theirs.load_state_dict(longer.state_dict() | {name: torch.cat((positions[:, :2], *middle), dim=1)})
+    features = torch.randn(1, 128, 798)
+    expected = theirs(features.transpose(1, 2)).pooler_output
+    torch.testing.assert_close(backbone.eval()(features), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("prefix", ["", "audio_spectrogram_transformer."])
+@pytest.mark.parametrize("layers", ["layers", "encoder.layers"])
+def test_todays_names_of_transformers_are_known_too(prefix: str, layers: str, tiny: Backbone, tmp_path: Path) -> None:
+    theirs = {
+        f"{prefix}{name}": item.clone() for name, item in in_transformers_names(tiny.state_dict(), layers).items()
+    }
+    save_file(theirs | {"classifier.dense.weight": torch.ones(527, 192)}, tmp_path / "ast.safetensors")
+    fresh = create_backbone("ast", 128, 1024, size="tiny")
+    theirs_positions = torch.randn(1, 2 + 12 * 101, 192)
+    save_file(theirs | {f"{prefix}embeddings.position_embeddings": theirs_positions}, tmp_path / "ast.safetensors")
+    assert load_weights(fresh, find_weights(str(tmp_path / "ast.safetensors"), (), [])).loaded == 1.0
+    own = fresh.state_dict()
+    assert torch.equal(own.pop("pos_embed"), theirs_positions)
+    assert all(torch.equal(tensor, tiny.state_dict()[name]) for name, tensor in own.items())
+
+
+@torch.no_grad()
+def test_deit_is_read_in_grey_on_its_square_of_patches(tmp_path: Path) -> None:
+    """Where nothing is to be resized, AST is DeiT on 236 × 236 pixels: its patches overlap, but for stride 16."""
+    import timm
+
+    torch.manual_seed(0)
+    deit = timm.create_model("deit_tiny_distilled_patch16_224")
+    torch.save(deit.state_dict(), tmp_path / "deit.pth")
+    backbone = create_backbone("ast", 146, 146, size="tiny")  # 14 × 14 patches at stride 10
+    assert load_weights(backbone, find_weights(str(tmp_path / "deit.pth"), (), [])).loaded == 1.0
+    backbone.patch_embed.proj.stride = (16, 16)
+    grey = torch.randn(2, 224, 224)
+    expected = deit.forward_features(grey[:, None].expand(-1, 3, -1, -1))[:, :2].mean(dim=1)
+    torch.testing.assert_close(backbone.eval()(grey), expected, rtol=0, atol=1e-5)
+
+
+def test_its_public_weights_follow_its_size() -> None:
+    published = BACKBONES.entry("ast").value.published_weights
+    assert [weights.name for weights in published(size="base", swapped_grid=False)] == ["audioset", "imagenet"]
+    (small,) = published(size="small")
+    assert small.download == "hf-hub:timm/deit_small_distilled_patch16_224.fb_in1k"
+
+
 def authors_checkpoint(backbone: Backbone, positions: Tensor) -> dict[str, Tensor]:
-    """A file as AST's authors save it: from DataParallel, with the heads of DeiT and of AudioSet."""
+    """What AST's authors save, with the heads of DeiT and of AudioSet; their file adds "module." to every name."""
     state = backbone.state_dict() | {"pos_embed": positions, "head.weight": torch.zeros(1000, 192)}
-    named = {f"module.v.{name}": tensor for name, tensor in state.items()}
-    return named | {"module.mlp_head.0.weight": torch.zeros(192)}
+    named = {f"v.{name}": tensor for name, tensor in state.items()}
+    return named | {"mlp_head.0.weight": torch.zeros(192)}
+
+
+def test_the_authors_file_is_read(tiny: Backbone, tmp_path: Path) -> None:
+    given = {f"module.{name}": tensor for name, tensor in authors_checkpoint(tiny, AUDIOSET).items()}
+    torch.save(given, tmp_path / "audioset_10_10_0.4593.pth")
+    backbone = create_backbone("ast", 128, 1024, size="tiny")
+    load_weights(backbone, find_weights(str(tmp_path / "audioset_10_10_0.4593.pth"), (), []))
+    own = backbone.state_dict()
+    assert torch.equal(own.pop("pos_embed"), AUDIOSET)
+    assert all(torch.equal(tensor, tiny.state_dict()[name]) for name, tensor in own.items())
 
 
 def positions_of(rows: Tensor, columns: Tensor, tokens: float = -1.0) -> Tensor:

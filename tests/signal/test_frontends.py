@@ -24,7 +24,7 @@ from rsbench.errors import PluginError, SpecError
 from rsbench.signal.frontends import FRONTENDS, create_frontend, register_frontend
 
 MEAN, SPREAD = -4.2677393, 4.5689974
-NAMES = ("kaldi-fbank", "panns-log-mel", "efficientat-mel")
+NAMES = ("kaldi-fbank", "panns-log-mel", "panns-log-mel-32k", "efficientat-mel")
 
 
 def breath(n_samples: int, rate: int, seed: int = 0) -> np.ndarray:
@@ -125,21 +125,25 @@ def test_the_whole_published_chain(real_root: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("hop_ms", [10.0, 32.0])
-def test_panns_log_mel_is_librosas(hop_ms: float) -> None:
-    samples = breath(24_000, 16_000)
-    ours = create_frontend("panns-log-mel", hop_ms=hop_ms)(torch.from_numpy(samples)[None])[0]
+@pytest.mark.parametrize(
+    ("name", "rate", "window", "highest_hz"),
+    [("panns-log-mel", 16_000, 512, 8000), ("panns-log-mel-32k", 32_000, 1024, 14_000)],
+)
+def test_panns_log_mel_is_librosas(name: str, rate: int, window: int, highest_hz: int, hop_ms: float) -> None:
+    samples = breath(24_000, rate)
+    ours = create_frontend(name, hop_ms=hop_ms)(torch.from_numpy(samples)[None])[0]
     power = librosa.feature.melspectrogram(
         y=samples,
-        sr=16_000,
-        n_fft=512,
-        hop_length=round(16 * hop_ms),
+        sr=rate,
+        n_fft=window,
+        hop_length=round(rate / 1000 * hop_ms),
         window="hann",
         center=True,
         pad_mode="reflect",
         power=2.0,
         n_mels=64,
         fmin=50,
-        fmax=8000,
+        fmax=highest_hz,
     )
     theirs = librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -221,6 +225,7 @@ def test_nothing_of_a_front_end_enters_a_checkpoint(name: str) -> None:
 @pytest.mark.parametrize(("name", "seconds", "shape"), [
     ("kaldi-fbank", 8, (128, 798)),
     ("panns-log-mel", 8, (64, 801)),
+    ("panns-log-mel-32k", 10, (64, 1001)),
     ("efficientat-mel", 10, (128, 1000)),
 ])  # fmt: skip
 def test_published_shapes(name: str, seconds: int, shape: tuple[int, int]) -> None:

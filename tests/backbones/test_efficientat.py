@@ -1,4 +1,4 @@
-"""mn04: what EfficientAT changed in torchvision's network, and what its weights hear."""
+"""EfficientAT: what it changed in torchvision's network, and what the weights of mn04 hear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchvision.ops import SqueezeExcitation
 
 from rsbench import create_backbone
 from rsbench.signal.frontends import create_frontend
-from rsbench.weights import load_weights
+from rsbench.weights import find_weights, load_weights
 
 HEART_SOUNDS = 64  # of AudioSet's 527 classes: "Heart sounds, heartbeat"
 
@@ -48,8 +48,20 @@ def test_with_its_weights_and_audiosets_classifier_it_hears_a_stethoscope(real_r
         clips.append(recording[torch.arange(5 * frontend.rate) % len(recording)])
     features = frontend(torch.stack(clips))
     backbone = create_backbone("mn04", *features.shape[1:]).eval()
-    load_weights(backbone, str(path))
+    load_weights(backbone, find_weights("audioset", backbone.published_weights(), [path.parent]))
     classifier = torch.load(path, weights_only=True)
     with torch.no_grad():
         logits = backbone(features) @ classifier["classifier.5.weight"].T + classifier["classifier.5.bias"]
     assert logits.sigmoid().mean(dim=0).argmax() == HEART_SOUNDS
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "million"), [("mn04", 312, 0.983), ("mn10", 312, 4.88), ("mn40", 312, 68.43)]
+)
+def test_it_has_the_published_number_of_parameters(name: str, tensors: int, million: float) -> None:
+    with torch.device("meta"):
+        backbone = create_backbone(name, 128, 64)
+    classifier = 527 * (backbone.embedding_dim + 1)
+    parameters = sum(parameter.numel() for parameter in backbone.parameters()) + classifier
+    assert abs(parameters / 1e6 - million) < 0.01
+    assert len(backbone.state_dict()) + 2 == tensors

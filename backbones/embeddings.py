@@ -1,0 +1,51 @@
+"""Embeddings that some model made beforehand, and what is trained on them: a projection."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rsbench import Backbone, register_backbone
+
+
+@register_backbone(
+    "embeddings",
+    summary="embeddings:FILE, made beforehand (rsbench embed, or any other model): a projection is trained on them",
+)
+class Embeddings(Backbone):
+    """Each number of the embedding is standardised over the batch, then projected: (B, D) to (B, width).
+
+    Args:
+        n_mels: D, the width of the embeddings in the file.
+        n_frames: 1.
+        width: of the projection.
+        hidden: width of a layer of ReLUs before it; 0 projects linearly.
+        dropout: share of the projection's inputs that are dropped in training.
+    """
+
+    frontend = None
+    recipe: ClassVar = {"lr": 1e-3, "batch_size": 64}
+    after_colon = "weights"
+
+    def __init__(
+        self,
+        n_mels: int,
+        n_frames: int,
+        *,
+        width: Annotated[int, Field(ge=2)] = 128,
+        hidden: Annotated[int, Field(ge=0)] = 0,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+    ) -> None:
+        super().__init__(n_mels, n_frames)
+        self.embedding_dim = width
+        self.dropout = dropout
+        self.standardise = nn.BatchNorm1d(n_mels, affine=False)
+        self.hidden = nn.Sequential(nn.Linear(n_mels, hidden), nn.ReLU()) if hidden else nn.Identity()
+        self.project = nn.Linear(hidden or n_mels, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.hidden(self.standardise(features))
+        return self.project(F.dropout(hidden, self.dropout, self.training))
