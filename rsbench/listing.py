@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from .backbone import BACKBONES
-from .data.clips import DATASETS
-from .data.splits import SPLITS
+from .data.datasets import DATASETS
+from .data.splits import named_splits
 from .loss import LOSSES
-from .plugins import broken, discover, load
+from .plugins import broken_in_words, discover, load
 from .registry import Parameter, Registry
 from .signal.frontends import FRONTENDS
 from .signal.quality import QUALITY
@@ -33,8 +33,8 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
     for plugin in plugins:
         load(plugin)
     console.print(_splits() if kind == "splits" else _entries(kind))
-    for name, trace in broken.items():
-        console.print(f"broken plugin {name}: {trace.strip().splitlines()[-1]}", markup=False)
+    for line in broken_in_words():
+        console.print(line, markup=False)
 
 
 def _entries(kind: str) -> Table:
@@ -72,7 +72,7 @@ def _splits() -> Table:
         title="splits",
         title_justify="left",
     )
-    for split in SPLITS.values():
+    for split in named_splits().values():
         table.add_row(
             split.name,
             str(split.version),

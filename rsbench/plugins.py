@@ -23,14 +23,10 @@ from .errors import PluginError
 from .registry import Entry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones")
-BUILT_IN_MODULES = (
-    "rsbench.signal.frontends",
-    "rsbench.signal.aqs",
-    "rsbench.data.icbhi",
-    "rsbench.data.sprsound",
-    "rsbench.data.synthetic",
-)
-ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.datasets", "rsbench.quality")
+BUILT_IN_MODULES = ("rsbench.signal.frontends", "rsbench.signal.aqs")
+BUILT_IN_DATASETS = ("rsbench.data.icbhi", "rsbench.data.sprsound", "rsbench.data.synthetic")
+ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
+DATASETS_GROUP = "rsbench.datasets"
 
 broken: dict[str, str] = {}  # what could not be imported: entry point → traceback
 
@@ -45,23 +41,40 @@ def discover() -> None:
                 importlib.import_module(f"{package}.{module.name}")
     for name in BUILT_IN_MODULES:
         importlib.import_module(name)
+    discover_datasets()
     for group in ENTRY_POINT_GROUPS:
-        for point in entry_points(group=group):
-            try:
-                point.load()
-            except Exception:  # whatever a stranger's package raises: shown by `list`, fatal when asked for
-                broken[f"{point.name} ({point.value})"] = traceback.format_exc()
-    for plugin in filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)):
-        load(plugin)
+        _load_installed(group)
 
 
 @functools.cache
+def discover_datasets() -> None:
+    """Import what may bring data sets and their splits: boards need no more, and so no torch."""
+    for name in BUILT_IN_DATASETS:
+        importlib.import_module(name)
+    _load_installed(DATASETS_GROUP)
+    for plugin in filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)):
+        _import(plugin)
+
+
+def _load_installed(group: str) -> None:
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except Exception:  # whatever a stranger's package raises: shown by `list`, fatal when asked for
+            broken[f"{point.name} ({point.value})"] = traceback.format_exc()
+
+
 def load(plugin: str) -> Path:
     """Import a plugin named by the user, a path to a .py file or a module name, and return its file.
 
     Raises PluginError with the last line of its traceback when it cannot be imported.
     """
     discover()
+    return _import(plugin)
+
+
+@functools.cache
+def _import(plugin: str) -> Path:
     path = Path(plugin)
     if plugin.endswith(".py") and not path.is_file():
         raise PluginError(f"--plugin {plugin}: there is no such file.")
@@ -78,12 +91,23 @@ def load(plugin: str) -> Path:
     except PluginError:
         raise
     except Exception as error:  # any error of the user's own code is reported with its place
-        where = traceback.extract_tb(error.__traceback__)[-1]
         raise PluginError(
-            f"Plugin {plugin} cannot be imported: {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno}). Mend it, or leave out --plugin."
+            f"Plugin {plugin} cannot be imported: {in_words(error, path)}. Mend it, or leave out --plugin."
         ) from error
     return path.resolve()
+
+
+def in_words(error: Exception, origin: Path) -> str:
+    """An error of a plugin's own code with its place: the last line that was reached of the file `origin`, if any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]
+    where = (own or frames)[-1]
+    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
+
+
+def broken_in_words() -> list[str]:
+    """A line for each installed plugin that could not be imported: its name, and the last line of its traceback."""
+    return [f"broken plugin {name}: {trace.strip().splitlines()[-1]}" for name, trace in broken.items()]
 
 
 def source_sha256(entry: Entry[Any]) -> str | None:

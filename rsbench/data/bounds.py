@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from ..errors import DataError
@@ -14,6 +15,8 @@ TOLERANCE_S = 0.1
 def clip_bounds(clips: pd.DataFrame, durations_s: pd.Series | Mapping[str, float]) -> tuple[pd.DataFrame, int]:
     """Clips with no end past the end of the recording, and how many were clipped to it.
 
+    An infinite end is the end of the recording, and not counted.
+
     Args:
         clips: a clip table; columns clip_id, recording, start_s, end_s.
         durations_s: length of each recording, by its name.
@@ -22,6 +25,7 @@ def clip_bounds(clips: pd.DataFrame, durations_s: pd.Series | Mapping[str, float
         DataError: a clip starts past the end of its recording, or ends more than 0.1 s past it.
     """
     duration = clips["recording"].map(durations_s)
+    clips = clips.assign(end_s=clips["end_s"].where(np.isfinite(clips["end_s"]), duration))
     beyond = (clips["end_s"] > duration + TOLERANCE_S) | (clips["start_s"] >= duration)
     if beyond.any():
         first = clips[beyond].iloc[0]

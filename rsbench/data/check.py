@@ -16,7 +16,7 @@ from ..errors import DataError
 from .audio import AudioInfo, probe, read
 from .bounds import clip_bounds
 from .clips import CLASSES, ClipTable, LabelMap
-from .splits import CLAIMS_FROM, SPLITS, Split, effective_patients, split
+from .splits import CLAIMS_FROM, Split, effective_patients, named_splits, own_split
 from .sprsound import POOR_QUALITY
 
 SHOWN = 10  # names of missing recordings printed before they are only counted
@@ -66,8 +66,7 @@ def check(table: ClipTable, label_map: LabelMap) -> Check:
     infos, unreadable = _decode(table.recordings)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
     clipped, problems = _bounds(table.clips, durations_s)
-    rules = [rule for rule in SPLITS.values() if rule.dataset == table.dataset]
-    rules = rules or [split(table.dataset, [table.dataset])]
+    rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
     formats = pd.DataFrame(
         [(info.rate, info.subtype, info.channels) for info in infos.values()],
         columns=["rate", "coding", "channels"],
@@ -78,7 +77,7 @@ def check(table: ClipTable, label_map: LabelMap) -> Check:
         formats=formats.value_counts().rename("recordings").reset_index().sort_values("rate"),
         devices=table.recordings.groupby(["subset", "device"]).size().rename("recordings").reset_index(),
         durations_s=durations_s,
-        splits=_sides(table.clips, label_map, rules),
+        splits=_sides(table, label_map, rules),
         on_both_sides={rule.name: both for rule in rules if (both := _on_both_sides(table.clips, rule))},
         unreadable=tuple(unreadable),
         problems=tuple(problems),
@@ -144,8 +143,8 @@ def _counts(table: ClipTable) -> pd.DataFrame:
     return pd.DataFrame(long, columns=["subset", "what", "found", "official"]).astype({"official": "Int64"})
 
 
-def _sides(clips: pd.DataFrame, label_map: LabelMap, rules: list[Split]) -> pd.DataFrame:
-    clips = clips.assign(class_index=label_map.indices(clips["label"])).dropna(subset="class_index")
+def _sides(table: ClipTable, label_map: LabelMap, rules: list[Split]) -> pd.DataFrame:
+    clips = table.clips.assign(class_index=label_map.indices(table)).dropna(subset="class_index")
     rows = []
     for rule in rules:
         for side, chosen in (("train", rule.train_rows(clips)), ("test", rule.test_rows(clips))):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
 
 import pandas as pd
 
-from ..errors import SpecError, did_you_mean
-from ..registry import Registry
+from ..errors import DataError, SpecError, did_you_mean
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
 NORMAL = 0
@@ -19,7 +16,7 @@ CLIP_COLUMNS = (
     "clip_id",  # "<recording>:<index of the clip in its recording>", unique in a data set
     "recording",  # the recording's name, without ending
     "start_s",
-    "end_s",
+    "end_s",  # infinite where the clip ends with its recording, whatever that one's length
     "label",  # the data set's own word; a label map makes a class of it
     "patient",
     "device",
@@ -39,6 +36,7 @@ class ClipTable:
         empty where nobody has published counts.
     missing: official recordings that the root does not hold.
     notes: what was mended while reading, in words.
+    words: the class of each label that is the data set's own word; None leaves its clips out.
     """
 
     dataset: str
@@ -48,59 +46,45 @@ class ClipTable:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    words: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def partial(self) -> bool:
         return bool(self.missing)
 
-
-# A data set's reader: from its folder to its clip table. Raises DataError naming file, line and remedy.
-Reader = Callable[[Path], ClipTable]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A registered data set: how it is read, and which fields of the spec it sets when the user does not."""
-
-    read: Reader
-    defaults: Mapping[str, Any]  # spec keys → values, e.g. {"data.clip_s": 2.0}
-
-
-DATASETS: Registry[Dataset] = Registry("dataset")
-
-_R = TypeVar("_R", bound=Reader)
-
-
-def register_dataset(
-    name: str, *, summary: str = "", paper: str = "", defaults: Mapping[str, Any] | None = None
-) -> Callable[[_R], _R]:
-    """Register a function from a root folder to a `ClipTable`. Its splits are named in `rsbench.data.splits`."""
-
-    def decorate(read: _R) -> _R:
-        DATASETS.register(name, Dataset(read, defaults or {}), summary=summary, paper=paper, source=read)
-        return read
-
-    return decorate
+    @property
+    def words_used(self) -> dict[str, str | None]:
+        """Those of its own words that label a clip, in their order."""
+        used = set(self.clips["label"])
+        return {word: self.words[word] for word in sorted(self.words) if word in used}
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A versioned map from data sets' own words to the four classes; None leaves the clip out."""
+    """A versioned map from labels to the four classes; None leaves the clip out.
+
+    classes: the words of the protocol's data sets; a data set's own words are added to them.
+    without: words left out whatever any data set says of them.
+    """
 
     name: str
     version: int
     classes: Mapping[str, str | None]
+    without: tuple[str, ...] = ()
 
-    def indices(self, labels: pd.Series) -> pd.Series:
-        """Class index per clip, <NA> for those left out. Raises SpecError for a word the map does not know."""
-        unknown = sorted(set(labels) - set(self.classes))
-        if unknown:
-            raise SpecError(
-                f"Label map '{self.name}' does not know the label '{unknown[0]}'."
-                f"{did_you_mean(unknown[0], self.classes)}"
+    def indices(self, table: ClipTable) -> pd.Series:
+        """Class index per clip of the table, <NA> for those left out. Raises DataError for a word without a class."""
+        classes = {**self.classes, **table.words, **dict.fromkeys(self.without)}
+        unknown = table.clips[~table.clips["label"].isin(classes)]
+        if len(unknown):
+            first = unknown.iloc[0]
+            raise DataError(
+                f"Data set '{table.dataset}', clip {first['clip_id']}, label: '{first['label']}' has no class under "
+                f"'{self.name}'. Say which it is in the words of the data set's clip table."
+                f"{did_you_mean(first['label'], classes)}"
             )
-        index = {word: None if name is None else CLASSES.index(name) for word, name in self.classes.items()}
-        return labels.map(index).astype("Int64")
+        index = {word: None if name is None else CLASSES.index(name) for word, name in classes.items()}
+        return table.clips["label"].map(index).astype("Int64")
 
 
 _FOUR_CLASSES: dict[str, str | None] = {
@@ -118,7 +102,7 @@ LABEL_MAPS = {
     label_map.name: label_map
     for label_map in (
         LabelMap("four-class", 1, _FOUR_CLASSES),
-        LabelMap("four-class-strict", 1, {**_FOUR_CLASSES, "Rhonchi": None, "Stridor": None}),
+        LabelMap("four-class-strict", 1, _FOUR_CLASSES, without=("Rhonchi", "Stridor")),
     )
 }
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError
-from .annotations import Place, frames, read_text
+from .annotations import Place, frames, read_each, read_text
 from .audio import audio_files
-from .clips import ClipTable, register_dataset
+from .clips import ClipTable
+from .datasets import register_dataset
+from .splits import Split
 
 DATABASE = "ICBHI_final_database"
 OFFICIAL_LIST = "ICBHI_challenge_train_test.txt"
@@ -27,6 +29,8 @@ OFFICIAL = pd.DataFrame(
     columns=["subset", "recordings", "patients", *LABELS.values()],
 )
 
+ON_BOTH_SIDES = ("156", "218")  # patients whom the official list has in train and in test
+
 # The official list calls this recording by a name that the database has never held.
 ALIASES = {"226_1b1_Pl_sc_Meditron": "226_1b1_Pl_sc_LittC2SE"}
 _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<device>[^_]+)")
@@ -37,6 +41,25 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
     summary=f"ICBHI 2017, 6898 respiratory cycles of 126 patients. {LAYOUT}",
     paper="Rocha et al., Physiological Measurement 40, 2019",
     defaults={"data.clip_s": 8.0},
+    splits=[
+        Split(
+            "icbhi-official",
+            1,
+            "icbhi",
+            "The official 60/40 split; patients 156 and 218 are on both sides.",
+            ("train",),
+            ("test",),
+        ),
+        Split(
+            "icbhi-official-clean",
+            1,
+            "icbhi",
+            "The official split with patients 156 and 218 out of train.",
+            ("train",),
+            ("test",),
+            ON_BOTH_SIDES,
+        ),
+    ],
 )
 def read_icbhi(root: Path) -> ClipTable:
     """Read the folder that holds the database and the official list (which may lie inside the database)."""
@@ -50,19 +73,20 @@ def read_icbhi(root: Path) -> ClipTable:
     annotations = _by_name({path.stem: path for path in sorted(database.glob("*.txt")) if _NAME.fullmatch(path.stem)})
     _refuse_strangers(places[0], subsets, {**annotations, **audio})
 
+    names = sorted(audio)
+    for name in names:
+        if name not in annotations:
+            raise DataError(
+                f"{audio[name]}: its annotation {name}.txt is not beside it. Fetch it, or remove the recording."
+            )
     clips: list[dict] = []
     recordings: list[dict] = []
-    for name, path in sorted(audio.items()):
-        if name not in annotations:
-            raise DataError(f"{path}: its annotation {name}.txt is not beside it. Fetch it, or remove the recording.")
+    for name, cycles in zip(names, read_each(read_cycles, [annotations[name] for name in names]), strict=True):
         parts = _NAME.fullmatch(name)
         assert parts is not None  # every name of the list has matched
         known = {**parts.groupdict(), "recording": name, "subset": subsets[name]}
-        recordings.append({**known, "path": str(path), "record_label": ""})
-        clips += [
-            {**known, **cycle, "clip_id": f"{name}:{index}"}
-            for index, cycle in enumerate(read_cycles(annotations[name]))
-        ]
+        recordings.append({**known, "path": str(audio[name]), "record_label": ""})
+        clips += [{**known, **cycle, "clip_id": f"{name}:{index}"} for index, cycle in enumerate(cycles)]
     table = ClipTable(
         "icbhi", *frames(clips, recordings), OFFICIAL, tuple(sorted(set(subsets) - set(audio))), tuple(notes)
     )

@@ -33,11 +33,16 @@ _RECORDING_FIELDS = ("recording", "patient", "device", "location", "subset", "re
 
 
 def labels_id(table: ClipTable) -> str:
-    """sha256 of clips, labels and recordings, whatever the order of rows, the paths or the files' endings."""
+    """sha256 of clips, labels and recordings, whatever the order of rows, the paths or the files' endings.
+
+    The classes that the data set gives to words of its own belong to it: with others, the labels would be others.
+    """
     digest = hashlib.sha256()
     for frame, fields in ((table.clips, _CLIP_FIELDS), (table.recordings, _RECORDING_FIELDS)):
         columns = [frame[field].map("{:.6f}".format) if field.endswith("_s") else frame[field] for field in fields]
         digest.update(_canonical(sorted(zip(*columns, strict=True))))
+    if table.words_used:
+        digest.update(_canonical(list(table.words_used.items())))
     return digest.hexdigest()
 
 

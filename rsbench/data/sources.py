@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError, did_you_mean
+from ..plugins import discover_datasets
 from .cache import cache_dir
-from .clips import DATASETS, ClipTable
+from .clips import ClipTable
+from .datasets import DATASETS, read_dataset
 from .folder import CLIPS_CSV, read_folder
 
 SYNTHETIC = ("synthetic", "synthetic-shift")  # generated into the cache: these need no root
@@ -51,6 +53,7 @@ class Roots:
 
     def present(self) -> list[str]:
         """Names of the data sets that have a folder here. Raises DataError where there is none at all."""
+        discover_datasets()
         registered = [name for name in DATASETS.names() if name not in SYNTHETIC]
         folders = {
             name: [self.named[name]] if name in self.named else [root / name for root in self.general]
@@ -66,7 +69,8 @@ class Roots:
         return found + self.own_datasets()
 
     def own_datasets(self) -> list[str]:
-        """Names of the data sets that a clips.csv describes."""
+        """Names of the data sets that a clips.csv describes and that have no reader of their own."""
+        discover_datasets()
         folders = {path.parent.name: path.parent for root in self.general for path in root.glob(f"*/{CLIPS_CSV}")}
         own = {name for name, folder in {**folders, **self.named}.items() if (folder / CLIPS_CSV).is_file()}
         return sorted(own - set(DATASETS.names()))
@@ -82,14 +86,11 @@ def load_table(dataset: str, roots: Roots, *, partial: bool = False) -> ClipTabl
 
     Raises:
         DataError: no folder, a wrong folder, broken annotations, or an incomplete set without `partial`.
+        PluginError: the data set's reader fails, or returns something else than its clip table.
     """
-    from ..plugins import discover
-
-    discover()
-    if dataset in SYNTHETIC:
-        return DATASETS.entry(dataset).value.read(cache_dir() / "synthetic")
-    folder = roots.folder(dataset)
-    table = DATASETS.entry(dataset).value.read(folder) if dataset in DATASETS.names() else read_folder(folder, dataset)
+    discover_datasets()
+    folder = cache_dir() / "synthetic" if dataset in SYNTHETIC else roots.folder(dataset)
+    table = read_dataset(dataset, folder) if dataset in DATASETS.names() else read_folder(folder, dataset)
     if table.partial and not partial:
         raise _incomplete(table, folder)
     return table

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, SpecError, did_you_mean
+from ..errors import DataError, PluginError, SpecError, did_you_mean
+from ..plugins import discover_datasets
+from ..registry import Registry
 from ..seeds import derive
-from .clips import CLASSES, DATASETS, NORMAL
+from .clips import CLASSES, NORMAL
 
-# Patients whom the official ICBHI list has on both sides.
-ICBHI_ON_BOTH_SIDES = ("156", "218")
 VALIDATION_DRAWS = 1000
 CLAIMS_FROM = 15  # effective patients below which nothing is claimed on a class
 
@@ -27,6 +27,8 @@ class Split:
 
     train, test: the subsets each side takes; a side that is empty cannot be asked for.
     train_without_patients: patients kept out of the training side.
+
+    Raises PluginError where a side is a word instead of a tuple of words.
     """
 
     name: str
@@ -37,6 +39,11 @@ class Split:
     test: tuple[str, ...]
     train_without_patients: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for side in (self.train, self.test, self.train_without_patients):
+            if isinstance(side, str):
+                raise PluginError(f"Split '{self.name}': {side!r} is a word; write a tuple of words, ({side!r},).")
+
     def train_rows(self, frame: pd.DataFrame) -> pd.Series:
         """Which rows are for training, a boolean per row."""
         return frame["subset"].isin(self.train) & ~frame["patient"].isin(self.train_without_patients)
@@ -46,49 +53,23 @@ class Split:
         return frame["subset"].isin(self.test)
 
 
-_SPR_TRAIN, _SPR_INTRA, _SPR_INTER = ("train2022",), ("intra2022",), ("inter2022",)
-_SPR_ALL = _SPR_TRAIN + _SPR_INTRA + _SPR_INTER
+# Every split there is, whoever brings it; data sets register theirs.
+SPLITS: Registry[Split] = Registry("split")
 
-SPLITS = {
-    split.name: split
-    for split in (
-        Split(
-            "icbhi-official",
-            1,
-            "icbhi",
-            "The official 60/40 split; patients 156 and 218 are on both sides.",
-            ("train",),
-            ("test",),
-        ),
-        Split(
-            "icbhi-official-clean",
-            1,
-            "icbhi",
-            "The official split with patients 156 and 218 out of train.",
-            ("train",),
-            ("test",),
-            ICBHI_ON_BOTH_SIDES,
-        ),
-        Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", _SPR_ALL, _SPR_ALL),
-        Split("sprsound-inter", 1, "sprsound", "Patients whom train2022 lacks.", _SPR_TRAIN, _SPR_INTER),
-        Split("sprsound-intra", 1, "sprsound", "Patients whom train2022 holds.", _SPR_TRAIN, _SPR_INTRA),
-        Split("sprsound-train", 1, "sprsound", "The training part of 2022.", _SPR_TRAIN, _SPR_TRAIN),
-        Split(
-            "sprsound-qlung",
-            1,
-            "sprsound",
-            "train2022 and inter2022, the 8085 events QLung states.",
-            (),
-            _SPR_TRAIN + _SPR_INTER,
-        ),
-        Split("synthetic", 1, "synthetic", "Generated recordings.", ("train",), ("test",)),
-        Split("synthetic-shift", 1, "synthetic-shift", "Generated, another domain.", (), ("test",)),
-    )
-}
+
+def own_split(dataset: str) -> Split:
+    """The split of a data set that brings none."""
+    return Split(dataset, 1, dataset, "The subsets named train and test.", ("train",), ("test",))
+
+
+def named_splits() -> dict[str, Split]:
+    """The splits of all registered data sets, by name: built-in, installed and loaded from plugins."""
+    discover_datasets()
+    return {name: SPLITS.entry(name).value for name in SPLITS.names()}
 
 
 def split(name: str, own: Collection[str] = ()) -> Split:
-    """A split by name. A data set without named splits, such as a user's own, has one of its own name.
+    """A split by name. A data set that a clips.csv describes has one of its own name.
 
     Args:
         name: the split's name.
@@ -97,12 +78,14 @@ def split(name: str, own: Collection[str] = ()) -> Split:
     Raises:
         SpecError: no such split; with a suggestion.
     """
-    if name in SPLITS:
-        return SPLITS[name]
-    unsplit = {*own, *DATASETS.names()} - {known.dataset for known in SPLITS.values()}
-    if name not in unsplit:
-        raise SpecError(f"There is no split '{name}'.{did_you_mean(name, {*SPLITS, *unsplit})}")
-    return Split(name, 1, name, "The subsets named train and test.", ("train",), ("test",))
+    known = named_splits()
+    if name in known:
+        return known[name]
+    if name in own:
+        return own_split(name)
+    raise SpecError(
+        f"There is no split '{name}'.{did_you_mean(name, {*known, *own})} One that a plugin brings needs its --plugin."
+    )
 
 
 def choose_validation(clips: pd.DataFrame, fraction: float, seed: int, never: Collection[str] = ()) -> tuple[str, ...]:

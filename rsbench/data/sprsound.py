@@ -15,13 +15,18 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError, did_you_mean
-from .annotations import Place, frames, read_text
+from .annotations import Place, frames, read_each, read_text
 from .audio import audio_files
-from .clips import ClipTable, register_dataset
+from .clips import ClipTable
+from .datasets import register_dataset
+from .splits import Split
 
 LABELS = ("Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle")
 POOR_QUALITY = "Poor Quality"  # a label of recordings; these have no events
 DEVICE = "Yunting II"  # the stethoscope of all recordings
+
+TRAIN, INTRA, INTER = ("train2022",), ("intra2022",), ("inter2022",)  # subsets
+ALL = TRAIN + INTRA + INTER
 
 OFFICIAL = pd.DataFrame(
     [
@@ -51,6 +56,15 @@ class Layout:
             "intra2022": (root / self.test_wav, tests / "intra_test_json"),
             "inter2022": (root / self.test_wav, tests / "inter_test_json"),
         }
+
+
+@dataclass(frozen=True)
+class Described:
+    """A recording that is there, with its annotation."""
+
+    annotation: Path
+    recording: Path
+    subset: str
 
 
 def _biocas(folder: str) -> Layout:
@@ -85,31 +99,39 @@ HOLDS = (
     summary=f"SPRSound 2022, 9089 events of 292 children. {HOLDS}",
     paper="Zhang et al., IEEE TBioCAS 16, 2022",
     defaults={"data.clip_s": 8.0},
+    splits=[
+        Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", ALL, ALL),
+        Split("sprsound-inter", 1, "sprsound", "Patients whom train2022 lacks.", TRAIN, INTER),
+        Split("sprsound-intra", 1, "sprsound", "Patients whom train2022 holds.", TRAIN, INTRA),
+        Split("sprsound-train", 1, "sprsound", "The training part of 2022.", TRAIN, TRAIN),
+        Split(
+            "sprsound-qlung", 1, "sprsound", "train2022 and inter2022, the 8085 events QLung states.", (), TRAIN + INTER
+        ),
+    ],
 )
 def read_sprsound(root: Path) -> ClipTable:
     """Read the folder that holds BioCAS2022/ or Classification/."""
     parts = _layout(root).parts(root)
     audio = {folder: audio_files(folder) for folder, _ in parts.values() if folder.is_dir()}
     annotated: dict[Path, set[str]] = {folder: set() for folder in audio}
-    clips: list[dict] = []
-    recordings: list[dict] = []
+    described: list[Described] = []
     missing: list[str] = []
     official = dict(zip(OFFICIAL["subset"], OFFICIAL["recordings"], strict=True))
-    for subset, (wav, described) in parts.items():
-        files = sorted(described.glob("[!.]*.json"))
+    for subset, (wav, folder) in parts.items():
+        files = sorted(folder.glob("[!.]*.json"))
         for path in files:
             found = audio.get(wav, {}).get(path.stem)
             if found is None:
                 missing.append(path.stem)
                 continue
             annotated[wav].add(path.stem)
-            recording, events = _read_recording(path, subset)
-            recordings.append({**recording, "path": str(found)})
-            clips += events
+            described.append(Described(path, found, subset))
         # No list of the official names is published, so of the others only their number is known.
         missing += [f"a recording of {subset}"] * max(0, official[subset] - len(files))
     _refuse_unannotated(audio, annotated)
-    return ClipTable("sprsound", *frames(clips, recordings), OFFICIAL, tuple(missing))
+    read = read_each(_read_recording, described)
+    clips = [event for _, events in read for event in events]
+    return ClipTable("sprsound", *frames(clips, [recording for recording, _ in read]), OFFICIAL, tuple(missing))
 
 
 def _layout(root: Path) -> Layout:
@@ -122,8 +144,9 @@ def _layout(root: Path) -> Layout:
     return best
 
 
-def _read_recording(path: Path, subset: str) -> tuple[dict, list[dict]]:
-    """The recording's row (without its path) and a row per event."""
+def _read_recording(described: Described) -> tuple[dict, list[dict]]:
+    """The recording's row and a row per event."""
+    path = described.annotation
     content = _read_json(path)
     parts = _NAME.fullmatch(path.stem)
     if parts is None:
@@ -134,12 +157,12 @@ def _read_recording(path: Path, subset: str) -> tuple[dict, list[dict]]:
     if not isinstance(record_label, str) or not isinstance(events, list):
         absent = "record_annotation" if not isinstance(record_label, str) else "event_annotation"
         raise DataError(f"{path}: the field {absent} is not there or of the wrong kind. Fetch the file again.")
-    known = {**parts.groupdict(), "recording": path.stem, "device": DEVICE, "subset": subset}
+    known = {**parts.groupdict(), "recording": path.stem, "device": DEVICE, "subset": described.subset}
     rows = [
         {**known, **_read_event(event, Place(path, f"event {index + 1}")), "clip_id": f"{path.stem}:{index}"}
         for index, event in enumerate(events)
     ]
-    return {**known, "record_label": record_label}, rows
+    return {**known, "path": str(described.recording), "record_label": record_label}, rows
 
 
 def _read_event(event: object, place: Place) -> dict:

@@ -18,7 +18,9 @@ import soundfile
 from ..seeds import derive
 from . import synthesis
 from .cache import build_once
-from .clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable, register_dataset
+from .clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
+from .datasets import register_dataset
+from .splits import Split
 from .synthesis import Chest, Device, Range, Samples
 
 VERSION = 2  # raise it with every change of a sound: it names the folder
@@ -117,13 +119,22 @@ DEFAULTS = {
 }
 
 
-@register_dataset("synthetic", summary="embedded: 70 made-up adults, train and test parts", defaults=DEFAULTS)
+@register_dataset(
+    "synthetic",
+    summary="embedded: 70 made-up adults, train and test parts",
+    defaults=DEFAULTS,
+    splits=[Split("synthetic", 1, "synthetic", "Generated recordings.", ("train",), ("test",))],
+)
 def read_synthetic(root: Path) -> ClipTable:
     """The in-distribution domain, generated under `root` on first use."""
     return _read(ADULTS, root)
 
 
-@register_dataset("synthetic-shift", summary="embedded: 30 made-up children, other devices and noise; test only")
+@register_dataset(
+    "synthetic-shift",
+    summary="embedded: 30 made-up children, other devices and noise; test only",
+    splits=[Split("synthetic-shift", 1, "synthetic-shift", "Generated, another domain.", (), ("test",))],
+)
 def read_synthetic_shift(root: Path) -> ClipTable:
     """The shifted domain, generated under `root` on first use."""
     return _read(CHILDREN, root)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rsbench.data.annotations import read_each
 from rsbench.data.check import Check, check, count_overlapping, render
 from rsbench.data.clips import label_map
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.sprsound import read_sprsound
+from rsbench.errors import DataError
 
 FOUR = label_map("four-class")
 DATABASE = "ICBHI_final_database"
@@ -47,6 +49,28 @@ def test_all_unreadable_files_are_named(icbhi: Path) -> None:
     text = printed(found)
     assert "101_1b1_Al_sc_Meditron.wav" in text
     assert "103_2b2_Ar_mc_LittC2SE.wav" in text
+
+
+def test_all_broken_annotations_are_named(icbhi: Path) -> None:
+    for name, text in (("101_1b1_Al_sc_Meditron", "0 1 0 2\n"), ("103_2b2_Ar_mc_LittC2SE", "")):
+        (icbhi / DATABASE / f"{name}.txt").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_icbhi(icbhi)
+    first, second = str(caught.value).splitlines()
+    assert "101_1b1_Al_sc_Meditron.txt, line 1, wheeze: '2' is not a flag" in first
+    assert "103_2b2_Ar_mc_LittC2SE.txt: the annotation file holds no cycle" in second
+
+
+def test_many_errors_are_told_and_the_rest_counted() -> None:
+    def refuse(number: int) -> int:
+        if number % 2:
+            raise DataError(f"{number} is odd.")
+        return number
+
+    assert read_each(refuse, [2, 4]) == [2, 4]
+    with pytest.raises(DataError) as caught:
+        read_each(refuse, range(50))
+    assert str(caught.value).splitlines() == [*(f"{2 * n + 1} is odd." for n in range(20)), "… and 5 more errors."]
 
 
 def test_late_ends_and_overlaps_are_counted_and_later_ends_are_problems(icbhi: Path) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import pytest
 
-from rsbench.data.clips import CLASSES, label_map
-from rsbench.errors import SpecError
+from rsbench.data.clips import CLASSES, ClipTable, label_map
+from rsbench.errors import DataError, SpecError
 
-WORDS = pd.Series(
-    ["Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle", *CLASSES]
-)
+WORDS = ("Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle", *CLASSES)
+OWN_WORDS = {"D": "crackle", "I": None, "Rhonchi": "crackle"}
+
+
+def classes(name: str, labels: Sequence[str], words: Mapping[str, str | None]) -> list[int | None]:
+    clips = pd.DataFrame({"label": labels, "clip_id": [f"r:{index}" for index in range(len(labels))]})
+    indices = label_map(name).indices(ClipTable("clinic", clips, pd.DataFrame(), words=words))
+    return [None if index is pd.NA else index for index in indices]
 
 
 @pytest.mark.parametrize(
@@ -21,12 +28,18 @@ WORDS = pd.Series(
     ],
 )
 def test_words_become_classes(name: str, expected: list[int | None]) -> None:
-    indices = label_map(name).indices(WORDS)
-    assert [None if index is pd.NA else index for index in indices] == expected
+    assert classes(name, WORDS, {}) == expected
+
+
+@pytest.mark.parametrize(("name", "rhonchi"), [("four-class", 1), ("four-class-strict", None)])
+def test_a_data_sets_own_words_come_first_and_the_strict_map_leaves_out_what_it_says(
+    name: str, rhonchi: int | None
+) -> None:
+    assert classes(name, ["D", "I", "Rhonchi", "Wheeze"], OWN_WORDS) == [1, None, rhonchi, 2]
 
 
 def test_unknown_words_and_maps_are_named() -> None:
-    with pytest.raises(SpecError, match="does not know the label 'Wheez'. Did you mean 'Wheeze'"):
-        label_map("four-class").indices(pd.Series(["Wheez"]))
+    with pytest.raises(DataError, match=r"'clinic', clip r:1, label: 'Wheez' has no class.*Did you mean 'Wheeze'"):
+        classes("four-class", ["Wheeze", "Wheez"], {})
     with pytest.raises(SpecError, match="no label map 'four-clas'. Did you mean 'four-class'"):
         label_map("four-clas")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rsbench.data.clips import label_map
 from rsbench.data.icbhi import read_icbhi
-from rsbench.data.splits import SPLITS, choose_validation, effective_patients, split
+from rsbench.data.splits import choose_validation, effective_patients, named_splits, split
 from rsbench.errors import DataError, SpecError
 
 FRAME = pd.DataFrame(
@@ -44,7 +44,7 @@ def test_a_split_is_a_filter_over_subset_and_patient(name: str, train: list[int]
 
 
 def test_every_split_is_known_by_its_own_name() -> None:
-    assert all(split(name).name == name for name in SPLITS)
+    assert all(split(name).name == name for name in named_splits())
 
 
 def test_a_data_set_of_ones_own_has_the_split_of_its_name() -> None:
@@ -125,8 +125,8 @@ def test_too_few_patients(patients: dict[str, list[int]], never: set[str]) -> No
 
 
 def test_validation_of_the_recordings_at_hand(real_root: Path) -> None:
-    table = read_icbhi(real_root / "icbhi").clips
-    table = table.assign(class_index=label_map("four-class").indices(table["label"]))
+    read = read_icbhi(real_root / "icbhi")
+    table = read.clips.assign(class_index=label_map("four-class").indices(read))
     rule = split("icbhi-official")
     training = table[rule.train_rows(table)]
     never = set(table["patient"][rule.test_rows(table)])

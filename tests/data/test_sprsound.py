@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rsbench.data.clips import label_map
+from rsbench.data.clips import ClipTable, label_map
 from rsbench.data.splits import split
 from rsbench.data.sprsound import LABELS, OFFICIAL, read_sprsound
 from rsbench.errors import DataError
@@ -141,5 +141,5 @@ def test_the_official_counts_agree_with_those_of_papers() -> None:
     words = OFFICIAL.set_index("subset")[list(LABELS)]
     assert words.sum(axis=1).to_dict() == {"train2022": 6656, "intra2022": 1004, "inter2022": 1429}
     qlung = words.loc[list(split("sprsound-qlung").test)].sum()
-    classes = label_map("four-class").indices(pd.Series(list(LABELS)))
+    classes = label_map("four-class").indices(ClipTable("sprsound", pd.DataFrame({"label": LABELS}), pd.DataFrame()))
     assert qlung.groupby(classes.to_numpy()).sum().tolist() == [6199, 1044, 811, 31]

@@ -13,7 +13,8 @@ import soundfile
 from scipy.stats import ks_2samp
 
 from rsbench.data import synthesis
-from rsbench.data.clips import CLASSES, CLIP_COLUMNS, DATASETS, RECORDING_COLUMNS, ClipTable
+from rsbench.data.clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
+from rsbench.data.datasets import DATASETS
 from rsbench.data.splits import choose_validation, split
 from rsbench.data.synthetic import ADULTS, CHILDREN, VERSION, Domain, read_synthetic, read_synthetic_shift
 

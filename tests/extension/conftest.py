@@ -1,0 +1,27 @@
+"""The README's plugins as files, and a root of recordings for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from examples import readme_block, write_kauh
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the README's pooled.py and kauh.py, the same all session: a name can be registered once."""
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "pooled.py").write_text(readme_block("@register_backbone"), encoding="utf-8")
+    (folder / "kauh.py").write_text(readme_block("@register_dataset"), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recordings(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that holds kauh/, and the tests' own tiny/ and far/."""
+    root = tmp_path_factory.mktemp("extension")
+    write_kauh(root / "kauh")
+    for name in ("tiny", "far"):
+        (root / name).symlink_to(tiny_root / name)
+    return root

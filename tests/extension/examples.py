@@ -1,0 +1,44 @@
+"""The README's examples as it shows them, and recordings in the layout of KAUH."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from tiny import CLIP_S, PROJECT, RATE
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+WORDS = ("N", "E W", "C", "I C E W", "N", "Crep", "I E W", "Bronchial", "I C", "N", "I C B", "I C E W")
+DIAGNOSES = ("N", "Asthma", "heart failure", "Asthma and lung fibrosis", "Lung Fibrosis")
+LOCATIONS = ("P L L R", "P R L ", "A U R")  # some names of the data set do have that space
+
+
+def readme_block(word: str) -> str:
+    """The one Python example of the README that holds `word`."""
+    (found,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if word in block)
+    return str(found)
+
+
+def readme_command(word: str) -> list[str]:
+    """The words of the README's one command that holds `word`."""
+    (found,) = re.findall(rf"^rsbench (.*{word}.*)$", README, flags=re.MULTILINE)
+    return str(found).split()
+
+
+def write_kauh(folder: Path, patients: int = 24) -> pd.DataFrame:
+    """Recordings of about a second, three a patient, named as those of KAUH are; returns what is in the names."""
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    rows = []
+    for patient in range(1, patients + 1):
+        word, location = WORDS[patient % len(WORDS)], LOCATIONS[patient % len(LOCATIONS)]
+        diagnosis = DIAGNOSES[patient % len(DIAGNOSES)]
+        for filter_letter in "BDE":
+            path = f"{filter_letter}P{patient}_{diagnosis},{word},{location},{30 + patient},{'MF'[patient % 2]}.wav"
+            soundfile.write(folder / path, generator.uniform(-0.5, 0.5, round(2 * CLIP_S * RATE) + patient), RATE)
+            subset = "test" if patient % 5 == 0 else "train"
+            rows.append((path, filter_letter, str(patient), word, location.strip(), subset))
+    return pd.DataFrame(rows, columns=["path", "device", "patient", "label", "location", "subset"])

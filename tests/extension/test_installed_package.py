@@ -1,0 +1,114 @@
+"""A package that somebody else wrote and installed: its backbone and its data set are found without a word."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import site
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from examples import readme_block
+from tiny import CLIP_S
+
+PYPROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "somebodys-lungs"
+version = "1.0"
+
+[project.entry-points."rsbench.backbones"]
+pooled = "somebodys_lungs.pooled"
+half_done = "somebodys_lungs.half_done"
+
+[project.entry-points."rsbench.datasets"]
+kauh = "somebodys_lungs.kauh"
+
+[tool.setuptools]
+packages = ["somebodys_lungs"]
+"""
+
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source of a package: the README's backbone and data set, and a module that cannot be imported."""
+    project = tmp_path_factory.mktemp("somebodys_lungs")
+    modules = project / "somebodys_lungs"
+    modules.mkdir()
+    (project / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    (modules / "__init__.py").write_text("")
+    (modules / "pooled.py").write_text(readme_block("@register_backbone"), encoding="utf-8")
+    (modules / "kauh.py").write_text(readme_block("@register_dataset"), encoding="utf-8")
+    (modules / "half_done.py").write_text("import a_module_that_nobody_has\n")
+    return project
+
+
+@pytest.fixture(scope="module")
+def environment(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Python:
+    """An environment of its own with the package installed: `environment("-m", "rsbench", …)` runs its Python.
+
+    It sees the packages of the environment that runs the tests, as one that inherits would, editable ones included.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    purelib = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    lines = [f"import site; site.addsitedir({inherited!r})" for inherited in site.getsitepackages()]
+    (purelib / "inherited.pth").write_text("\n".join(lines), encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(package)], check=True)
+
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([python, *arguments], capture_output=True, text=True, check=False)
+
+    return call
+
+
+def test_it_is_listed_and_what_is_broken_is_shown(environment: Python) -> None:
+    listed = environment("-m", "rsbench", "list", "backbones")
+    assert listed.returncode == 0, listed.stderr
+    assert "mean over time, one linear layer" in listed.stdout
+    assert "cnn6" in listed.stdout
+    (broken,) = [line for line in listed.stdout.splitlines() if line.startswith("broken plugin")]
+    assert "half_done (somebodys_lungs.half_done)" in broken
+    assert "ModuleNotFoundError: No module named 'a_module_that_nobody_has'" in broken
+
+
+def test_it_is_run_recorded_and_ranked(environment: Python, package: Path, recordings: Path, tmp_path: Path) -> None:
+    rsbench, out = ("-m", "rsbench"), tmp_path / "results"
+    options = ["--train", "kauh", "--test", "kauh,far", "--loss", "ce", "--backbone", "pooled", "--epochs", "1"]
+    options += ["--root", str(recordings), "--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--out", str(out)]
+    done = environment(*rsbench, "run", *options, "--quiet", "--json")
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
+    assert set(run["metrics"]["val"]) == {"kauh", "far"}
+
+    plugins = json.loads((Path(run["path"]) / "data.json").read_text())["identity"]["plugins"]
+    source = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _modules(package).items()}
+    assert plugins == {"backbone:pooled": source["pooled"], "dataset:kauh": source["kauh"]}
+
+    board = environment(*rsbench, "leaderboard", "--split", "kauh,far", "--results", out)
+    assert board.returncode == 0, board.stderr
+    assert board.stdout.count("pooled") == 4
+
+
+def test_its_splits_are_listed(environment: Python) -> None:
+    listed = environment(
+        "-c", "import sys; from rsbench.data.splits import split; print(split('kauh'), 'torch' in sys.modules)"
+    )
+    assert "Every fifth patient tests." in listed.stdout, listed.stderr
+    assert listed.stdout.split()[-1] == "False"  # boards need the splits, and not torch
+
+
+def _modules(package: Path) -> dict[str, Path]:
+    return {path.stem: path for path in (package / "somebodys_lungs").glob("*.py")}
