@@ -6,6 +6,7 @@ every moment at which the process can die leaves a state whose files are all the
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +65,22 @@ class Checkpoints:
             torch.save(state, file)
         self._drop_unreferenced(progress)
 
+    def fold(self, number: int) -> Checkpoints:
+        """Those of a training on part of the patients; they go when the run is finished."""
+        return Checkpoints(self.folder / f"fold-{number}")
+
     def begun(self) -> bool:
-        """Whether a whole epoch is on disk to go on from."""
-        return (self.folder / STATE).is_file()
+        """Whether a whole epoch, of this training or of a fold, is on disk to go on from."""
+        return any(self.folder.rglob(STATE))
+
+    def epochs_done(self) -> int:
+        """Epochs that are on disk to go on from."""
+        loaded = self.load()
+        return loaded[0].epochs_done if loaded else 0
 
     def load(self) -> tuple[Progress, dict[str, Any]] | None:
         """The last whole state, or None where training has to start from the beginning."""
-        if not self.begun():
+        if not (self.folder / STATE).is_file():
             return None
         state = torch.load(self.folder / STATE, map_location="cpu", weights_only=True)
         kept = {name: Kept(**item) for name, item in state["kept"].items()}
@@ -81,8 +91,10 @@ class Checkpoints:
         model.load_state_dict(load_file(self.folder / kept.filename))
 
     def finish(self) -> None:
-        """Training is over and recorded: the optimiser's state is of no more use."""
+        """Training is over and recorded: the optimiser's state and the folds are of no more use."""
         (self.folder / STATE).unlink(missing_ok=True)
+        for fold in self.folder.glob("fold-*"):
+            shutil.rmtree(fold)
 
     def _drop_unreferenced(self, progress: Progress) -> None:
         wanted = {item.filename for item in progress.kept.values()}

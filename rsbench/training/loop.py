@@ -1,7 +1,8 @@
 """THE loop. One page, read from top to bottom: gather → features → augment → mix → backbone → loss → step.
 
-There is no hidden randomness: every draw of step n comes from `derive(seed, axis, n)`, so a run that was killed and
-goes on needs no generator's state, and no loss's name enters, so the runs of one seed are paired across losses.
+There is no hidden randomness: every draw of step n (of micro-batch n, where batches are split) comes from
+`derive(seed, axis, n)`, so a run that was killed and goes on needs no generator's state, and no loss's name enters, so
+the runs of one seed are paired across losses.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from ..errors import RunFailed
 from ..evaluation.selection import better
 from ..seeds import derive
-from ..signal.augment import spec_augment
 from ..spec import RunSpec
 from .checkpoint import Checkpoints, Progress
+from .clipset import ClipSet
 from .optim import HalfStep, learning_rate, make_average, make_optimiser
-from .predict import ClipSet, Model
+from .predict import Model
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 CHECK_EVERY = 50  # steps between looks at the loss on a GPU, where each look waits for the device
@@ -37,35 +39,51 @@ class Evaluation:
     figures: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How many epochs of the schedule are trained, and which are kept whatever their score: selection → epoch."""
+
+    until: int
+    keep: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on. step: called with the epoch, the step in it and the loss. epoch: when one is whole and on disk."""
+
+    step: Callable[[int, int, float], None]
+    epoch: Callable[[Progress], None]
+
+
 def train(
     model: Model,
     clips: ClipSet,
     rows: Tensor,
     spec: RunSpec,
+    plan: Plan,
     checkpoints: Checkpoints,
-    evaluate: Callable[[Model], Evaluation],
-    on_step: Callable[[int, int, float], None],
-    on_epoch: Callable[[Progress], None],
+    evaluate: Callable[[Model, int], Evaluation],
+    watch: Watch,
 ) -> Progress:
-    """Train to the last epoch, going on from the last whole one where a checkpoint stands.
+    """Train as far as planned, going on from the last whole epoch where a checkpoint stands.
 
     Args:
         model: on its device; ends with the weights of the last epoch.
         clips: the training data set.
         rows: (N,) the clips to fit, on the device.
-        spec: the run.
+        spec: the run; its schedule is that of all its epochs, however few are planned.
+        plan: where to stop and what to keep.
         checkpoints: where state and chosen weights are kept.
-        evaluate: called after every epoch with the model that would be kept.
-        on_step: called with the epoch, the step in it and the loss.
-        on_epoch: called when an epoch is whole and on disk.
+        evaluate: called after every epoch with the model that would be kept, and the epoch's number.
+        watch: told of steps and epochs.
 
     Raises RunFailed when the loss is no longer a number.
     """
     optim, seed = spec.optim, spec.seed
-    optimiser = make_optimiser(model.parameters(), optim)
+    optimiser = make_optimiser(model, optim)
     average = make_average(model, optim)
     half_step = HalfStep(model.parameters()) if optim.half_step else None
-    scaler = torch.amp.grad_scaler.GradScaler(rows.device.type, enabled=spec.precision == "fp16")
+    scaler = GradScaler(rows.device.type, enabled=spec.precision == "fp16")
     stateful: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
     if average:
         stateful["average"] = average
@@ -76,7 +94,7 @@ def train(
             holder.load_state_dict(tensors[name])
 
     steps = -(-len(rows) // optim.batch_size)
-    for epoch in range(progress.epochs_done, optim.epochs):
+    for epoch in range(progress.epochs_done, plan.until):
         started = time.perf_counter()
         model.train()
         order = torch.randperm(len(rows), generator=_generator(seed, "order", epoch)).to(rows.device)
@@ -84,13 +102,12 @@ def train(
         # tensor_split makes batches of equal size (within one): no clip is dropped, no batch is a lone clip.
         for position, chosen in enumerate(rows[order].tensor_split(steps)):
             step = epoch * steps + position
+            lr = learning_rate(optim, step, steps)
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(optim, step, steps)
-
-            loss = training_loss(model, clips, chosen, spec, step, step / (steps * optim.epochs))
+                group["lr"] = lr * group["scale"]
 
             optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            loss = accumulate_gradients(model, clips, chosen, spec, step, step / (steps * optim.epochs), scaler)
             scaler.unscale_(optimiser)
             if optim.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
@@ -103,17 +120,17 @@ def train(
             if average:
                 average.update_parameters(model)
 
-            total += loss.detach() * len(chosen)
+            total += loss * len(chosen)
             if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
-                on_step(epoch, position + 1, _finite(loss, epoch, position, spec))
+                watch.step(epoch, position + 1, _finite(loss, epoch, position, spec))
 
         kept = cast(Model, average.module) if average else model
-        evaluation = evaluate(kept)
+        evaluation = evaluate(kept, epoch + 1)
         progress.epochs_done = epoch + 1
         progress.epochs.append(
             {
                 "epoch": epoch + 1,
-                "lr": optimiser.param_groups[0]["lr"],
+                "lr": lr,
                 "train_loss": total.item() / len(rows),
                 **evaluation.figures,
                 "seconds": round(time.perf_counter() - started, 3),
@@ -123,25 +140,46 @@ def train(
             best = progress.kept.get(selection)
             if best is None or better(score, best.score):
                 progress.kept[selection] = checkpoints.keep(selection, kept, score, epoch + 1)
-        if epoch + 1 == optim.epochs and "last" in spec.select:
-            progress.kept["last"] = checkpoints.keep("last", kept, math.nan, epoch + 1)
+        for selection, wanted in plan.keep.items():
+            if wanted == epoch + 1:
+                progress.kept[selection] = checkpoints.keep(selection, kept, math.nan, wanted)
         checkpoints.save(progress, {name: holder.state_dict() for name, holder in stateful.items()})
-        on_epoch(progress)
+        watch.epoch(progress)
     return progress
 
 
-def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, step: int, done: float) -> Tensor:
-    """The scalar to minimise for one batch; all its draws follow from the spec's seed and the step."""
+def accumulate_gradients(
+    model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, step: int, done: float, scaler: GradScaler
+) -> Tensor:
+    """Forward and backward over one batch, a micro-batch at a time; returns its loss, the mean over its clips."""
+    total = torch.zeros((), device=rows.device)
+    for micro, chosen in enumerate(rows.tensor_split(min(spec.optim.accumulate, len(rows)))):
+        draw = step * spec.optim.accumulate + micro
+        loss = training_loss(model, clips, chosen, spec, draw, done) * (len(chosen) / len(rows))
+        scaler.scale(loss).backward()
+        total += loss.detach()
+    return total
+
+
+def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, draw: int, done: float) -> Tensor:
+    """The scalar to minimise for one micro-batch, the `draw`-th of the run; all its draws follow from seed and number.
+
+    Args:
+        model: in train mode.
+        clips: the training data set.
+        rows: (B,) the clips, on the device.
+        spec: the run.
+        draw: counted from 0 over all epochs.
+        done: the share of the whole training that is done, in [0, 1].
+    """
     with torch.no_grad():
-        features = model.frontend(clips.gather(rows))
-        draws = _generator(spec.seed, "augment", step)
-        augment = spec.augment.model_dump()
-        views = [spec_augment(features, draws, **augment) for _ in range(model.loss.views)]
-        features, batch = model.loss.mix(torch.cat(views), clips.batch(rows, done), draws)
-    torch.manual_seed(derive(spec.seed, "model", step))
+        draws = _generator(spec.seed, "augment", draw)
+        views = clips.views(rows, model.loss.views, draws)
+        features, batch = model.loss.mix(views, clips.batch(rows, done), draws)
+    _seed(rows.device, derive(spec.seed, "model", draw))
     with autocast(rows.device, spec.precision):
         embeddings = model.backbone(features)
-    torch.manual_seed(derive(spec.seed, "loss", step))
+    _seed(rows.device, derive(spec.seed, "loss", draw))
     loss: Tensor = model.loss(embeddings.float(), batch)
     return loss
 
@@ -149,6 +187,15 @@ def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, ste
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """Half precision where the spec asks for it, exact float32 elsewhere."""
     return torch.autocast(device.type, dtype=AUTOCAST.get(precision), enabled=precision in AUTOCAST)
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Seed the generators that dropout draws from. `torch.manual_seed` would do, and cost more than a small step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[
+            torch.cuda.current_device() if device.index is None else device.index
+        ].manual_seed(seed)
 
 
 def _generator(seed: int, axis: str, index: int) -> torch.Generator:

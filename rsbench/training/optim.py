@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ..spec import OptimPart
+from .finetune import layer_scales
+from .predict import Model
 
 _ALGORITHMS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -19,11 +21,21 @@ _ALGORITHMS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def make_optimiser(parameters: Iterable[nn.Parameter], optim: OptimPart) -> torch.optim.Optimizer:
-    """The optimiser over all trainable parameters; SGD with momentum 0.9."""
+def make_optimiser(model: Model, optim: OptimPart) -> torch.optim.Optimizer:
+    """The optimiser over all trainable parameters; SGD with momentum 0.9.
+
+    Every group has a `scale`, the share of the scheduled learning rate that its parameters learn at: 1 for the loss,
+    `backbone_lr_scale` times the layer's share for the backbone.
+    """
+    shares = layer_scales(model.backbone, optim.layer_decay)
+    scaled = [(optim.backbone_lr_scale * shares[name], weight) for name, weight in model.backbone.named_parameters()]
+    scaled += [(1.0, weight) for weight in model.loss.parameters()]
+    groups: dict[float, list[nn.Parameter]] = {}
+    for scale, weight in scaled:
+        if weight.requires_grad:
+            groups.setdefault(scale, []).append(weight)
     return _ALGORITHMS[optim.algorithm](
-        [parameter for parameter in parameters if parameter.requires_grad],
-        lr=optim.lr,
+        [{"params": weights, "lr": optim.lr * scale, "scale": scale} for scale, weights in groups.items()],
         weight_decay=optim.weight_decay,
     )
 
@@ -42,14 +54,22 @@ def make_average(model: nn.Module, optim: OptimPart) -> AveragedModel | None:
     """An exponential moving average of weights and buffers, evaluated and kept in place of the model; None when off."""
     if optim.ema_decay == 0:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(optim.ema_decay), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=functools.partial(_move_average, optim.ema_decay), use_buffers=True)
+
+
+def _move_average(decay: float, averaged: list[Tensor], current: list[Tensor], _count: Tensor) -> None:
+    """One step of the average, in place; between equals it is exact, so what is frozen keeps its values."""
+    if averaged[0].is_floating_point():
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+    else:  # batch norm's counter: an average of integers would be cut off, and fall behind
+        torch._foreach_copy_(averaged, current)
 
 
 class HalfStep:
     """The published 'moving average' with β = 0.5: after each update the weights go half-way back."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        self.parameters = list(parameters)
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.before: list[Tensor] = []
 
     def remember(self) -> None:

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..backbone import Backbone
+from ..errors import SpecError
 from ..loss import AngularLoss, Batch, Loss
-from ..signal.frontends import FrontendModule
-
-
-@dataclass(frozen=True)
-class ClipSet:
-    """The clips of one data set as the loop sees them; all tensors on the device, one entry per clip.
-
-    gather: clip rows (B,) → waveforms (B, samples).
-    """
-
-    gather: Callable[[Tensor], Tensor]
-    labels: Tensor
-    quality: Tensor
-    patient: Tensor
-    device: Tensor
-
-    def batch(self, rows: Tensor, progress: float) -> Batch:
-        columns = (self.labels[rows], self.quality[rows], self.patient[rows], self.device[rows])
-        return Batch(*columns, progress=progress)
+from .clipset import ClipSet
 
 
 class Model(nn.Module):
-    """Front end, backbone and loss: what a run trains and what its checkpoints hold."""
+    """Backbone and loss: what a run trains and what its checkpoints hold.
 
-    def __init__(self, frontend: FrontendModule, backbone: Backbone, loss: Loss) -> None:
+    frozen: modules of the backbone that stay in eval mode while the rest trains, as `finetune.freeze` returns them.
+
+    Raises SpecError when nothing is left to train.
+    """
+
+    def __init__(self, backbone: Backbone, loss: Loss, frozen: tuple[nn.Module, ...] = ()) -> None:
         super().__init__()
-        self.frontend = frontend
         self.backbone = backbone
         self.loss = loss
+        self.frozen = frozen
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise SpecError("optim.freeze leaves nothing to train: the loss has no parameters of its own.")
+
+    def train(self, mode: bool = True) -> Model:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,12 @@ class Predictions:
 
     logits: Tensor
     margin_rad: Tensor
+
+
+def exact() -> AbstractContextManager[None]:
+    """Tensor cores round convolutions to ten bits by default: predictions and embeddings keep all 24."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return flags
 
 
 @torch.no_grad()
@@ -72,10 +75,9 @@ def predict(
     was_training = model.training
     model.eval()
     logits, margins = [], []
-    # Tensor cores round convolutions to ten bits by default: predictions keep all 24.
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with exact():
         for chosen in rows.split(batch_size):
-            embeddings = model.backbone(model.frontend(clips.gather(chosen))).float()
+            embeddings = model.backbone(clips.features(chosen)).float()
             logits.append(model.loss.logits(embeddings).float().cpu())
             margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)).cpu())
             if advance:

@@ -15,7 +15,7 @@ import torch
 import rsbench
 from rsbench.errors import RunFailed
 from rsbench.spec import OptimPart
-from rsbench.training.optim import HalfStep, learning_rate, make_average, make_optimiser
+from rsbench.training.optim import HalfStep, learning_rate, make_average
 
 Run = Callable[..., Any]
 LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
@@ -44,7 +44,18 @@ def test_the_loop_learns(tiny_run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optim__ema_decay": 0.9}, {"optim__half_step": True}, {"optim__algorithm": "sgd"}]
+    "changes",
+    [
+        {},
+        {"optim__ema_decay": 0.9},
+        {"optim__half_step": True},
+        {"optim__algorithm": "sgd"},
+        {"optim__freeze": "stem.0"},
+        {"optim__layer_decay": 0.5, "optim__backbone_lr_scale": 0.1},
+        {"optim__accumulate": 2},
+        {"optim__checkpoint_activations": True},
+        {"optim__freeze": "stem.1", "optim__layer_decay": 0.5, "optim__accumulate": 2, "optim__ema_decay": 0.9},
+    ],
 )
 def test_stopped_after_an_epoch_and_continued_is_the_same_run(
     tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -52,7 +63,7 @@ def test_stopped_after_an_epoch_and_continued_is_the_same_run(
     changes |= {"loss": "stochastic", "optim__clip_norm": 1.0}
     whole = tiny_run(out=tmp_path / "whole", **changes)
     with monkeypatch.context() as patched:
-        patched.setattr("rsbench.runner.write_csv", _interrupt)
+        patched.setattr("rsbench.experiment.runner.write_csv", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             tiny_run(out=tmp_path / "parts", **changes)
     status = (tmp_path / "parts" / "runs" / whole.run_id / "status.json").read_text()
@@ -70,8 +81,9 @@ def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
     """One seed: the same initial backbone and the same class weights, whatever the loss."""
     from tiny import TINY_PLUGIN, tiny_settings
 
-    from rsbench.preparation import prepare_experiment
-    from rsbench.runner import build_model, make_place, make_spec
+    from rsbench.experiment.assembly import build_model
+    from rsbench.experiment.place import make_place, make_spec
+    from rsbench.experiment.preparation import prepare_experiment
 
     place = make_place(tiny_root, tmp_path, threads=1, quiet=True)
     models = []
@@ -94,7 +106,7 @@ def test_nan_is_a_recorded_failure_that_names_the_remedy(tiny_run: Run, tmp_path
 
 def test_a_finished_run_returns_at_once(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tiny_run()
-    monkeypatch.setattr("rsbench.runner.train", _interrupt)
+    monkeypatch.setattr("rsbench.experiment.runner.fit", _interrupt)
     assert tiny_run().metrics == first.metrics
 
 
@@ -128,12 +140,6 @@ def test_learning_rate_warms_up_and_falls_to_its_floor() -> None:
     assert rates[:10] == pytest.approx([0.2 * step for step in range(1, 11)])
     assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
     assert learning_rate(optim, 50, 5) == pytest.approx(0.02)
-
-
-def test_only_trainable_parameters_are_optimised() -> None:
-    frozen, free = torch.nn.Parameter(torch.ones(1), requires_grad=False), torch.nn.Parameter(torch.ones(1))
-    groups = make_optimiser([frozen, free], OptimPart()).param_groups
-    assert [parameter is free for group in groups for parameter in group["params"]] == [True]
 
 
 def test_oracle_is_kept_per_split_and_never_touches_the_other_rules(tiny_run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The clips of one data set as the loop sees them: recordings that are heard, or embeddings made beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..loss import Batch
+from ..signal.augment import spec_augment
+from ..signal.frontends import FrontendModule
+from ..spec import AugmentPart
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of every clip apart from its sound; all (N,), on the device."""
+
+    labels: Tensor
+    quality: Tensor
+    patient: Tensor
+    device: Tensor
+
+
+@dataclass(frozen=True)
+class ClipSet(ABC):
+    """Clips by row number. Tensors are on the device of `known`."""
+
+    known: Known
+
+    @abstractmethod
+    def features(self, rows: Tensor) -> Tensor:
+        """What a backbone is given for clips (B,), as they are: (B, n_mels, frames), or (B, D) embeddings."""
+
+    @abstractmethod
+    def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
+        """The same, augmented `count` times, view-major: (count · B, …). All draws come from `draws`, on the CPU."""
+
+    def batch(self, rows: Tensor, progress: float) -> Batch:
+        known = self.known
+        columns = (known.labels[rows], known.quality[rows], known.patient[rows], known.device[rows])
+        return Batch(*columns, progress=progress)
+
+
+@dataclass(frozen=True)
+class HeardClips(ClipSet):
+    """Recordings: gathered, made features of and masked on the device.
+
+    gather: clip rows (B,) → waveforms (B, samples).
+    """
+
+    gather: Callable[[Tensor], Tensor]
+    frontend: FrontendModule
+    augment: AugmentPart
+
+    def features(self, rows: Tensor) -> Tensor:
+        features: Tensor = self.frontend(self.gather(rows))
+        return features
+
+    def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
+        features, masks = self.features(rows), self.augment.model_dump()
+        return torch.cat([spec_augment(features, draws, **masks) for _ in range(count)])
+
+
+@dataclass(frozen=True)
+class EmbeddedClips(ClipSet):
+    """Embeddings from a file, (N, V, D): view 0 is the clip as it is, the others are augmented."""
+
+    embeddings: Tensor
+
+    def features(self, rows: Tensor) -> Tensor:
+        return self.embeddings[rows, 0]
+
+    def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
+        """Drawn evenly from all views, the clip as it is among them."""
+        drawn = torch.randint(self.embeddings.shape[1], (count, len(rows)), generator=draws).to(rows.device)
+        return self.embeddings[rows.expand(count, -1), drawn].flatten(0, 1)
