@@ -18,11 +18,13 @@ from collections.abc import Callable
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.amp.grad_scaler import GradScaler
 
-from rsbench.preparation import prepare_experiment
-from rsbench.runner import build_model, clip_set, make_place, make_spec
+from rsbench.experiment.assembly import build_model, clip_set
+from rsbench.experiment.place import make_place, make_spec
+from rsbench.experiment.preparation import prepare_experiment
 from rsbench.spec import parse_assignment
-from rsbench.training.loop import autocast, training_loss
+from rsbench.training.loop import accumulate_gradients, autocast
 from rsbench.training.optim import make_optimiser
 
 ROUNDS = 10
@@ -56,12 +58,13 @@ def main() -> None:
     clips = clip_set(experiment.fit, experiment, place.device)
     rows = torch.as_tensor(experiment.fit.rows("fit"), device=place.device).repeat(options.batch)[: options.batch]
     with torch.no_grad():
-        features = model.frontend(clips.gather(rows))
-    optimiser = make_optimiser(model.parameters(), spec.optim)
+        features = clips.features(rows)
+    optimiser = make_optimiser(model, spec.optim)
+    scaler = GradScaler(place.device.type, enabled=False)
 
     def whole() -> None:
         optimiser.zero_grad()
-        training_loss(model, clips, rows, spec, step=0, done=0.0).backward()
+        accumulate_gradients(model, clips, rows, spec, 0, 0.0, scaler)
         optimiser.step()
 
     def bare() -> None:

@@ -1,22 +1,23 @@
 """A run is its resolved spec: every field that could change the result, validated, frozen, hashable.
 
-Settings come in layers, each over the one before: the common defaults, the backbone's published recipe and front end,
-the data set's defaults, the user's own. What is left out of the spec cannot change a result: root, output folder,
-display options, threads.
+What is left out cannot change a result: root, output folder, display options, threads.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from .errors import SpecError, did_you_mean
+from .errors import SpecError
 
 DEFAULT_TRAIN = "synthetic"
+DEFAULT_CLIP_S = 8.0
 
 # Keys that people type without the part they belong to.
 SHORT_KEYS = {
@@ -58,6 +59,7 @@ class Choice(BaseModel):
 
 class BackboneChoice(Choice):
     weights: str = "none"
+    pretrained_on: Names = ()  # what a checkpoint nobody knows was fitted on, in its owner's words
 
 
 class QualityChoice(Choice):
@@ -65,15 +67,19 @@ class QualityChoice(Choice):
     control: Literal["none", "constant", "shuffled", "inverted"] = "none"
 
 
+ClipSeconds = Annotated[float, Field(gt=0, le=60, description="longer clips are cut, shorter ones repeated")]
+
+
 class DataPart(Part):
     train: str = DEFAULT_TRAIN
     test: Names
     label_map: str = "four-class"
-    clip_s: float = Field(8.0, gt=0, le=60, description="seconds; longer clips are cut, shorter ones repeated")
+    clip_s: ClipSeconds = DEFAULT_CLIP_S
 
 
 class ValidationPart(Part):
     fraction: float = Field(0.2, ge=0, lt=1, description="share of the training patients; 0 trains on all of them")
+    folds: int = Field(5, ge=2, le=20, description="groups of training patients, for cv-refit")
 
 
 class AugmentPart(Part):
@@ -99,6 +105,30 @@ class OptimPart(Part):
     half_step: bool = Field(
         False, description="quirk: the published 'moving average', half-way back after every update"
     )
+    freeze: Names = Field(
+        (), description="modules and parameters of the backbone that do not learn, 'blocks.0' say; 'all' is the whole"
+    )
+    backbone_lr_scale: float = Field(1.0, gt=0, description="the backbone learns at lr times this, the loss at lr")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="every stage of the backbone learns at this share of the rate of the one after it"
+    )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="micro-batches that a batch is split into to save memory; batch norm, and a loss that compares or "
+        "mixes the clips of a batch, see a micro-batch",
+    )
+    checkpoint_activations: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time, the same result"
+    )
+
+    @field_validator("accumulate")
+    @classmethod
+    def _fits_the_batch(cls, value: int, info: ValidationInfo) -> int:
+        batch_size = info.data.get("batch_size", value)
+        if value > batch_size:
+            raise PydanticCustomError("accumulate", f"a batch of {batch_size} has no more micro-batches than clips")
+        return value
 
 
 class RunSpec(Part):
@@ -106,7 +136,7 @@ class RunSpec(Part):
 
     loss: Choice
     backbone: BackboneChoice
-    frontend: Choice
+    frontend: Choice | None  # None: the backbone is given embeddings, and hears nothing
     quality: QualityChoice = QualityChoice()
     data: DataPart
     validation: ValidationPart = ValidationPart()
@@ -126,10 +156,21 @@ class RunSpec(Part):
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
-def run_id(spec: RunSpec, identity: Mapping[str, Any]) -> str:
+class EmbedSpec(Part):
+    """Everything that decides the embeddings of a clip. Built by `resolve_embedding`."""
+
+    backbone: BackboneChoice
+    frontend: Choice
+    augment: AugmentPart = AugmentPart()
+    clip_s: ClipSeconds = DEFAULT_CLIP_S
+    views: int = Field(0, ge=0, le=100, description="augmented views of each clip, beside the clip as it is")
+    seed: int = Field(0, ge=0)
+
+
+def run_id(spec: RunSpec, identity: Mapping[str, Any], backbone: str) -> str:
     """`<loss>-<backbone>-s<seed>-<hash>`; the hash is over the spec and the identity of data, weights and plugins."""
     text = spec.canonical() + json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    names = f"{spec.loss.name}-{spec.backbone.name}".replace("/", "_").replace(":", "_")
+    names = re.sub(r"[^\w.-]+", "_", f"{spec.loss.name}-{backbone}")
     return f"{names}-s{spec.seed}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
@@ -154,105 +195,6 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[SHORT_KEYS.get(name, name)] = value
     return flat
-
-
-def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        part, dot, field = key.partition(".")
-        if not dot:
-            nested[part] = value
-        elif "." in field or not isinstance(nested.setdefault(part, {}), dict):
-            raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys())}")
-        else:
-            nested[part][field] = value
-    return nested
-
-
-def known_keys() -> list[str]:
-    """The dotted keys of the spec, apart from the options of losses, backbones, front ends and indices."""
-    keys: list[str] = []
-    for name, field in RunSpec.model_fields.items():
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            keys += [f"{name}.{inner}" for inner in part.model_fields]
-        else:
-            keys.append(name)
-    return keys
-
-
-def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> RunSpec:
-    """A full spec from what a user gave: nested or dotted keys, e.g. `{"loss": "qlung", "optim.lr": 1e-4}`.
-
-    Losses, backbones and data sets must have been discovered; `own_datasets` names those that a clips.csv describes.
-    Raises SpecError naming the key, with a suggestion.
-    """
-    from .backbone import BACKBONES
-    from .data.clips import DATASETS, label_map
-    from .data.splits import split
-    from .evaluation.selection import rule
-    from .loss import LOSSES
-    from .signal.augment import check_quirks
-    from .signal.frontends import FRONTENDS
-    from .signal.quality import QUALITY
-
-    user = flatten(settings)
-    for needed in ("loss.name", "backbone.name"):
-        if needed not in user:
-            raise SpecError(f"{needed} is missing. Give one, for example --loss qlung --backbone cnn6.")
-    backbone = BACKBONES.entry(str(user["backbone.name"])).value
-    train = split(str(user.get("data.train", DEFAULT_TRAIN)), own_datasets)
-    frontend = user.get("frontend.name", backbone.frontend.name)
-    layered: dict[str, Any] = {"frontend.name": frontend, "data.test": (train.name,)}
-    if frontend == backbone.frontend.name:
-        layered |= {f"frontend.{key}": value for key, value in backbone.frontend.params.items()}
-    layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
-    if train.dataset in DATASETS.names():
-        layered |= DATASETS.entry(train.dataset).value.defaults
-    nested = _nest(layered | user)
-    for part, registry, own in (
-        ("loss", LOSSES, ()),
-        ("backbone", BACKBONES, ("weights",)),
-        ("frontend", FRONTENDS, ()),
-        ("quality", QUALITY, ("control",)),
-    ):
-        choice = {"name": QualityChoice().name} | nested.get(part, {})
-        kept = {key: choice.pop(key) for key in ("name", *own) if key in choice}
-        nested[part] = kept | registry.resolve(kept["name"], choice)
-    spec = _validated(nested)
-    label_map(spec.data.label_map)
-    check_quirks(spec.augment.quirks)
-    for name in spec.data.test:
-        split(name, own_datasets)
-    for name in spec.select:
-        rule(name)
-    _check_together(spec)
-    return spec
-
-
-def _validated(nested: Mapping[str, Any]) -> RunSpec:
-    try:
-        return RunSpec.model_validate(nested)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        if first["type"] == "extra_forbidden":
-            raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys())}") from None
-        raise SpecError(f"{key}={first['input']!r}: {first['msg']}.") from None
-
-
-def _check_together(spec: RunSpec) -> None:
-    """Fields that are each right and at odds together."""
-    from .evaluation.selection import rule
-
-    blind = [name for name in spec.select if rule(name).needs_validation]
-    if spec.validation.fraction == 0 and blind:
-        raise SpecError(
-            f"select={blind[0]} needs validation patients, and validation.fraction is 0. "
-            "Ask for --select last, or give validation a share."
-        )
-    if not spec.select or not spec.data.test:
-        raise SpecError("select and data.test must each name at least one.")
 
 
 def parse_seeds(text: str) -> list[int]:

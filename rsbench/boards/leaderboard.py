@@ -70,7 +70,7 @@ def leaderboard(folders: Sequence[RunFolder], split: str, selection: str, only: 
     _refuse_other_audio(found, {folder.run_id: folder for folder in folders})
     settings = _settings_that_differ(found)
     found = pd.concat([found, settings], axis=1)
-    method = ["loss", "backbone", "weights", *settings.columns]
+    method = ["loss", "backbone", "weights", "pretrained", *settings.columns]
     shared = {name: found[name].iloc[0] for name in NEVER_MIXED} | {"partial": bool(found["partial"].any())}
     undone = found[found["state"] != "done"]
     return Board(
@@ -199,6 +199,10 @@ def _warnings(found: pd.DataFrame) -> tuple[str, ...]:
     versions = sorted(set(found["code_version"]))
     if len(versions) > 1:
         warnings.append(f"made with different code: {', '.join(versions)}")
+    if found["pretrained"].str.startswith("CONTAMINATED").any():
+        warnings.append("CONTAMINATED: weights that were fitted on recordings of this test set; not a result")
+    if (found["pretrained"] == "?").any():
+        warnings.append("?: nobody says what these weights were fitted on; state it with --set backbone.pretrained_on=")
     if found["synthetic"].any():
         warnings.append("SYNTHETIC: generated recordings; these figures say nothing about real lungs")
     if found["partial"].any():

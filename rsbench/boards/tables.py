@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -28,32 +29,30 @@ HEADINGS = {
 RUN_FIGURES = ("sp", "se", "score", "auroc_abnormal")
 
 
-def run_table(metrics: Sequence[Mapping[str, Any]], tests: Sequence[str], select: Sequence[str]) -> Table:
-    """Sp, Se and Score of one method, mean ± sd over its seeds, per rule, split and operating point.
+def run_table(metrics: Mapping[str, Sequence[Mapping[str, Any]]], tests: Sequence[str], select: Sequence[str]) -> Table:
+    """Sp, Se and Score of some methods, mean ± sd over their seeds, per rule, split and operating point.
 
     Args:
-        metrics: one seed's metrics each, rule → split → figures.
+        metrics: method → one seed's metrics each, rule → split → figures.
         tests: splits, in distribution first.
         select: selection rules.
     """
-    seeds = "one seed" if len(metrics) == 1 else f"mean ± sd over {len(metrics)} seeds"
+    counts = sorted({len(runs) for runs in metrics.values()})
+    seeds = "one seed" if counts == [1] else f"mean ± sd over {' to '.join(map(str, counts))} seeds"
     table = Table(title=f"{seeds}; always-normal scores 50", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("selected", "split", "at", *(HEADINGS[name] for name in RUN_FIGURES)):
-        table.add_column(heading, no_wrap=True, justify="left" if heading in ("selected", "split", "at") else "right")
-    for name in select:
-        for split in tests:
-            for point in OPERATING_POINTS:
-                figures = [
-                    run[name][split][point] | run[name][split]["threshold_free"]
-                    for run in metrics
-                    if point in run[name][split]
-                ]
-                if figures:
-                    label = "ORACLE (on test)" if rule(name).judged_on == "test" else name
-                    table.add_row(
-                        label, split, point, *(_mean_sd(key, [row[key] for row in figures]) for key in RUN_FIGURES)
-                    )
-        table.add_section()
+    words = ("selected", "split", "at", "loss")
+    for heading in (*words, *(HEADINGS[name] for name in RUN_FIGURES)):
+        table.add_column(heading, no_wrap=True, justify="left" if heading in words else "right")
+    for name, split, point in itertools.product(select, tests, OPERATING_POINTS):
+        label = "ORACLE (on test)" if rule(name).judged_on == "test" else name
+        for method, runs in metrics.items():
+            judged = [run[name][split] for run in runs]
+            figures = [of_run[point] | of_run["threshold_free"] for of_run in judged if point in of_run]
+            if figures:
+                cells = (_mean_sd(key, [row[key] for row in figures]) for key in RUN_FIGURES)
+                table.add_row(label, split, point, method, *cells)
+        if (split, point) == (tests[-1], OPERATING_POINTS[-1]):
+            table.add_section()
     return table
 
 

@@ -13,18 +13,14 @@ from ..errors import SpecError, did_you_mean
 class Rule:
     """A rule that says which epoch a result is taken from.
 
-    header: what a table says above its figures. judged_on: the clips whose argmax Score decides; None takes the
-    last epoch.
+    header: what a table says above its figures. judged_on: the clips whose argmax Score decides; "folds" are
+    trainings of their own; None takes the last epoch.
     """
 
     name: str
     header: str
     summary: str
-    judged_on: Literal["validation", "test"] | None
-
-    @property
-    def needs_validation(self) -> bool:
-        return self.judged_on == "validation"
+    judged_on: Literal["validation", "test", "folds"] | None
 
     def selection(self, split: str) -> str:
         """The mark that stored predictions carry: one epoch for all splits, or ("oracle:<split>") one for each."""
@@ -52,6 +48,12 @@ RULES = {
             header="selected: last (the last epoch, nothing chosen)",
             summary="The last epoch; needs no validation.",
             judged_on=None,
+        ),
+        Rule(
+            name="cv-refit",
+            header="selected: cv-refit (epoch and offset chosen on folds of patients, then one fit on all of them)",
+            summary="Folds of the training patients choose epoch and offset; one more training is on all of them.",
+            judged_on="folds",
         ),
         Rule(
             name="oracle",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..data.splits import SPLITS, split
+from ..data.splits import named_splits, split
 from ..evaluation.scoring import score_run
 from ..evaluation.selection import rule
 from .store import RunFolder
@@ -45,8 +46,9 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
         "run_id": folder.run_id,
         "state": status["state"],
         "loss": spec["loss"]["name"],
-        "backbone": spec["backbone"]["name"],
+        "backbone": data["backbone"],
         "weights": data["weights"]["sha256"] or "none",
+        "pretrained": _pretrained(data["weights"]["pretrained_on"], judged["dataset"]),
         "seed": spec["seed"],
         "spec": spec,
         "plugins": data["identity"]["plugins"],
@@ -58,7 +60,8 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
         "train": f"{spec['data']['train']} v{train['version']}",
         "train_labels_id": data["identity"]["labels"][train["dataset"]],
         "train_fraction": 1 - spec["validation"]["fraction"],
-        "track": "fine-tuned",
+        **{f"weights_{key}": data["weights"][key] for key in ("source", "origin", "licence", "loaded")},
+        "track": data["track"],
         "synthetic": data["synthetic"],
         "partial": data["datasets"][judged["dataset"]]["missing_recordings"] > 0,
         "protocol": spec["protocol"],
@@ -84,13 +87,30 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
             }
 
 
+def _pretrained(pretrained_on: list[str], dataset: str) -> str:
+    """What weights were fitted on, as a board shows it: marked where it meets the test set, "?" where unknown."""
+    if not pretrained_on:
+        return "–"
+    if "unknown" in pretrained_on:
+        return "?"
+    names = ", ".join(pretrained_on)
+    meets = any(_same_set(name, dataset) for name in pretrained_on)
+    return f"CONTAMINATED ({names})" if meets else names
+
+
+def _same_set(name: str, dataset: str) -> bool:
+    """ "ICBHI 2017" is `icbhi`: one name, without its spaces and dashes, begins with the other."""
+    one, other = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (name, dataset))
+    return one.startswith(other) or other.startswith(one)
+
+
 def _judged_as(split_name: str, rule_name: str, spec: dict[str, Any], data: dict[str, Any]) -> dict[str, Any] | None:
     """Version and data set of the split for this run; None where the run says nothing about it."""
     if rule_name not in spec["select"]:
         return None
     if split_name in spec["data"]["test"]:
         return dict(data["splits"][split_name])
-    known = SPLITS.get(split_name)
+    known = named_splits().get(split_name)
     external = {data["splits"][name]["dataset"] for name in spec["data"]["test"]}
     external -= {data["splits"][spec["data"]["train"]]["dataset"]}
     # The oracle chose its epoch for the splits that were asked for; for any other it has none.
@@ -101,10 +121,10 @@ def _judged_as(split_name: str, rule_name: str, spec: dict[str, Any], data: dict
 
 def known_split(name: str, folders: list[RunFolder]) -> None:
     """Raise SpecError for a split that neither rsbench nor any of these runs knows."""
-    own = {
-        item["dataset"]
+    recorded = {
+        judged
         for folder in folders
         if (folder.path / "data.json").is_file()
-        for item in folder.read_json("data.json")["splits"].values()
+        for judged in folder.read_json("data.json")["splits"]
     }
-    split(name, own)
+    split(name, recorded)

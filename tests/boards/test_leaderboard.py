@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import run_tiny
+from tiny import bring_split, run_tiny
 
 from rsbench.boards.leaderboard import Board, leaderboard
-from rsbench.data.splits import SPLITS, Split
+from rsbench.data.splits import Split
 from rsbench.errors import ResultsError, SpecError
 from rsbench.results.store import run_folders
 
@@ -86,8 +86,8 @@ def test_another_split_of_an_external_set_is_judged_from_stored_predictions(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked_for = board(results, "far")
-    monkeypatch.setitem(SPLITS, "far-again", Split("far-again", 3, "far", "", (), ("test",)))
-    monkeypatch.setitem(SPLITS, "tiny-again", Split("tiny-again", 1, "tiny", "", (), ("test",)))
+    bring_split(monkeypatch, Split("far-again", 3, "far", "", (), ("test",)))
+    bring_split(monkeypatch, Split("tiny-again", 1, "tiny", "", (), ("test",)))
     again = board(results, "far-again")
     pd.testing.assert_frame_equal(again.table, asked_for.table)
     assert (again.shared["split_version"], asked_for.shared["split_version"]) == (3, 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny import Cli
 
 import rsbench
 from rsbench import plugins
@@ -41,7 +43,7 @@ def test_boards_and_scores_need_no_torch() -> None:
 
 
 def test_a_run_needs_no_sweep_engine() -> None:
-    program = "import sys, rsbench.runner; print([m for m in ('ray', 'optuna') if m in sys.modules])"
+    program = "import sys, rsbench.experiment.runner; print([m for m in ('ray', 'optuna') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
@@ -85,3 +87,22 @@ def test_a_missing_plugin_is_named(tmp_path: Path) -> None:
         plugins.load(str(tmp_path / "absent.py"))
     with pytest.raises(PluginError, match="ModuleNotFoundError"):
         plugins.load("no_such_module_here")
+
+
+def test_plugins_of_the_environment_are_loaded(tmp_path: Path) -> None:
+    text = (
+        "from rsbench import register_loss\n@register_loss('ambient')\ndef f(logits, batch):\n    return logits.sum()\n"
+    )
+    environ = {**os.environ, "RSBENCH_PLUGINS": write(tmp_path / "ambient.py", text)}
+    program = "import rsbench; print('ambient' in rsbench.list_losses())"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, check=False)
+    assert run.stdout.strip() == "True", run.stderr
+
+
+def test_an_unknown_name_may_be_that_of_a_broken_plugin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins.broken, "cnn7 (theirs.cnn7)", "Traceback …\nImportError: no such thing\n")
+    done = cli("run", "--loss", "ce", "--backbone", "cnn7")
+    assert done.code == 2
+    note, error = done.err.strip().splitlines()
+    assert note == "note: broken plugin cnn7 (theirs.cnn7): ImportError: no such thing"
+    assert error.startswith("error: There is no backbone 'cnn7'")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tiny import TINY_PLUGIN, tiny_settings
+from tiny import TINY_PLUGIN, bring_split, tiny_settings
 
-from rsbench.data.splits import SPLITS, Split
+from rsbench.data.splits import Split
 from rsbench.errors import DataError
-from rsbench.preparation import Experiment, prepare_experiment
-from rsbench.runner import make_place, make_spec
+from rsbench.experiment.place import make_place, make_spec
+from rsbench.experiment.preparation import Experiment, prepare_experiment
 
 Prepare = Callable[..., Experiment]
 
@@ -35,7 +35,7 @@ def prepare(root: Path, tmp_path: Path) -> Prepare:
 
 
 def add_split(monkeypatch: pytest.MonkeyPatch, name: str, test: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
-    monkeypatch.setitem(SPLITS, name, Split(name, 1, "tiny", "", ("train",), test, without))
+    bring_split(monkeypatch, Split(name, 1, "tiny", "", ("train",), test, without))
 
 
 def test_a_test_split_that_holds_training_clips_is_refused(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:

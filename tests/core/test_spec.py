@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from rsbench.errors import SpecError
 from rsbench.plugins import discover
+from rsbench.resolution import resolve
 from rsbench.seeds import derive
-from rsbench.spec import RunSpec, parse_assignment, parse_seeds, resolve, run_id
+from rsbench.spec import RunSpec, parse_assignment, parse_seeds, run_id
 
 BASE = {"loss": "qlung", "backbone": "cnn6"}
 
@@ -85,14 +86,14 @@ def test_a_resolved_spec_resolves_to_itself() -> None:
 
 def test_run_id_follows_what_decides_the_result_and_nothing_else() -> None:
     identity = {"labels": {"icbhi": "a"}, "weights": "w", "plugins": {}}
-    first = run_id(changed(), identity)
+    first = run_id(changed(), identity, "cnn6")
     assert first.startswith("qlung-cnn6-s0-")
-    assert first == run_id(changed(weights="/elsewhere/same.pt"), identity)
+    assert first == run_id(changed(weights="/elsewhere/same.pt"), identity, "cnn6")
     others = [
-        run_id(changed(seed=1), identity),
-        run_id(changed(loss__gamma=0.4), identity),
-        run_id(changed(select="val,last,oracle"), identity),
-        *(run_id(changed(), identity | {key: "other"}) for key in identity),
+        run_id(changed(seed=1), identity, "cnn6"),
+        run_id(changed(loss__gamma=0.4), identity, "cnn6"),
+        run_id(changed(select="val,last,oracle"), identity, "cnn6"),
+        *(run_id(changed(), identity | {key: "other"}, "cnn6") for key in identity),
     ]
     assert len({first, *others}) == 1 + len(others)
 

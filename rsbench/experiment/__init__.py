@@ -1,0 +1,1 @@
+"""Where data, training and results meet: a run, its folds, the embeddings of a data set."""

@@ -1,0 +1,129 @@
+"""cv-refit: patient-grouped folds choose the epoch and the operating point; then one fit is on all patients.
+
+Every training patient is predicted once by a model that has not seen them. The epoch with the best Score over all of
+these predictions together is chosen; the offset on the normal logit is fitted on them, as it is on validation clips.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..evaluation.metrics import at_operating_point
+from ..evaluation.scoring import HEADLINE
+from ..evaluation.selection import better, rule
+from ..results.store import write_bytes
+from ..training.checkpoint import Checkpoints
+from ..training.loop import Evaluation, Plan
+from ..training.predict import Model
+from .assembly import build_model, clip_set
+from .fitting import fit
+from .judging import predict_rows, prediction_frame
+from .place import Place
+from .preparation import Experiment, hold_out
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What the folds chose.
+
+    epoch, score: the chosen epoch, and its Score over all patients held out. predictions: PREDICTION_COLUMNS of
+    them at that epoch, part "validation". table: a row per fold and epoch.
+    """
+
+    selection: str
+    epoch: int
+    score: float
+    predictions: pd.DataFrame
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A fold after its training: its clips, and their logits (E, N, C) and margins (E, N) after every epoch."""
+
+    clips: pd.DataFrame
+    logits: np.ndarray
+    margin_rad: np.ndarray
+    train_loss: np.ndarray
+
+    def figures(self, epoch: int) -> dict[str, float]:
+        """Sp, Se and Score after an epoch, counted from 0."""
+        result = at_operating_point(self.clips["class_index"], self.logits[epoch])
+        return {name: result[name] for name in HEADLINE}
+
+
+def cross_validate(experiment: Experiment, place: Place, checkpoints: Checkpoints) -> Folds:
+    """Train every fold, going on where it was stopped, and choose. Raises RunFailed as training does."""
+    selection = next(name for name in experiment.spec.select if rule(name).judged_on == "folds")
+    folds = []
+    for number, patients in enumerate(experiment.folds):
+        place.display.say(f"fold {number + 1} of {len(experiment.folds)}: {len(patients)} patients held out")
+        folds.append(_train_fold(hold_out(experiment, patients), place, checkpoints.fold(number)))
+    epoch, score = _best_epoch(folds)
+    place.display.say(f"chosen by the folds: epoch {epoch + 1} (Score {score:.1f} over all patients held out)")
+    predictions = pd.concat(
+        [prediction_frame(fold.clips, fold.logits[epoch], fold.margin_rad[epoch], selection) for fold in folds]
+    )
+    return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch))
+
+
+def _train_fold(fold: Experiment, place: Place, checkpoints: Checkpoints) -> HeldOut:
+    model, _ = build_model(fold)
+    clips = clip_set(fold.fit, fold, place.device)
+    rows = fold.fit.rows("validation")
+
+    def keep(kept: Model, epoch: int) -> Evaluation:
+        predicted = predict_rows(kept, clips, rows, fold.spec)
+        buffer = io.BytesIO()
+        np.savez(buffer, logits=predicted.logits.numpy(), margin_rad=predicted.margin_rad.numpy())
+        write_bytes(_kept(checkpoints, epoch), buffer.getvalue())
+        return Evaluation({}, {})
+
+    plan = Plan(fold.spec.optim.epochs, {})
+    progress = fit(fold, place, model.to(place.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
+    epochs = [np.load(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
+    return HeldOut(
+        fold.fit.clips.iloc[rows],
+        np.stack([kept["logits"] for kept in epochs]),
+        np.stack([kept["margin_rad"] for kept in epochs]),
+        np.array([row["train_loss"] for row in progress.epochs]),
+    )
+
+
+def _kept(checkpoints: Checkpoints, epoch: int) -> Path:
+    return checkpoints.folder / f"held-out-{epoch:03d}.npz"
+
+
+def _best_epoch(folds: Sequence[HeldOut]) -> tuple[int, float]:
+    """The epoch, counted from 0, with the best Score over the clips of all folds; the first one of several."""
+    labels = np.concatenate([fold.clips["class_index"] for fold in folds])
+    logits = np.concatenate([fold.logits for fold in folds], axis=1)
+    best, best_score = 0, float("nan")
+    for epoch, of_epoch in enumerate(logits):
+        score = at_operating_point(labels, of_epoch)["score"]
+        if better(score, best_score):
+            best, best_score = epoch, score
+    return best, best_score
+
+
+def _table(folds: Sequence[HeldOut], chosen: int) -> pd.DataFrame:
+    rows = [
+        {
+            "fold": number,
+            "patients": fold.clips["patient"].nunique(),
+            "clips": len(fold.clips),
+            "epoch": epoch + 1,
+            "chosen": epoch == chosen,
+            "train_loss": fold.train_loss[epoch],
+            **fold.figures(epoch),
+        }
+        for number, fold in enumerate(folds)
+        for epoch in range(len(fold.logits))
+    ]
+    return pd.DataFrame(rows)
