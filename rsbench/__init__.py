@@ -29,10 +29,13 @@ _HOMES = {
         "list_backbones",
         "register_backbone",
     ),
-    "data.clips": ("ClipTable", "register_dataset"),
+    "data.clips": ("ClipTable",),
+    "data.datasets": ("register_dataset",),
+    "data.folder": ("clip_table",),
+    "data.splits": ("Split",),
     "signal.quality": ("QualityIndex", "register_quality"),
     "spec": ("RunSpec",),
-    "runner": ("run",),
+    "experiment.runner": ("run",),
     "errors": ("RsbenchError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -47,8 +50,11 @@ if TYPE_CHECKING:
     from .backbone import list_backbones as list_backbones
     from .backbone import register_backbone as register_backbone
     from .data.clips import ClipTable as ClipTable
-    from .data.clips import register_dataset as register_dataset
+    from .data.datasets import register_dataset as register_dataset
+    from .data.folder import clip_table as clip_table
+    from .data.splits import Split as Split
     from .errors import RsbenchError as RsbenchError
+    from .experiment.runner import run as run
     from .loss import AngularLoss as AngularLoss
     from .loss import Batch as Batch
     from .loss import Loss as Loss
@@ -57,7 +63,6 @@ if TYPE_CHECKING:
     from .loss import list_losses as list_losses
     from .loss import register_loss as register_loss
     from .loss import shift_angle as shift_angle
-    from .runner import run as run
     from .signal.quality import QualityIndex as QualityIndex
     from .signal.quality import register_quality as register_quality
     from .spec import RunSpec as RunSpec

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
+
+if TYPE_CHECKING:
+    from rsbench.data.splits import Split
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY_PLUGIN = str(Path(__file__).with_name("tiny_plugin.py"))
@@ -40,6 +44,15 @@ def write_own_dataset(folder: Path, patients: dict[str, int], seed: int = 0, pit
     columns = ["path", "start_s", "end_s", "label", "patient", "device", "subset"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "clips.csv", index=False)
     return folder
+
+
+def bring_split(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
+    """Register a split for the length of a test."""
+    from rsbench.data.splits import SPLITS, named_splits
+
+    named_splits()  # what is discovered once must not be forgotten with the test
+    monkeypatch.setattr(SPLITS, "_entries", dict(SPLITS._entries))
+    SPLITS.register(split.name, split, source=bring_split)
 
 
 def tiny_settings(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""The command line. Thin: it parses, calls, prints, and turns errors into one line and an exit code.
+
+Exit codes: 0 all done; 1 a run failed or a set is incomplete; 2 the input is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from ..errors import RsbenchError, SpecError
+from ..plugins import broken_in_words
+from . import data, embed, leaderboard, listing, run
+
+app = typer.Typer(
+    name="rsbench",
+    help="Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command(epilog=run.EXAMPLES)(run.run)
+app.command(epilog=embed.EXAMPLES)(embed.embed)
+app.command()(leaderboard.leaderboard)
+app.command(name="list")(listing.list_)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Entry point: every error that a user can mend is one message and an exit code, never a traceback."""
+    try:
+        app()
+    except RsbenchError as error:
+        # What a broken plugin would have registered is unknown, and its name may be what was asked for.
+        notes = broken_in_words() if isinstance(error, SpecError) else []
+        lines = [*(f"note: {note}" for note in notes), f"error: {error}"]
+        Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+        sys.exit(error.exit_code)

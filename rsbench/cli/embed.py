@@ -1,0 +1,76 @@
+"""`rsbench embed`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import (
+    DeviceOption,
+    DryRunOption,
+    PartialOption,
+    PluginOption,
+    QuietOption,
+    RootOption,
+    SetOption,
+    ThreadsOption,
+    WeightsOption,
+    as_interrupt,
+)
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench embed --backbone mn04 --weights audioset --data icbhi,sprsound --root DATA --out mn04.parquet
+
+rsbench embed --backbone ast --weights audioset --data icbhi --views 4 --root DATA --out ast.parquet
+
+then: rsbench run --loss qlung --backbone embeddings:mn04.parquet --train icbhi-official --test icbhi-official,sprsound
+"""
+
+
+def embed(
+    backbone: Annotated[str, typer.Option(help="See: rsbench list backbones. Also timm:MODEL.")],
+    data: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
+    out: Annotated[Path, typer.Option(help="The parquet file to write: clip_id, view, embedding.")],
+    weights: WeightsOption = None,
+    views: Annotated[int | None, typer.Option(min=0, help="Augmented views of each clip, beside itself.")] = None,
+    clip_s: Annotated[float | None, typer.Option(help="Seconds of a clip. Default: as runs cut them.")] = None,
+    root: RootOption = None,
+    partial: PartialOption = False,
+    set_: SetOption = None,
+    plugin: PluginOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a backbone once over all clips and keep what it makes of them, to train on without it.
+
+    The same command again goes on where it was stopped. A file made by another program works as well: a row per
+    clip, with the columns clip_id (rsbench data clips lists them) and embedding.
+    """
+    from ..experiment.embedding import prepare_embedding, run_embedding
+    from ..experiment.place import make_place
+    from ..spec import parse_assignment
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s}
+    settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
+    place = make_place(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
+    names = [name.strip() for name in data.split(",") if name.strip()]
+    try:
+        job = prepare_embedding(settings, names, out, place, plugin or ())
+        place.display.say(job.describe())
+        if dry_run:
+            typer.echo(json.dumps(job.spec.model_dump(mode="json"), indent=1))
+            return
+        run_embedding(job, place)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on where it was stopped.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"kept in {out}")

@@ -1,0 +1,29 @@
+"""`rsbench list`."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from .options import PluginOption, standard_output
+
+
+class Kind(enum.StrEnum):
+    losses = "losses"
+    backbones = "backbones"
+    frontends = "frontends"
+    splits = "splits"
+    datasets = "datasets"
+    quality = "quality"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    plugin: PluginOption = None,
+) -> None:
+    """List what can be named, with summaries, papers, and options with their units and defaults."""
+    from ..listing import print_listing
+
+    print_listing(kind.value, plugin or (), standard_output())

@@ -1,0 +1,43 @@
+"""What the commands share: options, standard output, and what a signal does."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+WIDTH_IN_A_PIPE = 180
+
+RootOption = Annotated[
+    list[str] | None,
+    typer.Option("--root", help="Folder with a folder per data set; or NAME=DIR for one. Default: RSBENCH_DATA."),
+]
+PartialOption = Annotated[bool, typer.Option("--partial", help="Accept an incomplete set; rows say so.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(help="none, audioset or imagenet where there are such, a checkpoint's PATH, or hf-hub:OWNER/NAME."),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any field of the spec, e.g. optim.lr=1e-4; repeatable."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
+PluginOption = Annotated[
+    list[str] | None, typer.Option("--plugin", help="A .py file or module that registers things; repeatable.")
+]
+
+
+def standard_output() -> Console:
+    """Standard output, for results: in a file or a pipe as wide as the tables are, never folded at 80 columns."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+
+
+def as_interrupt(signum: int, frame: FrameType | None) -> None:
+    """A batch system's SIGTERM ends a run as Ctrl-C does: recorded, and ready to go on."""
+    raise KeyboardInterrupt

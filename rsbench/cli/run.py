@@ -1,0 +1,203 @@
+"""`rsbench run`."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import RunFailed, SpecError
+from .options import (
+    DeviceOption,
+    DryRunOption,
+    PartialOption,
+    PluginOption,
+    QuietOption,
+    RootOption,
+    SetOption,
+    ThreadsOption,
+    WeightsOption,
+    as_interrupt,
+    standard_output,
+)
+
+if TYPE_CHECKING:
+    from ..experiment.place import Place
+    from ..experiment.preparation import Experiment
+    from ..experiment.runner import RunRecord
+    from ..spec import RunSpec
+
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench run --loss qlung --backbone cnn6
+
+rsbench run --loss ce --backbone resnet --seeds 0-4 --set loss.class_weights=inverse
+
+rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DATA --train icbhi-official
+
+rsbench run --loss mine --plugin my_loss.py --backbone cnn6 --dry-run
+
+rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DATA --train icbhi-official --seeds 0-9
+"""
+
+
+def run(
+    loss: Annotated[str | None, typer.Option(help="One or several, with commas; see: rsbench list losses.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="See: rsbench list backbones. Also timm:MODEL and embeddings:FILE.")
+    ] = None,
+    weights: WeightsOption = None,
+    train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,
+    test: Annotated[str | None, typer.Option(help="Splits to judge on, with commas between.")] = None,
+    root: RootOption = None,
+    partial: PartialOption = False,
+    epochs: Annotated[int | None, typer.Option(help="Default: the data set's or the backbone's.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="One or several: 0, 0-4, 0,2,7. Default: the spec's, or 0.")] = None,
+    select: Annotated[
+        str | None, typer.Option(help="Epoch rules: val, last, oracle; or cv-refit. Default: val,last.")
+    ] = None,
+    set_: SetOption = None,
+    spec: Annotated[Path | None, typer.Option(help="A spec in YAML or JSON, e.g. a run's spec.json.")] = None,
+    plugin: PluginOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    out: Annotated[Path, typer.Option(help="Where runs/ is kept.")] = Path("results"),
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+) -> None:
+    """Train a loss on a backbone and judge it, in and out of distribution.
+
+    Several losses and several seeds are a grid: every loss with every seed, in one process. The same command again goes
+    on where it was stopped, and returns at once what is already done.
+    """
+    from ..experiment.place import make_place, make_spec
+    from ..spec import parse_assignment, parse_seeds
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    given: dict[str, Any] = _read_spec(spec) if spec else {}
+    options = {
+        "backbone": backbone,
+        "weights": weights,
+        "train": train,
+        "test": test,
+        "epochs": epochs,
+        "select": select,
+    }
+    given |= {key: value for key, value in options.items() if value is not None}
+    given |= dict(parse_assignment(text) for text in set_ or [])
+    place = make_place(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
+    numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
+    losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]
+    grid = itertools.product(losses, numbers)
+    specs = [make_spec({**given, **chosen, "seed": seed}, place, plugin or ()) for chosen, seed in grid]
+    try:
+        if dry_run:
+            _dry_run(specs, place)
+        else:
+            _run_all(specs, place, as_json)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on after the last whole epoch.", err=True)
+        raise typer.Exit(130) from None
+
+
+def _read_spec(path: Path) -> dict[str, Any]:
+    import yaml
+
+    from ..spec import flatten
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SpecError(f"--spec {path}: cannot be read ({error}).") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"--spec {path}: holds no mapping of keys to values.")
+    return flatten(content)
+
+
+def _dry_run(specs: list[RunSpec], place: Place) -> None:
+    from ..experiment.preparation import prepare_experiment
+    from ..results.store import RunFolder
+
+    for spec in specs:
+        experiment = prepare_experiment(spec, place.roots, partial=place.partial, display=place.display)
+        _announce(experiment, place)
+        state = RunFolder(place.out / "runs" / experiment.run_id).status()["state"]
+        typer.echo(f"{experiment.run_id}: {'to run' if state == 'absent' else state}")
+    typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
+
+
+def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
+    from ..boards.tables import run_table
+    from ..experiment.preparation import prepare_experiment
+    from ..experiment.runner import run_experiment
+
+    records: list[RunRecord] = []
+    failed: list[str] = []
+    for number, spec in enumerate(specs):
+        experiment = prepare_experiment(spec, place.roots, partial=place.partial, display=place.display)
+        if number == 0:
+            _announce(experiment, place)
+        if len(specs) > 1:
+            place.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
+        try:
+            records.append(run_experiment(experiment, place))
+        except RunFailed as error:
+            failed.append(f"{experiment.run_id}: {error}")
+    if as_json:
+        results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in records]
+        typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))
+    elif records:
+        console = standard_output()
+        of_loss = itertools.groupby(records, lambda record: str(record.spec["loss"]["name"]))
+        metrics = {name: [record.metrics for record in runs] for name, runs in of_loss}
+        console.print(run_table(metrics, specs[0].data.test, specs[0].select))
+        for record in records:
+            console.print(f"kept in {record.path}", soft_wrap=True)
+    for message in failed:
+        typer.echo(f"failed: {message}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _announce(experiment: Experiment, place: Place) -> None:
+    """What is about to happen: data, clips per class and split, device, parameters."""
+    from ..data.clips import CLASSES
+    from ..experiment.assembly import build_model
+    from ..experiment.preparation import class_table
+
+    say, spec = place.display.say, experiment.spec
+    if experiment.synthetic:
+        say("SYNTHETIC recordings: generated, embedded, good for trying things out; no row of them is a result.")
+    if experiment.partial:
+        say("PARTIAL: an incomplete set; its rows carry their own fingerprint and share no board with the full set.")
+    say(f"{spec.loss.name} on {spec.backbone.name}, clips of {spec.data.clip_s:g} s: {', '.join(CLASSES)}")
+    for split, part, counts, patients in class_table(experiment):
+        say(f"  {split} {part}: {' / '.join(map(str, counts))} clips, {patients} patients")
+    model, _ = build_model(experiment)
+    parameters = list(model.parameters())
+    total = sum(parameter.numel() for parameter in parameters)
+    learning = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    count = f"{total / 1e6:.2f} M parameters" + (f" ({learning / 1e6:.2f} M learn)" if learning < total else "")
+    where = f"{spec.precision} on {place.device}, {place.threads} threads"
+    say(f"  {count} from {_starting_point(spec)}, {where}")
+    say(
+        f"  {spec.optim.epochs} epochs, batches of {spec.optim.batch_size}, {spec.optim.algorithm} at {spec.optim.lr:g}"
+    )
+
+
+def _starting_point(spec: RunSpec) -> str:
+    """Where the backbone's weights come from; where published runs do not start at random, what they start from."""
+    from ..backbone import BACKBONES
+
+    if spec.backbone.weights != "none":
+        return spec.backbone.weights
+    public = BACKBONES.entry(spec.backbone.name).value.published_weights(**spec.backbone.params)
+    customary = " or ".join(f"--weights {entry.name}" for entry in public)
+    return "RANDOM weights" + (f" (published runs of it start from {customary})" if customary else "")
