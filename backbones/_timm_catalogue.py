@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from rsbench import PublicWeights
-from rsbench.downloads import HUB, HubRepository
-from rsbench.errors import SpecError, did_you_mean
+from rsbench.downloads import HUB, DownloadError, HubRepository
+from rsbench.errors import SpecError, WeightsError, did_you_mean
 
 HUB_WEIGHTS = "model.safetensors"
 UNKNOWN = "unknown"
@@ -47,7 +48,7 @@ def create(model: str, **options: Any) -> nn.Module:
 
     name = model
     if model.startswith(HUB):
-        config = HubRepository.parse(model).file("config.json")
+        config = _hub_configuration(HubRepository.parse(model))
         try:
             architecture = json.loads(config.read_text())["architecture"]
         except (ValueError, LookupError, TypeError):
@@ -57,6 +58,16 @@ def create(model: str, **options: Any) -> nn.Module:
     else:
         _check_known(model)
     return timm.create_model(name, in_chans=1, num_classes=0, **options)
+
+
+def _hub_configuration(repository: HubRepository) -> Path:
+    try:
+        return repository.file("config.json")
+    except DownloadError as failure:
+        raise WeightsError(
+            f"backbone.model: {failure} What the model is stands in that file: bring it into the hub's cache once, "
+            f"where there is a network, with `hf download {repository.name}`."
+        ) from None
 
 
 def _check_known(model: str) -> None:

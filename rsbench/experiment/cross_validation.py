@@ -66,7 +66,8 @@ def cross_validate(experiment: Experiment, place: Place, checkpoints: Checkpoint
         place.display.say(f"fold {number + 1} of {len(experiment.folds)}: {len(patients)} patients held out")
         folds.append(_train_fold(hold_out(experiment, patients), place, checkpoints.fold(number)))
     epoch, score = _best_epoch(folds)
-    place.display.say(f"chosen by the folds: epoch {epoch + 1} (Score {score:.1f} over all patients held out)")
+    each = ", ".join(f"{fold.figures(epoch)['score']:.1f}" for fold in folds)
+    place.display.say(f"chosen by the folds: epoch {epoch + 1}, Score {score:.1f} over all patients held out ({each})")
     predictions = pd.concat(
         [prediction_frame(fold.clips, fold.logits[epoch], fold.margin_rad[epoch], selection) for fold in folds]
     )

@@ -135,6 +135,14 @@ def test_a_run_on_embeddings_learns_on_the_frozen_track(
     assert (board.code, "track frozen" in board.out, "embeddings:tiny" in board.out) == (0, True, True)
 
 
+def test_folds_choose_on_embeddings_too(embed: Embed, frozen: Callable[..., Any]) -> None:
+    embed()
+    record = frozen(select="cv-refit", validation__folds=3)
+    folds = pd.read_csv(record.path / "folds.csv")
+    assert folds.groupby("fold")["clips"].first().sum() == 80
+    assert set(record.metrics) == {"cv-refit"}
+
+
 def test_what_a_run_is_follows_the_file_and_not_its_place(
     embed: Embed, frozen: Callable[..., Any], tmp_path: Path
 ) -> None:
