@@ -53,7 +53,7 @@ def main() -> None:
         place = make_place((), out, device=options.device, quiet=True)
         settings = {"loss": options.loss, "backbone": options.backbone, "data.clip_s": options.clip_s}
         spec = make_spec(settings | dict(map(parse_assignment, options.set)), place)
-        experiment = prepare_experiment(spec, place.roots, partial=False, display=place.display)
+        experiment = prepare_experiment(spec, place.shelf())
     model = build_model(experiment)[0].to(place.device)
     clips = clip_set(experiment.fit, experiment, place.device)
     rows = torch.as_tensor(experiment.fit.rows("fit"), device=place.device).repeat(options.batch)[: options.batch]

@@ -125,8 +125,9 @@ def _dry_run(specs: list[RunSpec], place: Place) -> None:
     from ..experiment.preparation import prepare_experiment
     from ..results.store import RunFolder
 
+    shelf = place.shelf()
     for spec in specs:
-        experiment = prepare_experiment(spec, place.roots, partial=place.partial, display=place.display)
+        experiment = prepare_experiment(spec, shelf)
         _announce(experiment, place)
         state = RunFolder(place.out / "runs" / experiment.run_id).status()["state"]
         typer.echo(f"{experiment.run_id}: {'to run' if state == 'absent' else state}")
@@ -140,8 +141,9 @@ def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
 
     records: list[RunRecord] = []
     failed: list[str] = []
+    shelf = place.shelf()
     for number, spec in enumerate(specs):
-        experiment = prepare_experiment(spec, place.roots, partial=place.partial, display=place.display)
+        experiment = prepare_experiment(spec, shelf)
         if number == 0:
             _announce(experiment, place)
         if len(specs) > 1:

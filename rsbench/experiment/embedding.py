@@ -18,7 +18,6 @@ import torch
 from ..backbone import BACKBONES, Backbone, create_backbone
 from ..data.clips import ClipTable
 from ..data.embedded import Provenance, clips_hash, read_provenance, write_embeddings
-from ..data.sources import load_table
 from ..data.waveforms import ClipGatherer
 from ..errors import DataError
 from ..plugins import discover, load, source_sha256
@@ -33,7 +32,8 @@ from ..training.predict import exact
 from ..weights import WeightsFile, load_weights
 from .assembly import gather_from
 from .place import Place
-from .preparation import backbone_name, decode, weights_of
+from .preparation import backbone_name, weights_of
+from .shelf import Shelf
 
 PIECE = 256  # clips that are lost at most when it is stopped
 AT_ONCE = 16  # clips in a batch
@@ -44,6 +44,7 @@ class EmbeddingJob:
     """Embeddings that could be made now: everything is read and checked but the sound itself."""
 
     spec: EmbedSpec
+    shelf: Shelf
     tables: tuple[ClipTable, ...]
     out: Path
     weights: WeightsFile
@@ -72,7 +73,8 @@ def prepare_embedding(
     for plugin in plugins:
         load(plugin)
     spec = resolve_embedding(settings, data)
-    tables = tuple(load_table(name, place.roots, partial=place.partial) for name in data)
+    shelf = place.shelf()
+    tables = tuple(shelf.table(name) for name in data)
     weights = weights_of(spec.backbone, place.roots)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
     frames = frontend.frames(round(spec.clip_s * frontend.rate))
@@ -93,7 +95,7 @@ def prepare_embedding(
         plugin_sha256=plugin_sha256 or "",
         code_version=code_version(),
     )
-    return EmbeddingJob(spec, tables, out, weights, frontend, backbone, provenance)
+    return EmbeddingJob(spec, shelf, tables, out, weights, frontend, backbone, provenance)
 
 
 def run_embedding(job: EmbeddingJob, place: Place) -> None:
@@ -105,14 +107,14 @@ def run_embedding(job: EmbeddingJob, place: Place) -> None:
         return
     pieces = job.out.with_name(f"{job.out.name}.unfinished")
     _claim(pieces, job)
+    waveforms = {table.dataset: job.shelf.waveforms(table.dataset, job.frontend.rate) for table in job.tables}
     backbone = job.backbone.to(place.device).eval()
     frontend = job.frontend.to(place.device)
     done = PIECE * len(list(pieces.glob("*.npy")))
     made: list[Path] = []
     with place.display.track("embedding", job.clips, min(done, job.clips)) as advance:
         for table in job.tables:
-            waveforms = decode(table, frontend.rate, place.display)
-            gatherer = gather_from(waveforms, table.clips, frontend, job.spec.clip_s, place.device)
+            gatherer = gather_from(waveforms[table.dataset], table.clips, frontend, job.spec.clip_s, place.device)
             for start in range(0, len(table.clips), PIECE):
                 rows = range(start, min(start + PIECE, len(table.clips)))
                 piece = pieces / f"{table.dataset}-{start:06d}.npy"

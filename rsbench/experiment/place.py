@@ -16,6 +16,7 @@ from ..errors import SpecError
 from ..plugins import discover, load
 from ..resolution import resolve
 from ..spec import RunSpec
+from .shelf import Shelf
 
 DEFAULT_THREADS = torch.get_num_threads()  # before any run changes it: the cores this process may use
 
@@ -30,6 +31,10 @@ class Place:
     threads: int
     partial: bool
     display: Display
+
+    def shelf(self) -> Shelf:
+        """An empty shelf for what runs here have in common."""
+        return Shelf(self.roots, partial=self.partial, display=self.display)
 
 
 def make_place(

@@ -5,7 +5,7 @@ Input is checked in the order of blame: labels and annotations, then the sound f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from ..backbone import BACKBONES
 from ..data.bounds import clip_bounds
 from ..data.clips import CLASSES, ClipTable, label_map
 from ..data.datasets import DATASETS
-from ..data.embedded import EmbeddingFile, clips_hash, read_embeddings
+from ..data.embedded import EmbeddingFile, clips_hash
 from ..data.folds import choose_folds
 from ..data.identity import labels_id
-from ..data.sources import Roots, load_table
+from ..data.sources import Roots
 from ..data.splits import Split, choose_validation, split
-from ..data.waveforms import Waveforms, prepare
-from ..display import Advance, Display
+from ..data.waveforms import Waveforms
+from ..display import Display
 from ..errors import DataError
 from ..evaluation.selection import rule
 from ..loss import LOSSES
@@ -34,6 +34,7 @@ from ..signal.frontends import FRONTENDS, FrontendModule, create_frontend
 from ..signal.quality import QUALITY, apply_control, create_quality, measure_clips
 from ..spec import BackboneChoice, RunSpec, run_id
 from ..weights import WeightsFile, find_weights
+from .shelf import Shelf
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
 
@@ -136,20 +137,21 @@ def _dataset_record(clips: DatasetClips) -> dict[str, Any]:
     }
 
 
-def prepare_experiment(spec: RunSpec, roots: Roots, *, partial: bool, display: Display) -> Experiment:
+def prepare_experiment(spec: RunSpec, shelf: Shelf) -> Experiment:
     """Read, decode, split and measure. Raises DataError for whatever is wrong with the recordings or the split."""
-    own = roots.own_datasets()
+    own = shelf.roots.own_datasets()
     train, tests = split(spec.data.train, own), tuple(split(name, own) for name in spec.data.test)
     names = list(dict.fromkeys(item.dataset for item in (train, *tests)))
-    tables = {name: load_table(name, roots, partial=partial) for name in names}
+    tables = {name: shelf.table(name) for name in names}
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
-    embeddings = None if spec.frontend else _given_embeddings(spec)
-    weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, roots)
+    embeddings = None if spec.frontend else _given_embeddings(spec, shelf)
+    weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, shelf.roots)
     rate = frontend.rate if frontend else EMBEDDED_RATE_HZ
-    datasets = {name: _dataset(table, rate, embeddings, spec, display) for name, table in tables.items()}
+    waveforms = {name: shelf.waveforms(name, rate) for name in names}
+    datasets = {name: _dataset(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
     validation = _assign_parts(datasets, train, tests, spec)
     counts = _class_counts(datasets[train.dataset], train)
-    measures = _measure_quality(datasets, spec, display)
+    measures = _measure_quality(datasets, spec, shelf.display)
     normaliser = _score_quality(datasets, measures, spec)
     identity = _identity(spec, tables, weights)
     made_by = f":{embeddings.provenance.backbone}" if embeddings else ""
@@ -202,9 +204,9 @@ def backbone_name(choice: BackboneChoice) -> str:
     return f"{choice.name}:{option}" if option else choice.name
 
 
-def _given_embeddings(spec: RunSpec) -> EmbeddingFile:
+def _given_embeddings(spec: RunSpec, shelf: Shelf) -> EmbeddingFile:
     """The embeddings that a backbone is given instead of sound."""
-    file = read_embeddings(Path(spec.backbone.weights))
+    file = shelf.embeddings(Path(spec.backbone.weights))
     seconds = file.provenance.clip_s
     if seconds is not None and seconds != spec.data.clip_s:
         raise DataError(
@@ -221,10 +223,7 @@ def _as_weights(file: EmbeddingFile, spec: RunSpec) -> WeightsFile:
     return WeightsFile(str(file.path), file.path, file.sha256, known.licence, pretrained_on, known.source)
 
 
-def _dataset(
-    table: ClipTable, rate: int, embeddings: EmbeddingFile | None, spec: RunSpec, display: Display
-) -> DatasetClips:
-    waveforms = decode(table, rate, display)
+def _dataset(table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec) -> DatasetClips:
     clips, clipped = clip_bounds(table.clips, waveforms.durations_s)
     clips = clips.assign(class_index=label_map(spec.data.label_map).indices(table))
     paths = table.recordings.set_index("recording")["path"]
@@ -254,12 +253,6 @@ def _folds(
     fitted = datasets[train.dataset].clips.iloc[datasets[train.dataset].rows("fit")]
     never = _tested_patients(datasets, train, tests)
     return tuple(choose_folds(fitted, spec.validation.folds, spec.seed, never))
-
-
-def decode(table: ClipTable, rate: int, display: Display) -> Waveforms:
-    """The recordings of a table at a rate, with a progress bar where they are not in the cache."""
-    with display.track(f"decoding {table.dataset}", len(table.recordings)) as advance:
-        return prepare(table, rate, _ticker(advance))
 
 
 def _assign_parts(
@@ -316,8 +309,8 @@ def _measure_quality(datasets: dict[str, DatasetClips], spec: RunSpec, display: 
     measures = []
     for name, dataset in datasets.items():
         with display.track(f"quality of {name}", dataset.clips["recording"].nunique()) as advance:
-            tick = _ticker(advance)
-            measures.append(measure_clips(index, dataset.clips, dataset.waveforms.bytes_id, tick))
+            found = measure_clips(index, dataset.clips, dataset.waveforms.bytes_id, lambda done, total: advance(1, ""))
+            measures.append(found)
     return measures
 
 
@@ -336,11 +329,6 @@ def _score_quality(
     for dataset, quality in zip(datasets.values(), np.split(controlled, ends[:-1]), strict=True):
         dataset.clips["quality"] = quality
     return normaliser
-
-
-def _ticker(advance: Advance) -> Callable[[int, int], None]:
-    """A (done, total) callback that moves a progress bar by one."""
-    return lambda done, total: advance(1, "")
 
 
 def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile) -> dict[str, Any]:

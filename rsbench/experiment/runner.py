@@ -6,7 +6,7 @@ import contextlib
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from .fitting import fit
 from .judging import evaluate, predict_chosen
 from .place import Place, make_place, make_spec
 from .preparation import Experiment, prepare_experiment
+
+
+OnEpoch = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,14 @@ def run(
     """
     place = make_place(root, out, device=device, threads=threads, partial=partial, quiet=quiet)
     spec = make_spec(settings, place, plugins)
-    return run_experiment(prepare_experiment(spec, place.roots, partial=partial, display=place.display), place)
+    return run_experiment(prepare_experiment(spec, place.shelf()), place)
 
 
-def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
-    """Do what is left to do of a prepared run, whatever state its folder is in."""
+def run_experiment(experiment: Experiment, place: Place, on_epoch: OnEpoch = lambda row: None) -> RunRecord:
+    """Do what is left to do of a prepared run, whatever state its folder is in.
+
+    `on_epoch` is called with every row of epochs.csv as it is written.
+    """
     folder = RunFolder(place.out / "runs" / experiment.run_id)
     with folder.locked():
         checkpoints = Checkpoints(folder.path / "checkpoints")
@@ -94,7 +100,7 @@ def run_experiment(experiment: Experiment, place: Place) -> RunRecord:
             place.display.say(f"already done: {folder.path}")
             return RunRecord.read(folder)
         with _recorded(folder):
-            _execute(experiment, place, folder, checkpoints)
+            _execute(experiment, place, folder, checkpoints, on_epoch)
         checkpoints.finish()
     return RunRecord.read(folder)
 
@@ -133,7 +139,9 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     folder.set_status("done")
 
 
-def _execute(experiment: Experiment, place: Place, folder: RunFolder, checkpoints: Checkpoints) -> None:
+def _execute(
+    experiment: Experiment, place: Place, folder: RunFolder, checkpoints: Checkpoints, on_epoch: OnEpoch
+) -> None:
     spec, device = experiment.spec, place.device
     started = time.monotonic()
     if device.type == "cuda":
@@ -151,9 +159,10 @@ def _execute(experiment: Experiment, place: Place, folder: RunFolder, checkpoint
         write_csv(folder.path / "folds.csv", folds.table)
         plan = Plan(folds.epoch, {folds.selection: folds.epoch})
 
-    def on_epoch(progress: Progress) -> None:
+    def record(progress: Progress) -> None:
         write_csv(folder.path / "epochs.csv", pd.DataFrame(progress.epochs))
         folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
+        on_epoch(progress.epochs[-1])
 
     progress = fit(
         experiment,
@@ -163,7 +172,7 @@ def _execute(experiment: Experiment, place: Place, folder: RunFolder, checkpoint
         plan,
         checkpoints,
         evaluate=lambda kept, epoch: evaluate(kept, clips, experiment),
-        on_epoch=on_epoch,
+        on_epoch=record,
     )
     predictions = predict_chosen(model, clips, experiment, checkpoints, progress, place.display)
     chosen = {name: {"epoch": kept.epoch, "score": kept.score} for name, kept in progress.kept.items()}

@@ -29,7 +29,7 @@ def prepare(root: Path, tmp_path: Path) -> Prepare:
     def call(**changes: Any) -> Experiment:
         place = make_place(root, tmp_path, threads=1, quiet=True)
         spec = make_spec(tiny_settings(**changes), place, [TINY_PLUGIN])
-        return prepare_experiment(spec, place.roots, partial=False, display=place.display)
+        return prepare_experiment(spec, place.shelf())
 
     return call
 

@@ -66,7 +66,7 @@ def untrained(root: Path, out: Path, **changes: Any) -> dict[str, Tensor]:
     """The weights with which a tiny run begins."""
     place = make_place(root, out, threads=1, quiet=True)
     spec = make_spec(tiny_settings(**changes), place, [TINY_PLUGIN])
-    return build_model(prepare_experiment(spec, place.roots, partial=False, display=place.display))[0].state_dict()
+    return build_model(prepare_experiment(spec, place.shelf()))[0].state_dict()
 
 
 def trained(record: Any) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
     models = []
     for loss in ("arcface", "cosface"):
         spec = make_spec(tiny_settings(loss=loss), place, [TINY_PLUGIN])
-        models.append(build_model(prepare_experiment(spec, place.roots, partial=False, display=place.display))[0])
+        models.append(build_model(prepare_experiment(spec, place.shelf()))[0])
     first, second = (model.state_dict() for model in models)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
