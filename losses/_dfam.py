@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsbench import AngularLoss, Batch
+from rsbench import AngularLoss, Batch, Range, cross_entropy
 
 from ._options import NonNegative, Positive
 
@@ -16,26 +16,28 @@ from ._options import NonNegative, Positive
 class DualScaleLoss(AngularLoss):
     """CE(s_a·cos θ) + λ·DFAM, where DFAM = CE(s_d·cos θ with the target's cosine at cos(θ_y + m_d)).
 
-    The margin m_d is a subclass's `target_margin`. Inference uses the first term's logits.
+    The margin m_d is a subclass's `target_margin`. Inference uses the first term's logits. Class weights enter the
+    first term only: QLung's DFAM has a margin for rare classes instead, and its controls differ in the margin alone.
 
     Args:
-        embedding_dim: D.
-        class_counts: training clips per class.
         scale: s_a, of the classification term.
         dfam_scale: s_d, of DFAM; softer than s_a, so that the margin is felt by clips that are already right.
         dfam_lambda: λ, the share of DFAM; 0 leaves the classification term alone.
+        **options: class_weights of `AngularLoss`.
     """
+
+    # s_d from half to double the paper's; λ from no DFAM to as much of it as of the first term.
+    search = {"dfam_scale": Range(7.5, 30.0, log=True), "dfam_lambda": Range(0.0, 1.0)}
 
     def __init__(
         self,
-        embedding_dim: int,
-        class_counts: Sequence[int],
-        *,
+        *args: Any,
         scale: Positive = 37.0,
         dfam_scale: Positive = 15.0,
         dfam_lambda: NonNegative = 0.4,
+        **options: Any,
     ) -> None:
-        super().__init__(embedding_dim, class_counts, scale=scale)
+        super().__init__(*args, scale=scale, **options)
         self.dfam_scale = dfam_scale
         self.dfam_lambda = dfam_lambda
 
@@ -44,7 +46,7 @@ class DualScaleLoss(AngularLoss):
 
     def classification(self, embeddings: Tensor, batch: Batch) -> Tensor:
         """The scalar cross-entropy of the logits that inference uses."""
-        return F.cross_entropy(self.logits(embeddings), batch.labels)
+        return cross_entropy(self.logits(embeddings), batch.labels, self.class_counts, self.class_weights)
 
     def dfam(self, embeddings: Tensor, batch: Batch) -> Tensor:
         """The scalar cross-entropy under the margin."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,6 +13,3 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 # Beyond a right angle the target class would have to point away from its own clips.
 MarginRad = Annotated[float, Field(ge=0, le=math.pi / 2)]
-
-# Class weights of a cross-entropy: all equal, or ∝ 1/n with sum 1 as in the published ICBHI scripts.
-ClassWeights = Literal["none", "inverse"]

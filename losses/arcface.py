@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from rsbench import AngularLoss, Batch, register_loss
+from rsbench import AngularLoss, Batch, Range, register_loss
 
 from ._options import MarginRad, Positive
 
@@ -24,23 +24,24 @@ class ArcFace(AngularLoss):
     margin of 0.1–0.3.
 
     Args:
-        embedding_dim: D.
-        class_counts: training clips per class.
         m_rad: the margin m, in [0, π/2].
         easy_margin: give the margin only to clips on their class's own side, cos θ_y > 0.
         scale: s.
+        **options: class_weights of `AngularLoss`.
     """
+
+    # From no margin, so that the search may find none best, to a little over the paper's.
+    search = {"m_rad": Range(0.0, 0.6)}
 
     def __init__(
         self,
-        embedding_dim: int,
-        class_counts: Sequence[int],
-        *,
+        *args: Any,
         m_rad: MarginRad = 0.5,
         easy_margin: bool = False,
         scale: Positive = 64.0,
+        **options: Any,
     ) -> None:
-        super().__init__(embedding_dim, class_counts, scale=scale)
+        super().__init__(*args, scale=scale, **options)
         self.m_rad = m_rad
         self.easy_margin = easy_margin
 

@@ -7,11 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from rsbench import Batch, Loss, inverse_frequency, register_loss
-
-from ._options import ClassWeights
+from rsbench import Batch, ClassWeights, Loss, Range, cross_entropy, register_loss
 
 
 @register_loss("ce", summary="cross-entropy over a linear classifier, plain, weighted or smoothed")
@@ -29,7 +26,8 @@ class CrossEntropy(Loss):
             (Szegedy et al., CVPR 2016, section 7).
     """
 
-    class_weight: Tensor | None
+    # Up to twice the ε of Szegedy et al.
+    search = {"smoothing": Range(0.0, 0.2)}
 
     def __init__(
         self,
@@ -40,15 +38,14 @@ class CrossEntropy(Loss):
         smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__(embedding_dim, class_counts)
+        self.class_weights = class_weights
         self.smoothing = smoothing
         self.classifier = nn.Linear(embedding_dim, self.num_classes)
-        weight = inverse_frequency(self.class_counts) if class_weights == "inverse" else None
-        self.register_buffer("class_weight", weight, persistent=False)
 
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        logits = self.logits(embeddings)
-        weight = None if self.class_weight is None else self.class_weight.to(logits.dtype)
-        return F.cross_entropy(logits, batch.labels, weight, label_smoothing=self.smoothing)
+        return cross_entropy(
+            self.logits(embeddings), batch.labels, self.class_counts, self.class_weights, self.smoothing
+        )
 
     def logits(self, embeddings: Tensor) -> Tensor:
         logits: Tensor = self.classifier(embeddings)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
-from rsbench import AngularLoss, Batch, register_loss
+from rsbench import AngularLoss, Batch, Range, register_loss
 
 from ._options import NonNegative, Positive
 
@@ -20,21 +20,16 @@ class CosFace(AngularLoss):
     """Cross-entropy with the target logit s·(cos θ_y − m), equation 4 of the paper.
 
     Args:
-        embedding_dim: D.
-        class_counts: training clips per class.
         m: the margin in units of the cosine, not an angle.
         scale: s.
+        **options: class_weights of `AngularLoss`.
     """
 
-    def __init__(
-        self,
-        embedding_dim: int,
-        class_counts: Sequence[int],
-        *,
-        m: NonNegative = 0.35,
-        scale: Positive = 64.0,
-    ) -> None:
-        super().__init__(embedding_dim, class_counts, scale=scale)
+    # From no margin, so that the search may find none best, to a little over the paper's.
+    search = {"m": Range(0.0, 0.5)}
+
+    def __init__(self, *args: Any, m: NonNegative = 0.35, scale: Positive = 64.0, **options: Any) -> None:
+        super().__init__(*args, scale=scale, **options)
         self.m = m
 
     def target_margin(self, batch: Batch, cosine: Tensor) -> tuple[float, float]:

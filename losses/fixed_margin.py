@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rsbench import Batch, register_loss
+from rsbench import Batch, Range, register_loss
 
 from ._dfam import DualScaleLoss
 from ._options import MarginRad
@@ -22,7 +22,11 @@ class FixedMargin(DualScaleLoss):
 
     Args:
         m_rad: the margin m, in [0, π/2]. The paper does not state it; the default is QLung's m_target.
+        **options: scale, dfam_scale, dfam_lambda and class_weights of `DualScaleLoss`.
     """
+
+    # ArcFace's range for the margin.
+    search = {"m_rad": Range(0.0, 0.6), **DualScaleLoss.search}
 
     def __init__(self, *args: Any, m_rad: MarginRad = 0.2, **options: Any) -> None:
         super().__init__(*args, **options)

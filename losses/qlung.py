@@ -32,10 +32,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rsbench import AngularLoss, Batch, inverse_frequency, register_loss
+from rsbench import AngularLoss, Batch, Range, register_loss
 
 from ._dfam import DualScaleLoss
-from ._options import ClassWeights, MarginRad, Share
+from ._options import MarginRad, Share
 
 
 @register_loss(
@@ -57,12 +57,19 @@ class QLung(DualScaleLoss):
         fixed_rad: m_d under margin="fixed". Not stated by the paper; the default is m_target.
         dfam_weights: whether DFAM's cosines are taken with the classifier's class weights ("shared") or with
             a second set ("own"). Not stated by the paper for the linear classifier.
-        class_weights: of the classification term; DFAM has its imbalance margin. Not stated by the paper.
-        **options: scale, dfam_scale and dfam_lambda of `DualScaleLoss`.
+        **options: scale, dfam_scale, dfam_lambda and class_weights of `DualScaleLoss`. The paper does not state
+            whether its cross-entropy is weighted.
     """
 
     imbalance_rad: Tensor
-    class_weight: Tensor | None
+
+    # Each margin from none to twice the paper's, and any blend of them.
+    # Without γ: κ and m_target already set both terms of m_d, and a third number would only cost trials.
+    search = {
+        "kappa_rad": Range(0.0, 1.0),
+        "target_rad": Range(0.0, 0.4),
+        **DualScaleLoss.search,
+    }
 
     def __init__(  # noqa: PLR0913 (every constant and open choice of the paper is an option)
         self,
@@ -76,7 +83,6 @@ class QLung(DualScaleLoss):
         gamma: Share = 0.5,
         fixed_rad: MarginRad = 0.2,
         dfam_weights: Literal["shared", "own"] = "shared",
-        class_weights: ClassWeights = "none",
         **options: Any,
     ) -> None:
         super().__init__(embedding_dim, class_counts, **options)
@@ -88,8 +94,6 @@ class QLung(DualScaleLoss):
         self.dfam_head = AngularLoss(embedding_dim, class_counts) if dfam_weights == "own" else None
         imbalance_rad = -self.priors.log() * target_rad / math.log(self.num_classes)
         self.register_buffer("imbalance_rad", imbalance_rad, persistent=False)
-        weight = inverse_frequency(self.class_counts) if class_weights == "inverse" else None
-        self.register_buffer("class_weight", weight, persistent=False)
 
     def target_margin(self, batch: Batch, cosine: Tensor) -> tuple[Tensor | float, float]:
         if self.margin == "none":
@@ -103,11 +107,6 @@ class QLung(DualScaleLoss):
         if self.bias is None:
             return super().logits(embeddings)
         return F.linear(embeddings, self.weight, self.bias)
-
-    def classification(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        logits = self.logits(embeddings)
-        weight = None if self.class_weight is None else self.class_weight.to(logits.dtype)
-        return F.cross_entropy(logits, batch.labels, weight)
 
     def dfam_cosines(self, embeddings: Tensor) -> Tensor:
         return self.cosines(embeddings) if self.dfam_head is None else self.dfam_head.cosines(embeddings)

@@ -14,8 +14,11 @@ _HOMES = {
     "loss": (
         "AngularLoss",
         "Batch",
+        "ClassWeights",
         "Loss",
+        "Range",
         "create_loss",
+        "cross_entropy",
         "inverse_frequency",
         "list_losses",
         "register_loss",
@@ -57,8 +60,11 @@ if TYPE_CHECKING:
     from .experiment.runner import run as run
     from .loss import AngularLoss as AngularLoss
     from .loss import Batch as Batch
+    from .loss import ClassWeights as ClassWeights
     from .loss import Loss as Loss
+    from .loss import Range as Range
     from .loss import create_loss as create_loss
+    from .loss import cross_entropy as cross_entropy
     from .loss import inverse_frequency as inverse_frequency
     from .loss import list_losses as list_losses
     from .loss import register_loss as register_loss

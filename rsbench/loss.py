@@ -7,10 +7,11 @@ labels.
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -21,6 +22,8 @@ from .errors import PluginError, SpecError
 from .registry import Registry, adopt_options
 
 LOSSES: Registry[type[Loss]] = Registry("loss")
+
+ClassWeights = Literal["none", "inverse"]
 
 _D = TypeVar("_D", bound=Callable[..., Any])
 
@@ -44,14 +47,31 @@ class Batch:
     share: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Range:
+    """What a search may try for a number: low to high, both included; log: on a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 if self.log else -math.inf) < self.low < self.high < math.inf:
+            raise SpecError(f"{self}: low must be below high, both finite, and above 0 on a logarithmic scale.")
+
+
 class Loss(nn.Module, ABC):
     """Base of every loss. Subclasses take hyper-parameters as keyword-only arguments with defaults.
+
+    `search` says what a tuning may try for a loss's own options: a range, or the words to choose from. `scale` and
+    `class_weights` stay out of it, because a fair tuning searches them alike for all losses.
 
     Args:
         embedding_dim: D, the width of the embeddings it will be given.
         class_counts: training clips per class, in label order; every one at least 1.
     """
 
+    search: ClassVar[Mapping[str, Range | tuple[str, ...]]] = {}
     views = 1  # augmented views per clip; embeddings arrive view-major, (views·B, D)
     class_counts: Tensor
 
@@ -93,6 +113,19 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
+def cross_entropy(
+    logits: Tensor, labels: Tensor, class_counts: Tensor, class_weights: ClassWeights, smoothing: float = 0.0
+) -> Tensor:
+    """The mean cross-entropy of logits (B, C) over labels (B,), each clip counted by its class: Σ w_y·ℓ / Σ w_y.
+
+    class_counts: (C,) training clips per class. class_weights: "none" for w = 1, "inverse" for `inverse_frequency`.
+    smoothing: ε of label smoothing, in [0, 1).
+    """
+    logits = at_least_float32(logits)
+    weight = inverse_frequency(class_counts).to(logits.dtype) if class_weights == "inverse" else None
+    return F.cross_entropy(logits, labels, weight, label_smoothing=smoothing)
+
+
 def shift_angle(cosine: Tensor, angle_rad: Tensor | float) -> Tensor:
     """cos(θ + m) from cos θ, non-increasing in θ over all of [0, π] and with finite gradients at ±1.
 
@@ -120,6 +153,10 @@ class AngularLoss(Loss):
     """Cross-entropy over scaled cosines between normalised embeddings and normalised class weights.
 
     A margin is one method: `target_margin`. Losses that change other classes' cosines override `margined`.
+
+    Args:
+        scale: s, by which the cosines are multiplied.
+        class_weights: how the cross-entropy counts a clip: "none" for all alike, "inverse" for ∝ 1/n of its class.
     """
 
     def __init__(
@@ -128,9 +165,11 @@ class AngularLoss(Loss):
         class_counts: Sequence[int],
         *,
         scale: Annotated[float, Field(gt=0)] = 30.0,
+        class_weights: ClassWeights = "none",
     ) -> None:
         super().__init__(embedding_dim, class_counts)
         self.scale = scale
+        self.class_weights = class_weights
         self.weight = nn.Parameter(torch.empty(self.num_classes, embedding_dim))
         nn.init.xavier_uniform_(self.weight)
 
@@ -167,7 +206,7 @@ class AngularLoss(Loss):
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
         norms = at_least_float32(embeddings).norm(dim=1)
         margined = self.margined(self.cosines(embeddings), norms, batch)
-        return F.cross_entropy(self.scale * margined, batch.labels)
+        return cross_entropy(self.scale * margined, batch.labels, self.class_counts, self.class_weights)
 
     def logits(self, embeddings: Tensor) -> Tensor:
         return self.scale * self.cosines(embeddings)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from rsbench import Batch, Loss, create_loss, list_losses
+from rsbench import AngularLoss, Batch, Loss, Range, create_loss, list_losses
+from rsbench.loss import LOSSES
 
 COUNTS = (2063, 1215, 501, 363)
 DIM = 16
@@ -17,9 +20,9 @@ DIM = 16
 Check = Callable[[str], None]
 
 
-def make_loss(name: str, *, dim: int = DIM) -> Loss:
+def make_loss(name: str, counts: tuple[int, ...] = COUNTS, **options: Any) -> Loss:
     torch.manual_seed(0)
-    return create_loss(name, dim, COUNTS)
+    return create_loss(name, DIM, counts, **options)
 
 
 def make_batch(labels: Tensor, seed: int = 1) -> Batch:
@@ -179,6 +182,37 @@ def separates_what_is_separable(name: str) -> None:
     assert (loss.logits(embeddings).argmax(dim=1) == labels).all()
 
 
+def class_weights_count_where_classes_differ_in_size(name: str) -> None:
+    """For all of the angular family, and whatever else has the option."""
+    if "class_weights" not in LOSSES.entry(name).parameters():
+        assert not isinstance(make_loss(name), AngularLoss)
+        return
+    embeddings, batch = embeddings_for(make_loss(name), LABELS), make_batch(LABELS)
+    plain, even, weighted = (
+        make_loss(name, counts, class_weights=class_weights)(embeddings, batch)
+        for counts, class_weights in [((9, 9, 9, 9), "none"), ((9, 9, 9, 9), "inverse"), (COUNTS, "inverse")]
+    )
+    torch.testing.assert_close(even, plain)
+    assert not torch.isclose(weighted, make_loss(name, class_weights="none")(embeddings, batch))
+
+
+def a_search_may_try_what_it_registers(name: str) -> None:
+    """Every corner of the ranges that `search` holds, which are of the loss's own options and hold its defaults."""
+    search, options = LOSSES.entry(name).value.search, LOSSES.entry(name).parameters()
+    assert search.keys() <= options.keys() - {"scale", "class_weights"}
+    for key, tried in search.items():
+        default = options[key].default
+        assert tried.low <= default <= tried.high if isinstance(tried, Range) else default in tried, key
+    ends = [(tried.low, tried.high) if isinstance(tried, Range) else tried for tried in search.values()]
+    for corner in itertools.product(*ends):
+        loss = make_loss(name, **dict(zip(search, corner, strict=True)))
+        embeddings = embeddings_for(loss, LABELS).requires_grad_()
+        value = loss(embeddings, make_batch(LABELS))
+        value.backward()
+        assert torch.isfinite(value), corner
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in (embeddings, *loss.parameters())), corner
+
+
 CHECKS: tuple[Check, ...] = (
     gives_a_scalar_and_logits,
     gradients_reach_embeddings_and_classifier,
@@ -191,6 +225,8 @@ CHECKS: tuple[Check, ...] = (
     finite_in_bfloat16,
     finite_at_the_ends_of_the_cosine,
     compiles,
+    class_weights_count_where_classes_differ_in_size,
+    a_search_may_try_what_it_registers,
     separates_what_is_separable,
 )
 

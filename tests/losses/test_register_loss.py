@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsbench import AngularLoss, Batch, RsbenchError, create_loss, list_losses, register_loss
+from rsbench import AngularLoss, Batch, Range, RsbenchError, create_loss, list_losses, register_loss
 from rsbench.loss import LOSSES
 
 BATCH = Batch(torch.tensor([0, 1, 1]), torch.ones(3), torch.zeros(3), torch.zeros(3))
@@ -39,6 +39,7 @@ def test_a_plain_function_gets_a_linear_classifier_and_its_options() -> None:
         "power": 2.0,
         "reduction": "mean",
     }
+    assert LOSSES.entry("focal_test").value.search == {}
     loss = create_loss("focal_test", 4, (2, 1), power=0, reduction="sum")
     embeddings = torch.randn(3, 4)
     expected = F.cross_entropy(loss.logits(embeddings), BATCH.labels, reduction="sum")
@@ -55,6 +56,8 @@ def test_a_margin_is_one_method_and_inherits_the_options_of_its_base() -> None:
     class MarginTest(AngularLoss):
         """A margin as large as the quality."""
 
+        search = {"m_rad": Range(0.0, 0.6)}
+
         def __init__(self, *args: object, m_rad: float = 0.3, **options: object) -> None:
             super().__init__(*args, **options)
             self.m_rad = m_rad
@@ -67,13 +70,25 @@ def test_a_margin_is_one_method_and_inherits_the_options_of_its_base() -> None:
     assert {k: (p.default, p.unit) for k, p in entry.parameters().items()} == {
         "m_rad": (0.3, "rad"),
         "scale": (30.0, ""),
+        "class_weights": ("none", ""),
     }
-    torch.manual_seed(0)
-    ours = create_loss("margin_test", 4, (2, 1), m_rad=0.5, scale=64)
-    torch.manual_seed(0)
-    arcface = create_loss("arcface", 4, (2, 1))
+    assert AngularLoss.search == {}
     embeddings = torch.randn(3, 4)
-    torch.testing.assert_close(ours(embeddings, BATCH), arcface(embeddings, BATCH))
+    for class_weights in ("none", "inverse"):
+        torch.manual_seed(0)
+        ours = create_loss("margin_test", 4, (2, 1), m_rad=0.5, scale=64, class_weights=class_weights)
+        torch.manual_seed(0)
+        arcface = create_loss("arcface", 4, (2, 1), class_weights=class_weights)
+        torch.testing.assert_close(ours(embeddings, BATCH), arcface(embeddings, BATCH))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log"),
+    [(1, 1, False), (2, 1, False), (0, 1, True), (0, float("inf"), False), (float("nan"), 1, False)],
+)
+def test_a_range_that_nothing_can_be_drawn_from_is_refused(low: float, high: float, log: bool) -> None:
+    with pytest.raises(RsbenchError, match=rf"Range\(low={low}, high={high}, log={log}\): low must be below high"):
+        Range(low, high, log)
 
 
 def test_a_name_is_taken_once() -> None:
