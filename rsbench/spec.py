@@ -145,6 +145,7 @@ class RunSpec(Part):
     select: Names = ("val", "last")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: int = Field(0, ge=0)
+    tuning_trials: int = Field(0, ge=0, description="trials that these settings were chosen from; 0: as published")
     protocol: Literal[1] = 1
 
     def canonical(self) -> str:

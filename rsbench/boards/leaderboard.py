@@ -18,7 +18,7 @@ from ..results.store import RunFolder
 from ..spec import flatten
 
 FIGURES = ("sp", "se", "score", "inflation", "se_two_class", "auroc_abnormal", "auprc_abnormal", "macro_f1")
-SETTINGS_APART = ("seed", "loss.name", "backbone.name", "backbone.weights", "data.test", "select")
+SETTINGS_APART = ("seed", "loss.name", "backbone.name", "backbone.weights", "data.test", "select", "tuning_trials")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def leaderboard(folders: Sequence[RunFolder], split: str, selection: str, only: 
     _refuse_other_audio(found, {folder.run_id: folder for folder in folders})
     settings = _settings_that_differ(found)
     found = pd.concat([found, settings], axis=1)
-    method = ["loss", "backbone", "weights", "pretrained", *settings.columns]
+    budget = ["trials"] if found["trials"].any() else []
+    method = ["loss", "backbone", "weights", "pretrained", *budget, *settings.columns]
     shared = {name: found[name].iloc[0] for name in NEVER_MIXED} | {"partial": bool(found["partial"].any())}
     undone = found[found["state"] != "done"]
     return Board(

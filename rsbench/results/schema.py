@@ -24,6 +24,7 @@ NEVER_MIXED = (
     "label_map",
     "labels_id",
     "track",
+    "tuning",
 )
 
 
@@ -62,6 +63,8 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
         "train_fraction": 1 - spec["validation"]["fraction"],
         **{f"weights_{key}": data["weights"][key] for key in ("source", "origin", "licence", "loaded")},
         "track": data["track"],
+        "tuning": "tuned" if spec["tuning_trials"] else "as published",
+        "trials": spec["tuning_trials"],
         "synthetic": data["synthetic"],
         "partial": data["datasets"][judged["dataset"]]["missing_recordings"] > 0,
         "protocol": spec["protocol"],

@@ -85,12 +85,12 @@ class RunFolder:
         return self.path.name
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder against other processes. Raises ResultsError when one of them has it."""
+    def locked(self, wait_s: float = 0) -> Iterator[None]:
+        """Hold the folder against other processes. Raises ResultsError when one of them keeps it longer than that."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock")
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait_s)
         except Timeout:
             raise ResultsError(
                 f"{self.path}: another process is at work on this very run. Wait for it, or stop it first."
