@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..errors import RsbenchError, SpecError
 from ..plugins import broken_in_words
-from . import data, embed, leaderboard, listing, run
+from . import data, embed, leaderboard, listing, run, sweep
 
 app = typer.Typer(
     name="rsbench",
@@ -26,6 +26,7 @@ app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=embed.EXAMPLES)(embed.embed)
 app.command()(leaderboard.leaderboard)
 app.command(name="list")(listing.list_)
+app.add_typer(sweep.app, name="sweep")
 app.add_typer(data.app, name="data")
 
 

@@ -32,7 +32,6 @@ from .judging import evaluate, predict_chosen
 from .place import Place, make_place, make_spec
 from .preparation import Experiment, prepare_experiment
 
-
 OnEpoch = Callable[[Mapping[str, Any]], None]
 
 

@@ -1,0 +1,175 @@
+"""`rsbench sweep`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import SpecError
+from .options import (
+    DeviceOption,
+    DryRunOption,
+    PartialOption,
+    PluginOption,
+    QuietOption,
+    RootOption,
+    as_interrupt,
+    standard_output,
+)
+
+if TYPE_CHECKING:
+    from ..boards.leaderboard import Board
+    from ..sweep.driver import Study
+    from ..sweep.engines import Engine
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench sweep sweeps/smoke.yaml --serial
+
+rsbench sweep sweeps/margins.yaml --root DATA --dry-run
+
+rsbench sweep sweeps/margins.yaml --root DATA --set seeds=0-2 --address 10.0.0.1:6379
+
+rsbench sweep status margins
+
+rsbench sweep results margins --figures figures/
+"""
+
+
+class FileFirst(TyperGroup):
+    """`sweep FILE` is short for `sweep run FILE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=FileFirst,
+    help="Run a study of many runs: rsbench sweep FILE. Stopped anywhere, the same command goes on.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+NameArgument = Annotated[str, typer.Argument(help="A study's name.")]
+OutOption = Annotated[Path, typer.Option(help="Where runs/ and sweeps/ are kept.")]
+
+
+@app.command(epilog=EXAMPLES)
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The study, a YAML file; see sweeps/.")],
+    root: RootOption = None,
+    partial: PartialOption = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A key of the file, e.g. seeds=0-2 or base.epochs=5; repeatable."
+        ),
+    ] = None,
+    serial: Annotated[bool, typer.Option("--serial", help="One at a time in this process, without Ray.")] = False,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. 10.0.0.1:6379.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
+    plugin: PluginOption = None,
+    device: DeviceOption = "auto",
+    out: OutOption = Path("results"),
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run what is missing of a study, then rank its runs. (`rsbench sweep FILE` is enough.)"""
+    from ..spec import parse_assignment
+    from ..sweep.driver import StudyUnfinished, carry_out, describe, make_study
+    from ..sweep.engines import Crew
+    from ..sweep.spec import load_sweep
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    sweep = load_sweep(file, dict(map(parse_assignment, set_ or [])))
+    plugins = tuple(
+        str(Path(name).absolute()) if name.endswith(".py") else name for name in (*sweep.plugins, *(plugin or ()))
+    )
+    roots = tuple(_absolute(folder) for folder in root or ())
+    crew = Crew(roots, str(out.absolute()), device, sweep.resources.threads, partial or sweep.partial, plugins)
+    study = make_study(sweep, crew, quiet=quiet)
+    engine = _engine(study, serial=serial, address=address)
+    study.place.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
+    for line in describe(study, engine.at_once, retry_failed=retry_failed):
+        study.place.display.say(line)
+    if dry_run:
+        for planned in study.planned().runs:
+            typer.echo(f"{planned.run_id}: {planned.cell}, seed {planned.seed}: {planned.state}")
+        return
+    try:
+        _print(carry_out(study, engine, retry_failed=retry_failed))
+    except StudyUnfinished as unfinished:
+        _print(unfinished.boards)
+        raise
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on with what is missing.", err=True)
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def status(name: NameArgument, out: OutOption = Path("results")) -> None:
+    """What is done of a study, and what is to go; works while it runs."""
+    from ..sweep.driver import open_study
+    from ..sweep.report import status as status_table
+
+    study = open_study(out, name)
+    standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
+
+
+@app.command()
+def results(
+    name: NameArgument,
+    figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too.")] = None,
+    out: OutOption = Path("results"),
+) -> None:
+    """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
+    from ..sweep.driver import open_study
+    from ..sweep.plan import runs_folder
+    from ..sweep.report import render
+    from ..sweep.report import results as study_results
+
+    study = open_study(out, name)
+    found = study_results(study.store, study.planned().runs, runs_folder(study.place), study.sweep)
+    for part in render(found):
+        standard_output().print(part)
+    if figures:
+        from ..sweep.figures import study_figures
+
+        for path in study_figures(found, figures):
+            typer.echo(f"drawn in {path}")
+
+
+def _absolute(root: str) -> str:
+    """A root that means the same in every process: `NAME=DIR` or `DIR` with its folder absolute."""
+    name, equals, folder = root.rpartition("=")
+    return f"{name}{equals}{Path(folder).expanduser().absolute()}"
+
+
+def _engine(study: Study, *, serial: bool, address: str | None) -> Engine:
+    from ..sweep.engines import SerialEngine
+
+    if serial:
+        return SerialEngine(study.crew)
+    try:
+        from ..sweep.ray_engine import RayEngine
+    except ImportError as error:
+        raise SpecError(
+            f"Ray cannot be imported ({error}). Install it with pip install 'rsbench[sweep]', or say --serial."
+        ) from None
+    return RayEngine(study.crew, study.sweep.resources, address, study.folder / "ray")
+
+
+def _print(boards: Sequence[Board]) -> None:
+    from ..boards.tables import board_table
+
+    for board in boards:
+        standard_output().print(board_table(board))

@@ -1,0 +1,235 @@
+"""A study from its file to its boards: plan, search, repeat the best, rank. Only what is missing is done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..boards.leaderboard import Board, leaderboard
+from ..display import duration
+from ..errors import ResultsError, RunFailed, did_you_mean
+from ..experiment.place import Place, make_place
+from ..experiment.shelf import Shelf
+from ..results.store import RunFolder, write_json
+from .display import StudyDisplay
+from .engines import Crew, Engine, RunTask
+from .plan import Plan, PlannedRun, plan_runs, runs_folder, study_folder
+from .spec import Cell, Search, SweepSpec, cells, parse_sweep
+from .trials import TrialRecord, TrialStore
+
+STUDY = "study.json"
+OVER = ("done", "stopped", "failed")  # states of a trial that has had its chance
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study at a place: everything the commands need to know of it."""
+
+    sweep: SweepSpec
+    crew: Crew
+    place: Place
+    shelf: Shelf
+
+    @property
+    def folder(self) -> Path:
+        return study_folder(self.place, self.sweep.name)
+
+    @property
+    def store(self) -> TrialStore:
+        return TrialStore(self.folder / "trials")
+
+    def cells(self) -> list[Cell]:
+        return cells(self.sweep)
+
+    def trials(self) -> dict[str, Counter[str]]:
+        """Cell → how many of its trials are in which state."""
+        found = {cell.name: Counter[str]() for cell in self.cells()}
+        for record in self.store.records():
+            if record.cell in found:
+                found[record.cell][record.state] += 1
+        return found
+
+    def planned(self) -> Plan:
+        """The grid's runs, or, of a study that tunes, those of the cells whose best settings are known."""
+        if self.sweep.search is None or self.sweep.confirm is None:
+            return plan_runs(self.sweep, self.cells(), self.sweep.seeds, self.place, self.shelf)
+        found = ((cell, self.store.best(cell.name)) for cell in self.cells())
+        tuned = [_tuned(cell, trial, self.sweep.search.trials) for cell, trial in found if trial is not None]
+        return plan_runs(self.sweep, tuned, self.sweep.confirm.seeds, self.place, self.shelf)
+
+
+def _tuned(cell: Cell, trial: TrialRecord, trials: int) -> Cell:
+    """A cell with the settings that its search found, and how many trials that took."""
+    return Cell(cell.name, {**cell.settings, **trial.params, "tuning_trials": trials})
+
+
+def make_study(sweep: SweepSpec, crew: Crew, *, quiet: bool) -> Study:
+    """A study at a place. Raises RsbenchError where the place is wrong."""
+    threads = sweep.resources.threads
+    place = make_place(crew.roots, crew.out, device=crew.device, threads=threads, partial=crew.partial, quiet=quiet)
+    return Study(sweep, crew, place, place.shelf())
+
+
+def open_study(out: Path, name: str) -> Study:
+    """A study that was begun here, by its name. Raises ResultsError where there is none."""
+    kept = out / "sweeps" / name / STUDY
+    if not kept.is_file():
+        begun = sorted(path.parent.name for path in out.glob(f"sweeps/*/{STUDY}"))
+        raise ResultsError(f"{kept}: no study '{name}' was begun here.{did_you_mean(name, begun)}")
+    content = RunFolder(kept.parent).read_json(STUDY)
+    crew = Crew(**content["crew"] | {"out": str(out)})
+    return make_study(parse_sweep(content["sweep"], str(kept)), crew, quiet=False)
+
+
+def describe(study: Study, at_once: int, *, retry_failed: bool) -> list[str]:
+    """What is done, what is to do, how long it takes and what it can show, in lines."""
+    lines = []
+    if study.sweep.search is not None and study.sweep.confirm is not None:
+        lines.append(_search_in_words(study, study.sweep.search, at_once))
+        count = len(study.sweep.confirm.seeds)
+        lines.append(f"then the best settings of each of {len(study.cells())} cells on {count} fresh seeds")
+    plan = study.planned()
+    if plan.runs:
+        lines += [plan.in_words(at_once, retry_failed=retry_failed), *plan.power_in_words()]
+    return lines
+
+
+def _search_in_words(study: Study, search: Search, at_once: int) -> str:
+    """`search: 180 trials: 35 done, 2 failed, 143 to go; at most about 2 h on this machine`."""
+    of_cells = study.trials()
+    left = {cell: max(0, search.trials - sum(counts[state] for state in OVER)) for cell, counts in of_cells.items()}
+    states = sum(of_cells.values(), Counter[str]())
+    done = states["done"] + states["stopped"]
+    failed = f", {states['failed']} failed" if states["failed"] else ""
+    text = f"search: {search.trials * len(of_cells)} trials: {done} done{failed}, {sum(left.values())} to go"
+    if not any(left.values()):
+        return text
+    cells_left = [cell for cell in study.cells() if left[cell.name]]
+    whole = plan_runs(study.sweep, cells_left, [search.seed], study.place, study.shelf).seconds
+    trained = [record.seconds for record in study.store.records() if record.state == "done"]
+    seconds = sum(
+        count * (statistics.median(trained) if trained else whole[cell]) for cell, count in left.items() if count
+    )
+    return f"{text}; at most about {duration(seconds * search.folds / at_once)} on this machine ({at_once} at a time)"
+
+
+def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board]:
+    """Do what is missing of a study and rank its runs, a board per test split.
+
+    Raises RunFailed when runs are still missing at the end; what was done is kept.
+    """
+    with _alone(study.folder):
+        _remember(study)
+        if retry_failed:
+            study.store.forget_failures()
+        stop = Stop(study.sweep)
+        if study.sweep.search is not None:
+            to_do = study.sweep.search.trials * len(study.cells())
+            to_do -= sum(counts[state] for counts in study.trials().values() for state in OVER)
+            if to_do > 0:
+                with StudyDisplay(study.place.display, "trials", to_do) as display:
+                    engine.search(study.cells(), study.sweep, stop.watching(display), stop)
+        to_go = study.planned().to_go(retry_failed=retry_failed)
+        if to_go:
+            tasks = [RunTask(run.run_id, run.cell, run.settings) for run in to_go]
+            with StudyDisplay(study.place.display, "runs", len(tasks)) as display:
+                engine.runs(tasks, stop.watching(display), stop)
+    runs = study.planned().runs
+    missing = [run for run in runs if run.state != "done"]
+    boards = _boards(study, runs)
+    if missing or not runs:
+        why = f" ({stop.reason})" if stop.reason else ""
+        raise StudyUnfinished(
+            f"{len(missing)} of {len(runs)} runs of '{study.sweep.name}' are not done{why}. The same command goes on; "
+            "runs that failed are tried again with --retry-failed.",
+            boards,
+        )
+    return boards
+
+
+class StudyUnfinished(RunFailed):
+    """Some runs are missing; `boards` rank those that are done."""
+
+    def __init__(self, message: str, boards: list[Board]) -> None:
+        super().__init__(message)
+        self.boards = boards
+
+
+class Stop:
+    """The limits of a study: asked before every start. `reason` says which one was reached."""
+
+    def __init__(self, sweep: SweepSpec) -> None:
+        self.limits = sweep.limits
+        self.started = time.monotonic()
+        self.failures = 0
+        self.reason = ""
+
+    def __call__(self) -> bool:
+        hours = (time.monotonic() - self.started) / 3600
+        if self.limits.hours and hours >= self.limits.hours:
+            self.reason = f"limits.hours: {self.limits.hours:g} are over"
+        if self.limits.failures and self.failures >= self.limits.failures:
+            self.reason = f"limits.failures: {self.failures} failed"
+        return bool(self.reason)
+
+    def watching(self, display: StudyDisplay) -> CountingWatch:
+        return CountingWatch(display, self)
+
+
+@dataclass(frozen=True)
+class CountingWatch:
+    """A display that also counts failures."""
+
+    display: StudyDisplay
+    stop: Stop
+
+    def started(self, key: str, cell: str, seed: int) -> None:
+        self.display.started(key, cell, seed)
+
+    def epoch(self, key: str, epoch: int, epochs: int, score: float | None) -> None:
+        self.display.epoch(key, epoch, epochs, score)
+
+    def ended(self, key: str, state: str, seconds: float, error: str) -> None:
+        self.stop.failures += state == "failed"
+        self.display.ended(key, state, seconds, error)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a study against a second driver. Raises ResultsError when there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ResultsError(f"{folder}: another process is at work on this study. Wait for it, or stop it.") from None
+    with lock:
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _remember(study: Study) -> None:
+    """Keep what the study is, so that `status` and `results` need its name alone."""
+    now = {"sweep": study.sweep.model_dump(mode="json"), "crew": asdict(study.crew)}
+    kept = study.folder / STUDY
+    if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != json.loads(json.dumps(now)):
+        study.place.display.say("note: this study was begun with other settings; what still fits is kept")
+    write_json(kept, now)
+
+
+def _boards(study: Study, runs: Sequence[PlannedRun]) -> list[Board]:
+    done = [RunFolder(runs_folder(study.place) / run.run_id) for run in runs if run.state == "done"]
+    if not done:
+        return []
+    spec = done[0].read_json("spec.json")
+    return [leaderboard(done, split, spec["select"][0], {}) for split in spec["data"]["test"]]

@@ -1,0 +1,212 @@
+"""Who does the work of a study: runs of a list, trials of a search. Here in this process, one after another.
+
+What came of each lies in its folder; an engine only says, to whoever watches, what is going on.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import DataError, RsbenchError
+from ..experiment.place import Place, make_place, make_spec
+from ..experiment.preparation import prepare_experiment
+from ..experiment.runner import run_experiment
+from ..experiment.shelf import Shelf
+from ..plugins import load
+from ..results.store import RunFolder
+from .space import Space, ends, search_space
+from .spec import Cell, SweepSpec
+from .trials import ORPHAN_S, TrialRecord, TrialStopped, TrialStore, run_trial, trial_spec
+
+if TYPE_CHECKING:
+    import optuna
+
+Stop = Callable[[], bool]
+OnEpoch = Callable[[int, int, float | None], None]  # epoch, of how many, Score on validation where there is one
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """A run to be done. settings: its spec's keys, seed included, as `make_spec` takes them."""
+
+    run_id: str
+    cell: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """What every worker needs to make its own place; it travels to other processes and machines."""
+
+    roots: tuple[str, ...]
+    out: str
+    device: str
+    threads: int
+    partial: bool
+    plugins: tuple[str, ...]
+
+    def place(self) -> Place:
+        """The place of work here: threads are set, plugins loaded."""
+        for plugin in self.plugins:
+            load(plugin)
+        return make_place(
+            self.roots, self.out, device=self.device, threads=self.threads, partial=self.partial, quiet=True
+        )
+
+    def study_folder(self, sweep: SweepSpec) -> Path:
+        return Path(self.out) / "sweeps" / sweep.name
+
+    def trials(self, sweep: SweepSpec) -> TrialStore:
+        return TrialStore(self.study_folder(sweep) / "trials")
+
+
+@functools.cache
+def shelf(crew: Crew) -> Shelf:
+    """What the runs of this process have in common."""
+    return crew.place().shelf()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run or trial ended, for the display; its record is on disk."""
+
+    state: str
+    seconds: float
+    error: str = ""
+
+
+class Watch(Protocol):
+    """Who looks on. A run that is begun again elsewhere, because its machine was lost, is started twice."""
+
+    def started(self, key: str, cell: str, seed: int) -> None: ...
+
+    def epoch(self, key: str, epoch: int, epochs: int, score: float | None) -> None: ...
+
+    def ended(self, key: str, state: str, seconds: float, error: str) -> None: ...
+
+
+class Engine(ABC):
+    """Does the work of a study."""
+
+    @property
+    def at_once(self) -> int:
+        """How many runs or trials are at work at a time."""
+        return 1
+
+    @abstractmethod
+    def runs(self, tasks: Sequence[RunTask], watch: Watch, stop: Stop) -> None:
+        """Do these runs. One that fails does not stop the others; `stop` is asked before each start."""
+
+    @abstractmethod
+    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: Watch, stop: Stop) -> None:
+        """Bring every cell to as many finished trials as the study asks for. Raises SpecError before the first."""
+
+
+def do_run(task: RunTask, crew: Crew, on_epoch: OnEpoch) -> Outcome:
+    """One run, here."""
+    started = time.monotonic()
+    try:
+        place = crew.place()
+        spec = make_spec(task.settings, place)
+        experiment = prepare_experiment(spec, shelf(crew))
+        if experiment.run_id != task.run_id:
+            raise DataError(
+                f"{task.run_id} was planned, but would be {experiment.run_id} here: recordings, weights, plugins or "
+                "kind of device are not those of the machine that planned it. Mend that, or see resources.gpus."
+            )
+        epochs = spec.optim.epochs
+        with RunFolder(place.out / "runs" / task.run_id).locked(ORPHAN_S):
+            pass  # whoever was left there by a killed driver is gone now
+        run_experiment(experiment, place, lambda row: on_epoch(row["epoch"], epochs, row.get("val_score")))
+    except RsbenchError as error:
+        return Outcome("failed", time.monotonic() - started, str(error))
+    return Outcome("done", time.monotonic() - started)
+
+
+def do_trial(
+    cell: Cell, params: dict[str, Any], sweep: SweepSpec, crew: Crew, on_epoch: OnEpoch
+) -> tuple[TrialRecord | None, Outcome]:
+    """One trial, here. There is no record of what was no fault of its settings: it is tried again another time."""
+    started = time.monotonic()
+    try:
+        place = crew.place()
+        epochs = trial_spec(cell, params, sweep, place).optim.epochs
+        store = crew.trials(sweep)
+
+        def report(epoch: int, score: float) -> None:
+            on_epoch(epoch, epochs, score)
+
+        record = run_trial(cell, params, sweep, place, shelf(crew), store, report)
+    except RsbenchError as error:
+        return None, Outcome("failed", time.monotonic() - started, str(error))
+    return record, Outcome(record.state, record.seconds, record.error)
+
+
+def checked_space(cell: Cell, sweep: SweepSpec, crew: Crew) -> tuple[Space, int]:
+    """The space of a cell, both ends of which make a possible run, and the epochs of one at its low end."""
+    place = crew.place()
+    make_spec(cell.settings, place)  # which discovers, and blames the grid for what is the grid's
+    space = search_space(cell, sweep)
+    low, _ = (trial_spec(cell, params, sweep, place) for params in ends(space))
+    return space, low.optim.epochs
+
+
+class SerialEngine(Engine):
+    """One after another in this process, without Ray. The same ids, and at the same threads the same predictions."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
+
+    def runs(self, tasks: Sequence[RunTask], watch: Watch, stop: Stop) -> None:
+        for task in tasks:
+            if stop():
+                return
+            watch.started(task.run_id, task.cell, task.settings.get("seed", 0))
+            outcome = do_run(task, self.crew, functools.partial(watch.epoch, task.run_id))
+            watch.ended(task.run_id, outcome.state, outcome.seconds, outcome.error)
+
+    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: Watch, stop: Stop) -> None:
+        from . import search
+
+        assert sweep.search is not None
+        spaces = [checked_space(cell, sweep, self.crew) for cell in cells]
+        storage = search.open_storage(self.crew.study_folder(sweep))
+        studies = []
+        for cell, (space, epochs) in zip(cells, spaces, strict=True):
+            study = search.open_study(storage, cell, space, sweep.search, self.crew.trials(sweep))
+            study.pruner = search.make_pruner(sweep.search, epochs)
+            studies.append((cell, study, search.distributions(space), search.count_finished(study)))
+        # In turns, so that a study that is stopped early has given every cell the same.
+        for number in range(sweep.search.trials):
+            for cell, study, space_of_cell, finished in studies:
+                if number < finished:
+                    continue
+                if stop():
+                    return
+                asked = study.ask(space_of_cell)
+                record = self._try(cell, sweep, asked, f"{cell.name} #{number + 1}", watch)
+                search.tell(study, asked.number, record)
+
+    def _try(self, cell: Cell, sweep: SweepSpec, asked: optuna.Trial, key: str, watch: Watch) -> TrialRecord | None:
+        best = 0.0
+
+        def on_epoch(epoch: int, epochs: int, score: float | None) -> None:
+            nonlocal best
+            assert score is not None
+            watch.epoch(key, epoch, epochs, score)
+            best = max(best, score)
+            asked.report(best, epoch)
+            if asked.should_prune():
+                raise TrialStopped
+
+        assert sweep.search is not None
+        watch.started(key, cell.name, sweep.search.seed)
+        record, outcome = do_trial(cell, asked.params, sweep, self.crew, on_epoch)
+        watch.ended(key, outcome.state, outcome.seconds, outcome.error)
+        return record

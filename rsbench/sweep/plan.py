@@ -1,0 +1,123 @@
+"""What a study still has to do, said before anything starts: the state of every run is read from its folder."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.splits import effective_patients
+from ..display import duration
+from ..evaluation.power import smallest_difference
+from ..experiment.assembly import build_model, clip_set
+from ..experiment.cost import estimate_seconds
+from ..experiment.place import Place, make_spec
+from ..experiment.preparation import Experiment, prepare_experiment
+from ..experiment.shelf import Shelf
+from ..results.store import RunFolder
+from .spec import Cell, SweepSpec
+
+TO_GO = ("absent", "running", "interrupted")  # one that says "running" with nobody at work was killed
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a study. state: as its folder says, "absent" where there is none."""
+
+    cell: str
+    seed: int
+    run_id: str
+    state: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a study, and what is known of their cost.
+
+    seconds: of one run of each cell, measured where one has been done and estimated elsewhere; a cell of which
+        nothing is known is left out. measured: whether all of them were measured.
+    differences: test split → points of Score that this many seeds and its patients can show.
+    """
+
+    runs: tuple[PlannedRun, ...]
+    seconds: Mapping[str, float]
+    measured: bool
+    differences: Mapping[str, float]
+
+    def to_go(self, *, retry_failed: bool) -> list[PlannedRun]:
+        states = (*TO_GO, "failed") if retry_failed else TO_GO
+        return [run for run in self.runs if run.state in states]
+
+    def in_words(self, at_once: int, *, retry_failed: bool) -> str:
+        """`120 runs: 80 done, 3 failed, 37 to go; about 2 h 10 min on this machine`."""
+        counts = Counter("to go" if run.state in TO_GO else run.state for run in self.runs)
+        states = ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "to go") if counts[state])
+        rest = self.to_go(retry_failed=retry_failed)
+        text = f"{len(self.runs)} runs: {states}"
+        if rest:
+            seconds = sum(self.seconds[run.cell] for run in rest) / at_once
+            source = "measured" if self.measured else "estimated"
+            text += f"; about {duration(seconds)} on this machine ({source}, {at_once} at a time)"
+        return text
+
+    def power_in_words(self) -> list[str]:
+        """What the study can show at best, a line per test split."""
+        seeds = len({run.seed for run in self.runs})
+        return [
+            f"{split}: {seeds} seeds and its patients can show differences of about {points:.1f} points of Score"
+            for split, points in self.differences.items()
+        ]
+
+
+def plan_runs(sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], place: Place, shelf: Shelf) -> Plan:
+    """Every cell with every seed. Raises RsbenchError where one of them could not be run."""
+    runs, seconds, guessed = [], {}, False
+    experiment: Experiment | None = None
+    for cell in cells:
+        of_cell = []
+        for seed in seeds:
+            settings = {**cell.settings, "seed": seed}
+            experiment = prepare_experiment(make_spec(settings, place, sweep.plugins), shelf)
+            state = RunFolder(runs_folder(place) / experiment.run_id).status()["state"]
+            of_cell.append(PlannedRun(cell.name, seed, experiment.run_id, state, settings))
+        runs += of_cell
+        known = [_measured(runs_folder(place) / run.run_id) for run in of_cell if run.state == "done"]
+        guessed |= not known
+        assert experiment is not None
+        seconds[cell.name] = statistics.median(known) if known else _estimated(experiment, place)
+    differences = _differences(experiment, len(seeds)) if experiment else {}
+    return Plan(tuple(runs), seconds, not guessed, differences)
+
+
+def runs_folder(place: Place) -> Path:
+    return place.out / "runs"
+
+
+def study_folder(place: Place, name: str) -> Path:
+    return place.out / "sweeps" / name
+
+
+def _measured(folder: Path) -> float:
+    return float(RunFolder(folder).read_json("cost.json")["seconds"])
+
+
+def _estimated(experiment: Experiment, place: Place) -> float:
+    model, _ = build_model(experiment)
+    clips = clip_set(experiment.fit, experiment, place.device)
+    return estimate_seconds(experiment, model.to(place.device), clips)
+
+
+def _differences(experiment: Experiment, seeds: int) -> dict[str, float]:
+    found = {}
+    for split in experiment.tests:
+        clips = experiment.datasets[split.dataset].clips
+        judged = clips[split.test_rows(clips)]
+        is_abnormal = (judged["class_index"] > 0).astype(int)
+        effective = effective_patients(judged["patient"], is_abnormal)
+        if effective[0] and effective[1]:
+            found[split.name] = smallest_difference(seeds, effective[0], effective[1])
+    return found

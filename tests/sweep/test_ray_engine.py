@@ -1,0 +1,139 @@
+"""Ray Tune as the engine: the same work as the serial one, several at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import ray
+from studies import Log, crew, never, run_states, study, tasks
+
+from rsbench.errors import SpecError
+from rsbench.sweep.engines import Crew, SerialEngine
+from rsbench.sweep.ray_engine import RayEngine
+from rsbench.sweep.spec import Resources, cells
+
+
+def test_an_address_where_nobody_answers(tiny_root: Path, tmp_path: Path) -> None:
+    """First of all: once Ray is started here, no address is asked for any more."""
+    lost = RayEngine(crew(tiny_root, tmp_path), Resources(), "127.0.0.1:1", None)
+    with pytest.raises(SpecError, match=r"--address 127\.0\.0\.1:1: no Ray cluster answers"):
+        lost.runs([], Log(), never)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """Ray is started by the first engine, and used by all."""
+    yield
+    ray.shutdown()
+
+
+def engine(whose: Crew, **resources: float) -> RayEngine:
+    return RayEngine(whose, Resources.model_validate(resources), None, None)
+
+
+def test_the_same_runs_to_the_bit(tiny_root: Path, tmp_path: Path) -> None:
+    losses, seeds = ["stochastic", "breaks_down"], [0, 1]
+    one, other = crew(tiny_root, tmp_path / "serial"), crew(tiny_root, tmp_path / "ray")
+    SerialEngine(one).runs(tasks(one, losses, seeds), Log(), never)
+    log = Log()
+    engine(other).runs(tasks(other, losses, seeds), log, never)
+    assert run_states(tmp_path / "ray") == run_states(tmp_path / "serial")
+    assert sorted(log.states()) == ["done", "done", "failed", "failed"]
+    assert sum("became nan" in error for _, error in log.ends.values()) == 2
+    assert all(log.epochs[key] == [(1, 3), (2, 3), (3, 3)] for key, (state, _) in log.ends.items() if state == "done")
+    compared = list((tmp_path / "serial").glob("runs/*/predictions/*.parquet"))
+    assert len(compared) == 4
+    for path in compared:
+        counterpart = tmp_path / "ray" / path.relative_to(tmp_path / "serial")
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(counterpart), check_exact=True)
+
+
+def test_the_same_trials(tiny_root: Path, tmp_path: Path) -> None:
+    """While Optuna still draws at random, what it draws does not depend on who ends first."""
+    sweep = study(["ce", "breaks_down"], trials=4)
+    found = []
+    for kind in ("serial", "ray"):
+        whose, log = crew(tiny_root, tmp_path / kind), Log()
+        (SerialEngine(whose) if kind == "serial" else engine(whose)).search(cells(sweep), sweep, log, never)
+        records = whose.trials(sweep).records()
+        found.append([(record.trial_id, record.state, record.scores) for record in records])
+        assert sorted(log.begun) == sorted(f"{cell} #{n}" for cell in ("ce", "breaks_down") for n in range(1, 5))
+        assert sorted(log.states()) == ["done"] * 4 + ["failed"] * 4
+    assert found[0] == found[1]
+
+    again = Log()
+    engine(whose).search(cells(sweep), sweep, again, never)
+    assert again.begun == []
+    SerialEngine(whose).search(cells(sweep), sweep, again, never)
+    assert again.begun == []
+
+
+def test_successive_halving_within_a_cell(tiny_root: Path, tmp_path: Path) -> None:
+    sweep, whose, log = study(["ce"], trials=8, scheduler="asha", base={"epochs": 9}), crew(tiny_root, tmp_path), Log()
+    engine(whose).search(cells(sweep), sweep, log, never)
+    records = whose.trials(sweep).records()
+    assert sorted(record.state for record in records) == sorted(log.states())
+    assert set(log.states()) == {"done", "stopped"}
+    assert {len(record.scores) for record in records if record.state == "stopped"} <= {1, 3}
+    assert not list(whose.trials(sweep).folder.glob("*/checkpoints"))
+
+
+def kill_the_first_worker(out: Path) -> threading.Thread:
+    """Kill, once, whoever is some way into a run."""
+
+    def kill() -> None:
+        while True:
+            time.sleep(0.01)
+            for path in out.glob("runs/*/status.json"):
+                status = json.loads(path.read_text())
+                if status["state"] == "running" and status.get("epoch", 0) >= 1:
+                    os.kill(status["pid"], signal.SIGKILL)
+                    return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    return killer
+
+
+def test_a_worker_that_is_killed_is_replaced(tiny_root: Path, tmp_path: Path) -> None:
+    whose, log = crew(tiny_root, tmp_path), Log()
+    killer = kill_the_first_worker(tmp_path)
+    engine(whose).runs(tasks(whose, ["ce"], seeds=[0, 1], epochs=40), log, never)
+    killer.join()
+    assert log.states() == ["done", "done"]
+    assert len(log.begun) == 3
+    assert all(sum(epoch == 1 for epoch, _ in seen) <= 1 for seen in log.epochs.values())  # it went on, not over
+
+
+def test_a_run_whose_worker_is_lost_too_often_is_left_for_another_time(
+    tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whose, log = crew(tiny_root, tmp_path), Log()
+    planned = tasks(whose, ["ce"], epochs=40)
+    with monkeypatch.context() as patched:
+        patched.setattr("rsbench.sweep.ray_engine.LOST_WORKERS", 0)
+        killer = kill_the_first_worker(tmp_path)
+        engine(whose).runs(planned, log, never)
+        killer.join()
+    ((state, error),) = log.ends.values()
+    assert state == "failed"
+    assert "was lost too often (1×)" in error
+    assert list(run_states(tmp_path).values()) == ["running"]  # no failure of its own is recorded
+    SerialEngine(whose).runs(planned, log, never)
+    assert log.states() == ["done"]
+
+
+def test_as_many_at_once_as_fit(tiny_root: Path, tmp_path: Path) -> None:
+    whose = crew(tiny_root, tmp_path)
+    cores = os.cpu_count() or 1
+    assert [engine(whose, cpus=cpus).at_once for cpus in (0.5, 1, cores)] == [2 * cores, cores, 1]
+    with pytest.raises(SpecError, match="4096 CPUs, and no machine"):
+        engine(whose, cpus=4096).runs([], Log(), never)

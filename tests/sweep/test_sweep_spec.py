@@ -1,0 +1,106 @@
+"""Studies as YAML: what is expanded, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny import PROJECT
+
+from rsbench.errors import SpecError
+from rsbench.experiment.place import make_place, make_spec
+from rsbench.sweep.spec import SweepSpec, cells, load_sweep
+
+STUDY: dict[str, Any] = {
+    "name": "mine",
+    "purpose": "to see",
+    "base": {"train": "tiny", "epochs": 2},
+    "grid": {"loss": ["ce", "qlung"], "backbone": ["cnn6", {"name": "mn04", "weights": "audioset"}]},
+    "seeds": "0-2",
+}
+TUNED = {"track": "tuned", "search": {"trials": 3, "space": {"optim.lr": {"low": 1e-4, "high": 1e-2}}}}
+
+
+def load(tmp_path: Path, changes: dict[str, Any] | None = None, **content: Any) -> SweepSpec:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(STUDY | content, sort_keys=False))
+    return load_sweep(path, changes)
+
+
+def test_the_grid_is_every_combination(tmp_path: Path) -> None:
+    sweep = load(tmp_path)
+    found = cells(sweep)
+    assert [cell.name for cell in found] == ["ce · cnn6", "ce · mn04", "qlung · cnn6", "qlung · mn04"]
+    assert found[1].settings == {
+        "data.train": "tiny",
+        "optim.epochs": 2,
+        "loss.name": "ce",
+        "backbone.name": "mn04",
+        "backbone.weights": "audioset",
+    }
+    assert sweep.seeds == (0, 1, 2)
+
+
+def test_a_row_may_set_several_keys_under_a_label(tmp_path: Path) -> None:
+    rows = [{"label": "no margin", "loss.margin": "none", "quality.control": "constant"}, {"loss.gamma": 0.2}]
+    found = cells(load(tmp_path, base={"loss": "qlung"}, grid={"row": rows}))
+    assert [cell.name for cell in found] == ["no margin", "loss.gamma 0.2"]
+    assert found[0].settings == {"loss.name": "qlung", "loss.margin": "none", "quality.control": "constant"}
+
+
+def test_a_key_of_the_file_can_be_changed(tmp_path: Path) -> None:
+    changes = {"seeds": "7", "base.optim.lr": 0.5, "grid.loss": ["ce"], "resources.threads": 4}
+    sweep = load(tmp_path, changes)
+    assert (sweep.seeds, sweep.resources.threads) == ((7,), 4)
+    assert {cell.settings["optim.lr"] for cell in cells(sweep)} == {0.5}
+    assert len(cells(sweep)) == 2
+    tuned = load(tmp_path, {"search.space.optim.lr": {"low": 1, "high": 2}}, **TUNED, confirm={"seeds": 3})
+    assert tuned.search is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"gird": {}}, r"gird: a study has no such key\. Did you mean 'grid'"),
+        ({"name": "My study"}, "name: String should match"),
+        ({"grid": {}}, "grid: every key needs at least one value"),
+        ({"grid": {"loss": []}}, "grid: every key needs at least one value"),
+        ({"grid": {"seed": [1]}}, "grid.seed: seeds stand beside the grid"),
+        ({"seeds": "4-2"}, "the range is empty"),
+        ({"track": "tuned"}, "track: tuned needs search and confirm"),
+        (TUNED, "track: tuned needs search and confirm"),
+        ({**TUNED, "confirm": {"seeds": [1000]}}, "confirm.seeds: 1000 is the seed that the search chooses on"),
+        ({"search": {"trails": 3}}, r"search.trails: a study has no such key\. Did you mean 'trials'"),
+        ({"resources": {"threads": 0}}, "resources.threads: Input should be greater"),
+        ({"limits": {"hour": 1}}, r"limits.hour: a study has no such key\. Did you mean 'hours'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, content: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said) as raised:
+        load(tmp_path, **content)
+    assert "mine.yaml" in str(raised.value) or "--seeds" in str(raised.value)
+
+
+def test_files_that_are_no_study_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is no such file"):
+        load_sweep(tmp_path / "nowhere.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
+    with pytest.raises(SpecError, match="holds no mapping"):
+        load_sweep(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("name: [")
+    with pytest.raises(SpecError, match="cannot be read as YAML"):
+        load_sweep(tmp_path / "broken.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_is_shipped_is_one(path: Path, tmp_path: Path) -> None:
+    opening = path.read_text(encoding="utf-8").splitlines()[:12]
+    for word in ("# Asks:", "# Costs:", "# Expect:"):
+        assert any(line.startswith(word) for line in opening), word
+    sweep = load_sweep(path)
+    assert sweep.name == path.stem
+    place = make_place((), tmp_path, device="cpu", quiet=True)
+    for cell in cells(sweep):
+        make_spec(cell.settings, place)
