@@ -17,6 +17,7 @@ from ..results.schema import OPERATING_POINTS
 from .leaderboard import FIGURES, Board
 
 HEADINGS = {
+    "operating_point": "at",
     "sp": "Sp",
     "se": "Se",
     "score": "Score",
@@ -69,7 +70,7 @@ def board_table(board: Board) -> Table:
         if not name.endswith(("_mean", "_sd")) and name not in ("n_ok", "n_planned")
     ]
     for name in keys:
-        table.add_column(name, overflow="fold")
+        table.add_column(HEADINGS.get(name, name), overflow="fold")
     figures = [name for name in FIGURES if f"{name}_mean" in board.table]
     for name in figures:
         table.add_column(HEADINGS[name], no_wrap=True, justify="right")

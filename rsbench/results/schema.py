@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..data.splits import named_splits, split
+from ..errors import ResultsError
 from ..evaluation.scoring import score_run
 from ..evaluation.selection import rule
+from ..spec import RunSpec
 from .store import RunFolder
 
 OPERATING_POINTS = ("argmax", "val-bias")
@@ -38,7 +42,7 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
     status = folder.status()
     if not (folder.path / "data.json").is_file():
         return  # it never came as far as reading its data: there is nothing to place it by
-    spec, data, environment = (folder.read_json(f"{name}.json") for name in ("spec", "data", "env"))
+    spec, data, environment = _spec(folder), folder.read_json("data.json"), folder.read_json("env.json")
     judged = _judged_as(split_name, rule_name, spec, data)
     if judged is None:
         return
@@ -88,6 +92,20 @@ def rows(folder: RunFolder, split_name: str, rule_name: str) -> Iterator[dict[st
                 **figures[point],
                 **figures["threshold_free"],
             }
+
+
+def _spec(folder: RunFolder) -> dict[str, Any]:
+    """A run's spec, with the defaults of fields that came after it. Raises ResultsError where that is impossible."""
+    written = folder.read_json("spec.json")
+    try:
+        return RunSpec.model_validate(written).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ResultsError(
+            f"{folder.path / 'spec.json'}: {key}: {first['msg']}. It was written by another version of rsbench: "
+            "move the run elsewhere, or rank it with that version."
+        ) from None
 
 
 def _pretrained(pretrained_on: list[str], dataset: str) -> str:

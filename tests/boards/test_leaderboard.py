@@ -124,6 +124,18 @@ def test_what_must_not_be_mixed_is_refused_and_can_be_chosen(
     assert set(chosen.table["n_planned"]) == {1}
 
 
+def test_a_run_made_before_a_field_was_there_has_its_default(results: Path) -> None:
+    before = board(results).table
+    spec = next(results.glob("runs/ce-*s0-*")) / "spec.json"
+    content = json.loads(spec.read_text())
+    del content["tuning_trials"]
+    spec.write_text(json.dumps(content))
+    pd.testing.assert_frame_equal(board(results).table, before)
+    spec.write_text(json.dumps(content | {"of_old": 1}))
+    with pytest.raises(ResultsError, match=r"spec\.json: of_old: .*another version of rsbench"):
+        board(results)
+
+
 def test_other_sound_under_the_same_labels_is_refused(results: Path) -> None:
     sketch = next(results.glob("runs/ce-*s0-*")) / "sketch" / "tiny.parquet"
     frame = pd.read_parquet(sketch)
