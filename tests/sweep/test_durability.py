@@ -124,7 +124,7 @@ def test_a_machine_is_lost_half_way(
 
     from rsbench.sweep.ray_engine import RayEngine
 
-    monkeypatch.setenv("UNHURRIED_S", SLOW)
+    monkeypatch.setenv("UNHURRIED_S", "0.4")  # a machine takes seconds to die: runs must outlive it
     options = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=options)
     second = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
@@ -140,7 +140,7 @@ def test_a_machine_is_lost_half_way(
             pids = [item["pid"] for item in statuses(tmp_path) if item["state"] == "running" and item.get("epoch", 0)]
         cluster.remove_node(second, allow_graceful=False)
 
-    accident = threading.Thread(target=lose)
+    accident = threading.Thread(target=lose, daemon=True)
     accident.start()
     try:
         engine.runs(planned, log, never)
