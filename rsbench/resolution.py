@@ -6,7 +6,7 @@ The layers: the common defaults, the backbone's published recipe and front end, 
 from __future__ import annotations
 
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,7 +22,7 @@ from .registry import Registry
 from .signal.augment import check_quirks
 from .signal.frontends import FRONTENDS
 from .signal.quality import QUALITY
-from .spec import DEFAULT_CLIP_S, DEFAULT_TRAIN, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
+from .spec import DEFAULT_TRAIN, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
 
 OWN_KEYS = {"backbone": ("weights", "pretrained_on"), "quality": ("control",)}  # of a choice, beside its options
 
@@ -41,7 +41,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     layered: dict[str, Any] = {"data.test": (train.name,), "quality.name": QualityChoice().name}
     layered |= _frontend_settings(backbone, user)
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
-    layered |= _defaults(train.dataset)
+    layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
     if "cv-refit" in str(user.get("select", "")):
         layered["validation.fraction"] = 0.0  # its last training is on all patients
     if backbone.frontend is None:
@@ -58,19 +58,22 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     return spec
 
 
-def resolve_embedding(settings: Mapping[str, Any], datasets: Collection[str]) -> EmbedSpec:
+def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> EmbedSpec:
     """What `rsbench embed` does, in full, from e.g. `{"backbone": "mn04", "weights": PATH, "views": 4}`.
 
-    Clips are as long as the data sets' runs have them by default. Raises SpecError naming the key, with a suggestion.
+    Clips and features are by default those that runs on the first data set have. Raises SpecError naming the key, with
+    a suggestion.
     """
     user = _given(settings, needed=("backbone.name",))
     backbone = BACKBONES.entry(user["backbone.name"]).value
     if backbone.frontend is None:
         raise SpecError(f"backbone '{user['backbone.name']}' takes embeddings; it makes none of recordings.")
     layered = _frontend_settings(backbone, user)
-    layered["clip_s"], *others = {_defaults(name).get("data.clip_s", DEFAULT_CLIP_S) for name in datasets}
-    if others and "clip_s" not in user:
-        raise SpecError(f"clip_s: runs on {' and '.join(datasets)} cut clips of different lengths. Say --clip-s.")
+    for name in reversed(datasets):  # the first one, which runs train on, has the last word
+        defaults = _defaults(name)
+        layered |= {key: value for key, value in defaults.items() if key.startswith(("frontend.", "augment."))}
+        if "data.clip_s" in defaults:
+            layered["clip_s"] = defaults["data.clip_s"]
     nested = _nest(layered | user, EmbedSpec)
     _resolve_choices(nested, {"backbone": BACKBONES, "frontend": FRONTENDS})
     spec = _validated(nested, EmbedSpec)
@@ -81,6 +84,11 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Collection[str]) ->
 def _defaults(dataset: str) -> Mapping[str, Any]:
     """Fields of a run's spec that a data set sets."""
     return DATASETS.entry(dataset).value.defaults if dataset in DATASETS.names() else {}
+
+
+def _concerns(key: str, backbone: type[Backbone]) -> bool:
+    """Whether a setting means anything to a backbone: one that hears nothing has no front end and no masks."""
+    return backbone.frontend is not None or not key.startswith(("frontend.", "augment."))
 
 
 def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:

@@ -135,6 +135,17 @@ def test_a_run_on_embeddings_learns_on_the_frozen_track(
     assert (board.code, "track frozen" in board.out, "embeddings:tiny" in board.out) == (0, True, True)
 
 
+def test_the_embedded_set_can_be_embedded_and_learnt_from(cli: Cli, tmp_path: Path) -> None:
+    """Its runs have a front end and masks of their own by default, which embeddings have not."""
+    file, options = tmp_path / "cnn6.parquet", ["--threads", "1", "--quiet"]
+    assert cli("embed", "--backbone", "cnn6", "--data", "synthetic,synthetic-shift", "--out", file, *options).code == 0
+    options += ["--epochs", "1", "--out", str(tmp_path / "results")]
+    done = cli("run", "--loss", "ce", "--backbone", f"embeddings:{file}", *options)
+    assert done.code == 0, done.err
+    missing = cli("run", "--loss", "ce", "--backbone", "embeddings:nowhere.parquet", *options)
+    assert (missing.code, "nowhere.parquet: there is no such file" in missing.err) == (2, True)
+
+
 def test_folds_choose_on_embeddings_too(embed: Embed, frozen: Callable[..., Any]) -> None:
     embed()
     record = frozen(select="cv-refit", validation__folds=3)
