@@ -93,7 +93,7 @@ class RunFolder:
             lock.acquire(timeout=wait_s)
         except Timeout:
             raise ResultsError(
-                f"{self.path}: another process is at work on this very run. Wait for it, or stop it first."
+                f"{self.path}: another process is at work on this very folder. Wait for it, or stop it first."
             ) from None
         except OSError as error:
             raise ResultsError(explain_os_error(error, self.path)) from error

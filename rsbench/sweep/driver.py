@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ..boards.leaderboard import Board, leaderboard
 from ..display import duration
@@ -21,12 +18,11 @@ from ..experiment.shelf import Shelf
 from ..results.store import RunFolder, write_json
 from .display import StudyDisplay
 from .engines import Crew, Engine, RunTask
-from .plan import Plan, PlannedRun, plan_runs, runs_folder, study_folder
+from .plan import Plan, PlannedRun, plan_runs, runs_folder
 from .spec import Cell, Search, SweepSpec, cells, parse_sweep
 from .trials import TrialRecord, TrialStore
 
 STUDY = "study.json"
-OVER = ("done", "stopped", "failed")  # states of a trial that has had its chance
 
 
 @dataclass(frozen=True)
@@ -40,11 +36,11 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        return study_folder(self.place, self.sweep.name)
+        return self.crew.study_folder(self.sweep)
 
     @property
     def store(self) -> TrialStore:
-        return TrialStore(self.folder / "trials")
+        return self.crew.trials(self.sweep)
 
     def cells(self) -> list[Cell]:
         return cells(self.sweep)
@@ -105,7 +101,7 @@ def describe(study: Study, at_once: int, *, retry_failed: bool) -> list[str]:
 def _search_in_words(study: Study, search: Search, at_once: int) -> str:
     """`search: 180 trials: 35 done, 2 failed, 143 to go; at most about 2 h on this machine`."""
     of_cells = study.trials()
-    left = {cell: max(0, search.trials - sum(counts[state] for state in OVER)) for cell, counts in of_cells.items()}
+    left = {cell: max(0, search.trials - _over(counts)) for cell, counts in of_cells.items()}
     states = sum(of_cells.values(), Counter[str]())
     done = states["done"] + states["stopped"]
     failed = f", {states['failed']} failed" if states["failed"] else ""
@@ -121,19 +117,24 @@ def _search_in_words(study: Study, search: Search, at_once: int) -> str:
     return f"{text}; at most about {duration(seconds * search.folds / at_once)} on this machine ({at_once} at a time)"
 
 
+def _over(states: Counter[str]) -> int:
+    """Trials that have had their chance."""
+    return states.total() - states["running"]
+
+
 def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board]:
     """Do what is missing of a study and rank its runs, a board per test split.
 
     Raises RunFailed when runs are still missing at the end; what was done is kept.
     """
-    with _alone(study.folder):
+    with RunFolder(study.folder).locked():
         _remember(study)
         if retry_failed:
             study.store.forget_failures()
         stop = Stop(study.sweep)
         if study.sweep.search is not None:
             to_do = study.sweep.search.trials * len(study.cells())
-            to_do -= sum(counts[state] for counts in study.trials().values() for state in OVER)
+            to_do -= sum(_over(counts) for counts in study.trials().values())
             if to_do > 0:
                 with StudyDisplay(study.place.display, "trials", to_do) as display:
                     engine.search(study.cells(), study.sweep, stop.watching(display), stop)
@@ -200,22 +201,6 @@ class CountingWatch:
     def ended(self, key: str, state: str, seconds: float, error: str) -> None:
         self.stop.failures += state == "failed"
         self.display.ended(key, state, seconds, error)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a study against a second driver. Raises ResultsError when there is one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ResultsError(f"{folder}: another process is at work on this study. Wait for it, or stop it.") from None
-    with lock:
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 def _remember(study: Study) -> None:

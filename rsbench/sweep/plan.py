@@ -97,10 +97,6 @@ def runs_folder(place: Place) -> Path:
     return place.out / "runs"
 
 
-def study_folder(place: Place, name: str) -> Path:
-    return place.out / "sweeps" / name
-
-
 def _measured(folder: Path) -> float:
     return float(RunFolder(folder).read_json("cost.json")["seconds"])
 
