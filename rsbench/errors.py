@@ -35,6 +35,10 @@ class ResultsError(RsbenchError):
     """A run folder cannot be written or read, or rows that must not meet were asked for together."""
 
 
+class StorageError(ResultsError):
+    """Results cannot be kept: the disk is full, or the folder cannot be written to. No fault of what was being run."""
+
+
 class RunFailed(RsbenchError):
     """Training stopped for a reason of its own (NaN, out of memory). The failure is kept as a record."""
 

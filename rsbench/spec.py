@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -176,14 +177,22 @@ def run_id(spec: RunSpec, identity: Mapping[str, Any], backbone: str) -> str:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE` as typed after `--set`; the value is read as JSON where it is JSON, else as a word."""
+    """`KEY=VALUE` as typed after `--set`; the value is JSON, a list or mapping as YAML writes them, or else a word."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise SpecError(f"--set {text}: write KEY=VALUE, for example --set optim.lr=1e-4.")
+    key, value = key.strip(), value.strip()
     try:
-        return key.strip(), json.loads(value)
+        return key, json.loads(value)
     except json.JSONDecodeError:
-        return key.strip(), value.strip()
+        return key, _yaml(value) if value.startswith(("[", "{")) else value
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SpecError(f"--set …={text}: a list is written [a, b], a mapping {{name: a, weights: b}}.") from None
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

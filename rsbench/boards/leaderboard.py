@@ -69,7 +69,7 @@ def leaderboard(folders: Sequence[RunFolder], split: str, selection: str, only: 
     _refuse_mixture(found)
     _refuse_other_audio(found, {folder.run_id: folder for folder in folders})
     settings = _settings_that_differ(found)
-    found = pd.concat([found, settings], axis=1)
+    found = pd.concat([found.drop(columns="plugins"), settings], axis=1)
     budget = ["trials"] if found["trials"].any() else []
     method = ["loss", "backbone", "weights", "pretrained", *budget, *settings.columns]
     shared = {name: found[name].iloc[0] for name in NEVER_MIXED} | {"partial": bool(found["partial"].any())}
@@ -149,7 +149,7 @@ def _settings_that_differ(found: pd.DataFrame) -> pd.DataFrame:
     common = [
         name
         for name in names
-        if name.partition(".")[0] not in ("loss", "backbone", "frontend") and flat[name].nunique() > 1
+        if name.partition(".")[0] not in ("loss", "backbone", "frontend", "plugins") and flat[name].nunique() > 1
     ]
     return flat[[name for name in names if name in {*differs, *common}]]
 

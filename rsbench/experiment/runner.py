@@ -16,7 +16,7 @@ import torch
 
 from ..data.identity import mismatched
 from ..display import Display
-from ..errors import DataError, ResultsError, RsbenchError, RunFailed
+from ..errors import DataError, RsbenchError, RunFailed, StorageError
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
 from ..results.environment import environment
@@ -122,12 +122,13 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     (folder.path / "error.txt").unlink(missing_ok=True)  # of an earlier try
     try:
         yield
-    except KeyboardInterrupt:
-        folder.set_status("interrupted")
+    except (KeyboardInterrupt, StorageError):
+        # On a full disk even this cannot be written; the error itself is what the user must see.
+        with contextlib.suppress(StorageError):
+            folder.set_status("interrupted")
         raise
     except BaseException as error:
-        # On a full disk even this cannot be written; the error itself is what the user must see.
-        with contextlib.suppress(ResultsError):
+        with contextlib.suppress(StorageError):
             write_bytes(folder.path / "error.txt", traceback.format_exc().encode())
             folder.set_status("failed", message=f"{type(error).__name__}: {error}")
         if isinstance(error, RsbenchError) or not isinstance(error, Exception):

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ..errors import ResultsError
+from ..errors import ResultsError, StorageError
 
 State = Literal["running", "done", "failed", "interrupted"]
 
@@ -28,7 +28,7 @@ STATUS = "status.json"
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` only when the block ends without an error.
 
-    Raises ResultsError when the disk is full or the folder cannot be written to.
+    Raises StorageError when the disk is full or the folder cannot be written to.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -39,7 +39,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise ResultsError(explain_os_error(error, path)) from error
+        raise StorageError(explain_os_error(error, path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,7 +55,7 @@ def explain_os_error(error: OSError, path: Path) -> str:
     return f"{path}: {error.strerror or error}."
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with writing(path) as file:
         file.write(content)
 
@@ -96,7 +96,7 @@ class RunFolder:
                 f"{self.path}: another process is at work on this very folder. Wait for it, or stop it first."
             ) from None
         except OSError as error:
-            raise ResultsError(explain_os_error(error, self.path)) from error
+            raise StorageError(explain_os_error(error, self.path)) from error
         with lock:
             try:
                 yield

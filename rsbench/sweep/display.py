@@ -91,8 +91,8 @@ class StudyDisplay:
         self.progress.done += state in ("done", "stopped")
         self.progress.failed += state == "failed"
         name = f"{item.cell}, seed {item.seed}" if item else key
-        if state == "failed":
-            self.display.say(f"failed: {name}: {error}")
+        if error:
+            self.display.say(f"{state}: {name}: {error}")
         elif not self._live:
             self.display.say(f"{state}: {name} in {duration(seconds)}  ({self._counts()})")
         self._show()

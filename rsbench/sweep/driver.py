@@ -136,7 +136,9 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
             to_do = study.sweep.search.trials * len(study.cells())
             to_do -= sum(_over(counts) for counts in study.trials().values())
             if to_do > 0:
-                with StudyDisplay(study.place.display, "trials", to_do) as display:
+                from .search import database_in
+
+                with database_in(study.folder), StudyDisplay(study.place.display, "trials", to_do) as display:
                     engine.search(study.cells(), study.sweep, stop.watching(display), stop)
         to_go = study.planned().to_go(retry_failed=retry_failed)
         if to_go:
@@ -187,7 +189,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class CountingWatch:
-    """A display that also counts failures."""
+    """A display that also counts failures, and stops the study where results cannot be kept."""
 
     display: StudyDisplay
     stop: Stop
@@ -200,6 +202,8 @@ class CountingWatch:
 
     def ended(self, key: str, state: str, seconds: float, error: str) -> None:
         self.stop.failures += state == "failed"
+        if state == "interrupted":
+            self.stop.reason = error.rstrip(".")
         self.display.ended(key, state, seconds, error)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import DataError, RsbenchError
+from ..errors import DataError, RsbenchError, StorageError
 from ..experiment.place import Place, make_place, make_spec
 from ..experiment.preparation import prepare_experiment
 from ..experiment.runner import run_experiment
@@ -74,7 +74,10 @@ def shelf(crew: Crew) -> Shelf:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run or trial ended, for the display; its record is on disk."""
+    """How a run or trial ended, for the display; its record is on disk.
+
+    state: "interrupted" where results cannot be kept, which ends the study and is no fault of the run.
+    """
 
     state: str
     seconds: float
@@ -125,7 +128,7 @@ def do_run(task: RunTask, crew: Crew, on_epoch: OnEpoch) -> Outcome:
             pass  # whoever was left there by a killed driver is gone now
         run_experiment(experiment, place, lambda row: on_epoch(row["epoch"], epochs, row.get("val_score")))
     except RsbenchError as error:
-        return Outcome("failed", time.monotonic() - started, str(error))
+        return Outcome(_state_after(error), time.monotonic() - started, str(error))
     return Outcome("done", time.monotonic() - started)
 
 
@@ -144,8 +147,12 @@ def do_trial(
 
         record = run_trial(cell, params, sweep, place, shelf(crew), store, report)
     except RsbenchError as error:
-        return None, Outcome("failed", time.monotonic() - started, str(error))
+        return None, Outcome(_state_after(error), time.monotonic() - started, str(error))
     return record, Outcome(record.state, record.seconds, record.error)
+
+
+def _state_after(error: RsbenchError) -> str:
+    return "interrupted" if isinstance(error, StorageError) else "failed"
 
 
 def checked_space(cell: Cell, sweep: SweepSpec, crew: Crew) -> tuple[Space, int]:
@@ -194,6 +201,8 @@ class SerialEngine(Engine):
                 search.tell(study, asked.number, record)
 
     def _try(self, cell: Cell, sweep: SweepSpec, asked: optuna.Trial, key: str, watch: Watch) -> TrialRecord | None:
+        from .search import database_in
+
         best = 0.0
 
         def on_epoch(epoch: int, epochs: int, score: float | None) -> None:
@@ -201,8 +210,10 @@ class SerialEngine(Engine):
             assert score is not None
             watch.epoch(key, epoch, epochs, score)
             best = max(best, score)
-            asked.report(best, epoch)
-            if asked.should_prune():
+            with database_in(self.crew.study_folder(sweep)):
+                asked.report(best, epoch)
+                stop = asked.should_prune()
+            if stop:
                 raise TrialStopped
 
         assert sweep.search is not None

@@ -7,16 +7,20 @@ again, from their own checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from ..errors import StorageError
 from ..seeds import derive
 from .space import Space
 from .spec import Cell, Interval, Search
@@ -27,6 +31,21 @@ INSTEAD_OF = "instead_of"  # a trial's attribute: the number of the one that it 
 
 REDUCTION = 3  # of three trials at a rung, the best goes on: successive halving, asynchronous (Li et al., MLSys 2020)
 RUNGS = 2  # decisions before the last epoch, after a ninth and a third of them
+
+
+@contextlib.contextmanager
+def database_in(study_folder: Path) -> Iterator[None]:
+    """Whatever keeps Optuna from writing its database becomes a StorageError."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        found: BaseException = error
+        while found.__cause__ is not None:  # SQLite's own words are the last
+            found = found.__cause__
+        raise StorageError(
+            f"{study_folder / DATABASE}: cannot be written ({found}). Mend that, free some room for instance, and give "
+            "the same command again."
+        ) from error
 
 
 def open_storage(study_folder: Path) -> RDBStorage:

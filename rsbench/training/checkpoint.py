@@ -6,6 +6,7 @@ every moment at which the process can die leaves a state whose files are all the
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ..results.store import write_bytes, writing
+from ..results.store import write_bytes
 
 STATE = "resume.pt"
 
@@ -61,8 +62,9 @@ class Checkpoints:
             "kept": kept,
             "tensors": dict(tensors),
         }
-        with writing(self.folder / STATE) as file:
-            torch.save(state, file)
+        written = io.BytesIO()  # torch.save calls every error of a disk a RuntimeError
+        torch.save(state, written)
+        write_bytes(self.folder / STATE, written.getbuffer())
         self._drop_unreferenced(progress)
 
     def fold(self, number: int) -> Checkpoints:

@@ -163,3 +163,10 @@ def test_unknown_names_are_explained(results: Path) -> None:
         board(results, only={"loss": "focal"})
     with pytest.raises(ResultsError, match="No run was judged on 'sprsound'.*rsbench run"):
         board(results, "sprsound")
+
+
+def test_a_loss_of_a_plugin_stands_beside_one_of_the_package(results: Path, tiny_run: Run) -> None:
+    tiny_run(loss="unhurried", epochs=2, select="val,last,oracle")
+    table = board(results).table
+    assert "plugins" not in table
+    assert set(table["loss"]) == {"ce", "qlung", "unhurried"}

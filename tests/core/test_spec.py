@@ -100,7 +100,15 @@ def test_run_id_follows_what_decides_the_result_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("a=1e-4", 1e-4), ("a=true", True), ("a=word", "word"), ("a=x=y", "x=y"), ("a=[1, 2]", [1, 2]), ("a=", "")],
+    [
+        ("a=1e-4", 1e-4),
+        ("a=true", True),
+        ("a=word", "word"),
+        ("a=x=y", "x=y"),
+        ("a=[1, 2]", [1, 2]),
+        ("a=[mn04, {name: ast}]", ["mn04", {"name": "ast"}]),
+        ("a=", ""),
+    ],
 )
 def test_assignments(text: str, value: Any) -> None:
     assert parse_assignment(text) == ("a", value)
@@ -110,6 +118,11 @@ def test_assignments(text: str, value: Any) -> None:
 def test_half_an_assignment_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="KEY=VALUE"):
         parse_assignment(text)
+
+
+def test_a_broken_list_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"a list is written \[a, b\]"):
+        parse_assignment("a=[1, ")
 
 
 def test_seeds() -> None:
