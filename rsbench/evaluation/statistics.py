@@ -1,0 +1,315 @@
+"""Intervals for figures behind which stand few patients and few seeds (protocol, section 5).
+
+One estimand throughout: the expected figure, or the expected difference of two methods, over new patients and seeds.
+Patients and seeds are crossed: every seed's model judges every patient. So the variance of a mean has a part of the
+patients, a part of the seeds and a part of both together (σ²_P/P + σ²_S/S + σ²_PS/PS), and the bootstrap draws weights
+for patients and, independently, weights for seeds. What a draw moves falls apart into what the patients' weights move
+alone (its variance holds σ²_P/P + σ²_PS/PS), what the seeds' weights move alone (σ²_S/S + σ²_PS/PS), and the rest,
+which takes both (σ²_PS/PS). First plus second minus third counts everything once; all that a draw moves would count
+the last part three times (Owen, Annals of Applied Statistics 2007).
+
+Weights are exponential (Rubin's Bayesian bootstrap, 1981): nobody's weight is 0, so every draw holds abnormal patients,
+and methods that lack a seed share the draws of the others. Variances are made unbiased for the number of patients (as
+Kish counts them, by their clips) and seeds, and intervals take Student's t with Satterthwaite's degrees of freedom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ..data.clips import CLASSES, NORMAL
+from .metrics import ABNORMAL
+
+FloatArray = NDArray[np.float64]
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+SEEDS_FOR_A_CLAIM = 8  # fewer, and a true zero is called a difference too often
+_DRAWS = 20_000  # of the largest |t| of a family
+_CHUNK = 4_000_000  # numbers in memory at a time, about
+
+TWO_CLASS = len(CLASSES)  # where counts hold the abnormal clips called anything abnormal, behind the classes' own hits
+
+# A figure is a mean of shares; a share is hits of some columns over clips of some classes.
+Share = tuple[tuple[int, ...], tuple[int, ...]]
+_SP: Share = ((NORMAL,), (NORMAL,))
+_SE: Share = (ABNORMAL, ABNORMAL)
+_SE_TWO_CLASS: Share = ((TWO_CLASS,), ABNORMAL)
+_RECALLS: Mapping[str, Share] = {name: ((index,), (index,)) for index, name in enumerate(CLASSES)}
+
+SHARES: Mapping[str, tuple[Share, ...]] = {
+    "sp": (_SP,),
+    "se": (_SE,),
+    "score": (_SP, _SE),
+    "se_two_class": (_SE_TWO_CLASS,),
+    "score_two_class": (_SP, _SE_TWO_CLASS),
+    "balanced_accuracy": tuple(_RECALLS.values()),
+    **{f"recall_{name}": (share,) for name, share in _RECALLS.items()},
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a figure is made of. The figure of one run is 100 × the mean over J of Σ_P hits / Σ_P clips.
+
+    hits: (methods, seeds, P, J), NaN where a method lacks a seed. Of a difference of methods: the difference of hits.
+    clips: (P, J), the same for all.
+    """
+
+    hits: FloatArray
+    clips: FloatArray
+
+    def __sub__(self, other: Counts) -> Counts:
+        """Paired differences: on the same patients, and on the seeds that both have."""
+        return Counts(self.hits - other.hits, self.clips)
+
+    def __getitem__(self, methods: slice | NDArray[np.int64] | list[int]) -> Counts:
+        return Counts(self.hits[methods], self.clips)
+
+    def of_runs(self) -> FloatArray:
+        """(methods, seeds) the figure of every run, in percent; NaN where there is none."""
+        return 100 * (self.hits.sum(axis=2) / self.clips.sum(axis=0)).mean(axis=2)
+
+
+def counts_of(figure: str, hits: FloatArray, support: FloatArray) -> Counts:
+    """What a figure of SHARES is made of.
+
+    Args:
+        figure: a key of SHARES.
+        hits: (methods, seeds, P, 5) per patient: clips of each class called by their own class, then the abnormal clips
+            called anything abnormal. NaN where a method lacks a seed.
+        support: (P, 4) clips of each patient and class.
+    """
+    shares = SHARES[figure]
+    parts = [hits[..., list(columns)].sum(axis=-1) for columns, _ in shares]
+    clips = [support[:, list(classes)].sum(axis=1) for _, classes in shares]
+    return Counts(np.stack(parts, axis=-1), np.stack(clips, axis=-1).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Means over seeds with what is known of their error; arrays are over methods, or over differences of methods.
+
+    mean: percent. covariance: of the means. df: Satterthwaite's. seeds: how many each rests on. Errors are NaN for a
+    method with one seed, and where fewer than two patients (by Kish) have clips.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+    df: FloatArray
+    seeds: NDArray[np.int64]
+
+    @property
+    def se(self) -> FloatArray:
+        return np.sqrt(self.covariance.diagonal())
+
+    def intervals(self) -> FloatArray:
+        """(methods, 2): 95 % intervals, each on its own."""
+        half = stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se
+        return np.stack([self.mean - half, self.mean + half], axis=1)
+
+    def simultaneous(self) -> FloatArray:
+        """(methods, 2): intervals that all hold together in 95 % of studies."""
+        half = self.smallest_claim()
+        return np.stack([self.mean - half, self.mean + half], axis=1)
+
+    def smallest_claim(self) -> FloatArray:
+        """What a mean must exceed for its simultaneous interval to leave 0 out: the least this design could show."""
+        known = np.flatnonzero(np.isfinite(self.se) & (self.se > 0))
+        half = np.where(self.se == 0, 0.0, np.nan)
+        if known.size:
+            z = _draws(self.covariance[np.ix_(known, known)]) / self.se[known]
+            half[known] = _critical(np.abs(z).max(axis=1), self.df[known]) * self.se[known]
+        return half
+
+
+def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estimates:
+    """Means over seeds and their joint error over new patients and new seeds.
+
+    Memory is bounded, whatever the number of methods and resamples. The same seed gives the same draws to every board.
+    """
+    present = ~np.isnan(counts.hits[:, :, 0, 0])
+    seeds = present.sum(axis=1)
+    by_run = counts.of_runs()
+    moved = _spread(counts, present, resamples, np.random.default_rng(seed))
+    variance = np.stack([part.diagonal() for part in moved])
+    # σ²_PS is no more than either part that holds it; sampling error may say otherwise.
+    excess = np.minimum(variance[2], variance[:2].min(axis=0))
+    shrunk = np.sqrt(np.divide(excess, variance[2], out=np.zeros_like(excess), where=variance[2] > 0))
+    covariance = moved[0] + moved[1] - moved[2] * np.outer(shrunk, shrunk)
+    variance[2] = excess
+    df = _satterthwaite(variance, _kish(_influence(counts.clips)) - 1, seeds - 1)
+    mean = np.where(present, by_run, 0).sum(axis=1) / seeds
+    return Estimates(mean, covariance, df, seeds)
+
+
+def _spread(
+    counts: Counts, present: NDArray[np.bool_], resamples: int, generator: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Covariances, (methods, methods) each, of what patients' weights move, what seeds' do, and what needs both."""
+    methods, seeds, patients, shares = counts.hits.shape
+    hits = np.nan_to_num(counts.hits).transpose(2, 0, 1, 3).reshape(patients, -1)
+    rates = np.nan_to_num(counts.hits).sum(axis=2) / counts.clips.sum(axis=0)
+    count = present.sum(axis=1, keepdims=True)
+    unbiased_patients = _unbiased(np.array([_kish(column) for column in counts.clips.T]))
+    unbiased_seeds = _unbiased(count.astype(np.float64))
+    means = np.where(present, 1 / count, 0)
+    of_runs = 100 * rates.mean(axis=2)
+    sums = [np.zeros((methods, methods)) for _ in range(3)]
+    step = max(1, _CHUNK // max(1, methods * seeds * shares))
+    for first in range(0, resamples, step):
+        draws = min(step, resamples - first)
+        of_patients = generator.exponential(size=(draws, patients))
+        of_seeds = generator.exponential(size=(draws, 1, seeds)) * present
+        of_seeds /= of_seeds.sum(axis=2, keepdims=True)
+        tilt = (of_seeds - means) * unbiased_seeds
+        drawn = (of_patients @ hits).reshape(draws, methods, seeds, shares)
+        drawn /= (of_patients @ counts.clips)[:, None, None, :]
+        drawn -= rates
+        drawn *= unbiased_patients
+        shifted = 100 * drawn.mean(axis=3)
+        by_patients = (shifted * means).sum(axis=2)
+        by_seeds = (tilt * of_runs).sum(axis=2)
+        by_both = (tilt * shifted).sum(axis=2)
+        for total, moved in zip(sums, (by_patients, by_seeds, by_both), strict=True):
+            total += moved.T @ moved
+    # Moved from the observed figures, whose place in the middle of the draws is exact to first order.
+    return sums[0] / resamples, sums[1] / resamples, sums[2] / resamples
+
+
+def _unbiased(units: FloatArray) -> FloatArray:
+    """What makes the spread of exponentially weighted means that of a sample: √((n+1)/(n−1)); NaN for a single unit."""
+    return np.sqrt(np.divide(units + 1, units - 1, out=np.full_like(units, np.nan), where=units > 1))
+
+
+def _influence(clips: FloatArray) -> FloatArray:
+    """(P,) the share of a figure's variance that a patient with so many clips brings, were all patients alike."""
+    return ((clips / clips.sum(axis=0)) ** 2).sum(axis=1)
+
+
+def _kish(weights: FloatArray) -> float:
+    """How many units of equal weight tell as much (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def _satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[np.int64]) -> FloatArray:
+    """Degrees of freedom of V_P + V_S − V_PS, (3, methods); at least 1."""
+    df = np.stack([np.full(df_seeds.shape, df_patients), df_seeds, df_patients * df_seeds]).astype(np.float64)
+    total = variance[0] + variance[1] - variance[2]
+    error = np.divide(variance**2, df, out=np.full_like(variance, np.nan), where=df > 0).sum(axis=0)
+    found = np.divide(total**2, error, out=np.full_like(total, np.nan), where=error > 0)
+    return np.maximum(found, 1.0)
+
+
+def rank_sets(estimates: Estimates) -> NDArray[np.int64]:
+    """(methods, 2): the best and the worst rank that each may have, all of them together in 95 % of studies.
+
+    From simultaneous intervals of all pairwise differences (Mogstad et al., Review of Economic Studies 2024): whoever
+    is surely better stands before, whoever is surely worse behind. A method with fewer than 8 seeds may stand anywhere.
+    """
+    mean, covariance = estimates.mean, estimates.covariance
+    size = len(mean)
+    known = np.isfinite(estimates.se) & (estimates.seeds >= SEEDS_FOR_A_CLAIM)
+    se = np.sqrt(np.maximum(estimates.se[:, None] ** 2 + estimates.se**2 - 2 * covariance, 0))
+    draws = _draws(np.where(np.outer(known, known), covariance, 0.0))
+    largest = np.zeros(len(draws))
+    for first in range(size - 1):
+        of_pair = se[first, first + 1 :]
+        usable = of_pair > 0
+        if known[first] and usable.any():
+            apart = np.abs(draws[:, first, None] - draws[:, first + 1 :])[:, usable] / of_pair[usable]
+            np.maximum(largest, apart.max(axis=1), out=largest)
+    critical = _critical(largest, np.fmin(estimates.df[:, None], estimates.df))
+    gap = mean[:, None] - mean
+    surely_better = np.where(np.outer(known, known), gap > critical * se, False)
+    better = surely_better.sum(axis=0)  # how many surely stand before
+    worse = surely_better.sum(axis=1)
+    return np.stack([1 + better, size - worse], axis=1)
+
+
+def _draws(covariance: FloatArray) -> FloatArray:
+    """(draws, n) normal draws with this covariance, or with the nearest that is one."""
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    drawn: FloatArray = np.random.default_rng(0).standard_normal((_DRAWS, len(covariance))) @ root.T
+    return drawn
+
+
+def _critical(largest: FloatArray, df: FloatArray) -> FloatArray:
+    """|t| beyond which to make a claim, for each of a family, so that 5 % of studies make a false one.
+
+    `largest` are draws of the family's largest |z|. What each may exceed is as rare for its own t, of `df` degrees of
+    freedom, as the 95 % quantile of the largest |z| is for z: one with few seeds does not make the others timid.
+    """
+    rarity = stats.norm.sf(np.quantile(largest, CONFIDENCE))
+    critical: FloatArray = stats.t.isf(rarity, df)
+    return critical
+
+
+def sign_flip_p(differences: FloatArray) -> float:
+    """Exact two-sided p of paired differences over seeds (n,), each of which could as well have been its negative.
+
+    It speaks of training noise only, on these very patients; its floor is 2/2ⁿ. NaN where there is none to flip.
+    """
+    found = differences[np.isfinite(differences)]
+    if found.size < 2:
+        return 1.0 if found.size else float("nan")
+    # All 2ⁿ flips where they are not too many; SciPy draws that many at random where they are.
+    result = stats.permutation_test(
+        (found,), np.mean, permutation_type="samples", n_resamples=2**16, rng=np.random.default_rng(0), vectorized=True
+    )
+    return float(result.pvalue)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A random-effects mean of several studies. interval: 95 %. tau: sd of the true effects between studies."""
+
+    mean: float
+    interval: tuple[float, float]
+    tau: float
+    studies: int
+
+
+def random_effects(effects: FloatArray, se: FloatArray) -> Summary:
+    """What several studies say together: Paule and Mandel's τ² (1982), Hartung and Knapp's interval (2001).
+
+    Args:
+        effects: (k,), one a study.
+        se: (k,), above 0.
+
+    The interval is Student's with k − 1 degrees of freedom, never narrower than with a residual variance of 1; of a
+    single study it is that study's normal interval.
+    """
+    tau2 = _between(effects, se)
+    weights = 1 / (se**2 + tau2)
+    mean = float((weights * effects).sum() / weights.sum())
+    residual, quantile = 1.0, float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    if len(effects) > 1:
+        residual = max(1.0, float((weights * (effects - mean) ** 2).sum()) / (len(effects) - 1))
+        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(effects) - 1))
+    half = quantile * float(np.sqrt(residual / weights.sum()))
+    return Summary(mean, (mean - half, mean + half), float(np.sqrt(tau2)), len(effects))
+
+
+def _between(effects: FloatArray, se: FloatArray) -> float:
+    """τ² at which the weighted residuals are as large as k − 1 expects; 0 where they are smaller without it."""
+
+    def excess(tau2: float) -> float:
+        weights = 1 / (se**2 + tau2)
+        mean = (weights * effects).sum() / weights.sum()
+        return float((weights * (effects - mean) ** 2).sum()) - (len(effects) - 1)
+
+    if len(effects) < 2 or excess(0.0) <= 0:
+        return 0.0
+    from scipy.optimize import brentq
+
+    highest = float(((effects - effects.mean()) ** 2).sum() / (len(effects) - 1)) + float((se**2).max())
+    while excess(highest) > 0:
+        highest *= 2
+    return float(brentq(excess, 0.0, highest, xtol=1e-12))

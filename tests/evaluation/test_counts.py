@@ -1,0 +1,43 @@
+"""Hits per patient, against a loop over clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsbench.data.clips import CLASSES
+from rsbench.data.splits import effective_patients
+from rsbench.evaluation.counts import Design, count_hits, design_of
+
+CLIPS = st.lists(st.tuples(st.sampled_from("abç"), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+@given(CLIPS)
+def test_hits_are_those_of_a_loop_over_clips(clips: list[tuple[str, int, int]]) -> None:
+    rows = pd.DataFrame(clips, columns=["patient", "label", "called"])
+    design, hits = design_of(rows), count_hits(rows, rows["called"].to_numpy())
+    assert list(design.patients) == sorted(set(rows["patient"]))
+    support, expected = np.zeros_like(design.support), np.zeros_like(hits)
+    for patient, label, called in clips:
+        place = design.patients.index(patient)
+        support[place, label] += 1
+        expected[place, label] += called == label
+        expected[place, -1] += label > 0 and called > 0
+    np.testing.assert_array_equal(design.support, support)
+    np.testing.assert_array_equal(hits, expected)
+    assert (hits.dtype, hits.shape) == (np.int32, (len(design.patients), 5))
+
+
+@given(CLIPS)
+def test_a_design_is_its_text_and_knows_its_effective_patients(clips: list[tuple[str, int, int]]) -> None:
+    rows = pd.DataFrame(clips, columns=["patient", "label", "called"])
+    design = design_of(rows)
+    again = Design.parse(design.text())
+    assert again.patients == design.patients
+    np.testing.assert_array_equal(again.support, design.support)
+    assert again.digest() == design.digest() == design_of(rows[::-1]).digest()
+    assert design_of(rows.assign(patient=rows["patient"] + "x")).digest() != design.digest()
+    known = effective_patients(rows["patient"], rows["label"])
+    assert design.effective_patients() == {CLASSES[index]: count for index, count in known.items()}
