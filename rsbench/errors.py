@@ -39,6 +39,12 @@ class StorageError(ResultsError):
     """Results cannot be kept: the disk is full, or the folder cannot be written to. No fault of what was being run."""
 
 
+class FiguresDiffer(ResultsError):
+    """Stored figures do not follow from the stored predictions."""
+
+    exit_code = 1
+
+
 class RunFailed(RsbenchError):
     """Training stopped for a reason of its own (NaN, out of memory). The failure is kept as a record."""
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..errors import RsbenchError, SpecError
 from ..plugins import broken_in_words
-from . import data, embed, leaderboard, listing, run, sweep
+from . import audit, data, embed, export, leaderboard, listing, merge, rescore, run, sweep
 
 app = typer.Typer(
     name="rsbench",
@@ -24,7 +24,11 @@ app = typer.Typer(
 )
 app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=embed.EXAMPLES)(embed.embed)
-app.command()(leaderboard.leaderboard)
+app.command(epilog=leaderboard.EXAMPLES)(leaderboard.leaderboard)
+app.command(epilog=audit.EXAMPLES)(audit.audit)
+app.command(epilog=export.EXAMPLES)(export.export)
+app.command(epilog=merge.EXAMPLES)(merge.merge)
+app.command(epilog=rescore.EXAMPLES)(rescore.rescore)
 app.command(name="list")(listing.list_)
 app.add_typer(sweep.app, name="sweep")
 app.add_typer(data.app, name="data")

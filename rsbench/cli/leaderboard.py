@@ -2,44 +2,169 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import SpecError
 from .options import PluginOption, standard_output
+
+if TYPE_CHECKING:
+    from ..boards.formats import Sheet
+    from ..boards.leaderboard import Board
+    from ..results.store import RunFolder
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench leaderboard --split icbhi-official
+
+rsbench leaderboard --split icbhi-official,sprsound --baseline ce --figure differences.png
+
+rsbench leaderboard --split icbhi-official --columns +recall,calibration
+
+rsbench leaderboard --split sprsound --by quality
+
+rsbench leaderboard --split icbhi-official --published
+
+rsbench leaderboard --split sprsound --format csv > board.csv
+"""
 
 
 def leaderboard(
     split: Annotated[str, typer.Option(help="Splits to rank on, with commas between; see: rsbench list splits.")],
     results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
     select: Annotated[str, typer.Option(help="val, last, cv-refit or oracle.")] = "val",
+    baseline: Annotated[
+        str | None, typer.Option(metavar="LOSS", help="Compare the others with it, paired, each on its own backbone.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns with commas between; +NAME: beside the default ones. Groups: recall, calibration…"),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site or quality.")] = None,
+    published: Annotated[bool, typer.Option("--published", help="Lay the literature's results beside.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. loss=qlung; repeatable."),
     ] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw the Scores of all seeds too (.png, .svg, .pdf).")] = None,
+    allow_mixed: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Let rows differ in a column that is kept apart; repeatable."),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw it (.png, .svg, .pdf): Scores; with --baseline differences, with --summary a forest."),
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Rank the runs on a split: mean ± sd over seeds, never mixing what does not belong together.
+    """Rank the runs on a split, with honest intervals, never mixing what does not belong together.
 
     A plugin is needed only for a split of its own on which the runs were not judged when they were made.
     """
+    from ..boards.formats import known_format, print_sheets
     from ..boards.leaderboard import leaderboard as make_board
-    from ..boards.tables import board_table
+    from ..boards.shift import with_shift
+    from ..display import Display
     from ..plugins import load
     from ..results.store import run_folders
     from ..spec import parse_assignment
 
+    known_format(format_)
+    if summary and baseline is None:
+        raise SpecError("--summary: sums up differences; say from what with --baseline LOSS.")
     for name in plugin or ():
         load(name)
     chosen = {key: str(value) for key, value in map(parse_assignment, only or [])}
-    folders = run_folders(results)
-    boards = [make_board(folders, name.strip(), select, chosen) for name in split.split(",")]
-    for board in boards:
-        standard_output().print(board_table(board))
+    folders, display = run_folders(results), Display()
+    boards = with_shift(
+        [
+            make_board(
+                folders,
+                name.strip(),
+                select,
+                chosen,
+                mixed=allow_mixed or (),
+                baseline=baseline,
+                cache=results / ".index",
+                display=display,
+            )
+            for name in split.split(",")
+        ]
+    )
+    if by:
+        sheets = [_slices(folders, board, by) for board in boards]
+    elif published:
+        sheets = [_published(board) for board in boards]
+    else:
+        sheets = [_board(board, columns) for board in boards]
+    if summary:
+        sheets.append(_summary(boards))
+    print_sheets(sheets, format_, standard_output())
     if figure:
-        from ..boards.figures import score_figure
+        _draw(boards, figure, summary=summary)
+        typer.echo(f"drawn in {figure}", err=True)
 
-        score_figure(boards, figure)
-        typer.echo(f"drawn in {figure}")
+
+def _board(board: Board, columns: str | None) -> Sheet:
+    from ..boards.formats import Sheet
+    from ..boards.tables import board_table
+
+    about = {"split": board.split, "select": board.rule, **board.shared, "warnings": board.warnings}
+    frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
+    return Sheet(board_table(board, columns), frame, about)
+
+
+def _slices(folders: Sequence[RunFolder], board: Board, by: str) -> Sheet:
+    from ..boards.formats import Sheet
+    from ..boards.slices import by_method, slice_table, slices
+
+    best_first = {method: place for place, method in enumerate(board.table["method"])}
+    runs = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
+    method_of = dict(zip(runs["run_id"], runs["method"], strict=True))
+    of_board = [folder for folder in folders if folder.run_id in method_of]
+    frame = by_method(slices(of_board, board.split, board.rule, by), method_of)
+    about = {"split": board.split, "select": board.rule, "by": by}
+    title = f"{board.split} — {board.header}, at argmax"
+    return Sheet(slice_table(frame, title, by), frame.assign(split=board.split, select=board.rule), about)
+
+
+def _published(board: Board) -> Sheet:
+    from ..boards.formats import Sheet
+    from ..boards.published import beside, published_table
+
+    rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
+    own = rows.assign(
+        **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},
+        weights=rows["pretrained"],
+        n=rows["n_ok"],
+        selection=board.rule,
+        **{name: board.shared[name] for name in ("train_fraction", "partial", "synthetic")},
+    )
+    frame = beside(own, board.split)
+    return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})
+
+
+def _summary(boards: Sequence[Board]) -> Sheet:
+    from ..boards.formats import Sheet
+    from ..boards.summary import studies, summarise, summary_table
+
+    frame = summarise(studies(boards))
+    return Sheet(summary_table(frame, str(boards[0].baseline)), frame, {"summary": "random effects"})
+
+
+def _draw(boards: Sequence[Board], path: Path, *, summary: bool) -> None:
+    from ..boards.figures import difference_figure, forest_figure, score_figure
+    from ..boards.summary import studies, summarise
+
+    if summary:
+        found = studies(boards)
+        forest_figure(found, summarise(found), path)
+    elif boards[0].baseline:
+        difference_figure(boards, path)
+    else:
+        score_figure(boards, path)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-WIDTH_IN_A_PIPE = 180
+WIDTH_IN_A_PIPE = 400
 
 RootOption = Annotated[
     list[str] | None,
@@ -30,6 +30,11 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no note
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="A .py file or module that registers things; repeatable.")
+]
+
+ChosenRunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN_ID…]", help="Ids, their beginnings, or globs in quotes. Default: all runs."),
 ]
 
 

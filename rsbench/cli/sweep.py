@@ -169,7 +169,8 @@ def _engine(study: Study, *, serial: bool, address: str | None) -> Engine:
 
 
 def _print(boards: Sequence[Board]) -> None:
+    from ..boards.formats import print_table
     from ..boards.tables import board_table
 
     for board in boards:
-        standard_output().print(board_table(board))
+        print_table(board_table(board), standard_output())

@@ -20,7 +20,7 @@ from ..errors import DataError, RsbenchError, RunFailed, StorageError
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
 from ..results.environment import environment
-from ..results.store import RunFolder, write_bytes, write_csv, write_parquet
+from ..results.store import ORIGIN, RunFolder, write_bytes, write_csv, write_parquet
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Plan
 from ..weights import WeightsRecord
@@ -119,7 +119,8 @@ def _same_audio(folder: RunFolder, experiment: Experiment) -> None:
 def _recorded(folder: RunFolder) -> Iterator[None]:
     """Leave a status behind whatever happens: done, interrupted or failed with the reason."""
     folder.set_status("running")
-    (folder.path / "error.txt").unlink(missing_ok=True)  # of an earlier try
+    for name in ("error.txt", ORIGIN):  # of an earlier try, here or elsewhere
+        (folder.path / name).unlink(missing_ok=True)
     try:
         yield
     except (KeyboardInterrupt, StorageError):

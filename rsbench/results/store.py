@@ -22,6 +22,7 @@ from ..errors import ResultsError, StorageError
 State = Literal["running", "done", "failed", "interrupted"]
 
 STATUS = "status.json"
+ORIGIN = "origin.json"  # of a run that was brought in; see `merge`
 
 
 @contextlib.contextmanager
@@ -41,7 +42,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise StorageError(explain_os_error(error, path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
+            temporary.unlink()
 
 
 def explain_os_error(error: OSError, path: Path) -> str:
@@ -151,4 +153,6 @@ def run_folders(results: Path) -> list[RunFolder]:
         raise ResultsError(
             f"{folder}: there are no runs here. Run one (rsbench run --help), or name another --results DIR."
         )
-    return [RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    with os.scandir(folder) as entries:  # of thousands of folders a Path each would be sorted and looked at
+        names = sorted(entry.name for entry in entries if entry.is_dir())
+    return [RunFolder(folder / name) for name in names]

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from ..evaluation.selection import rule
-from ..results.schema import rows
+from ..results.schema import judgements
 from ..results.store import RunFolder
 from .analysis import SHUFFLES, FloatArray, expected_best, importance, last_quarter_gain
 from .spec import Cell, SweepSpec, cells
@@ -141,7 +141,7 @@ def _runs(planned: Sequence[PlannedRun], runs: Path) -> pd.DataFrame:
         spec = done[0].read_json("spec.json")
         selection = spec["select"][0]  # what the study's boards go by
         for split in spec["data"]["test"]:
-            judged = [row for folder in done for row in rows(folder, split, selection)]
+            judged = [one.row for folder in done for one in judgements(folder, split, selection)]
             scores = pd.Series([row["score"] for row in judged if row["operating_point"] == "argmax"], dtype=float)
             found.append((name, split, selection, scores.mean(), scores.std(), len(scores), len(mine)))
     return pd.DataFrame(found, columns=RUNS)

@@ -1,0 +1,70 @@
+"""`rsbench audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import PluginOption, standard_output
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench run --loss ce,qlung --backbone cnn6 --seeds 0-9 --select val,last,oracle
+
+rsbench audit --split synthetic-test --figure audit.png
+
+rsbench audit --split icbhi-official --baseline ce --format md
+"""
+
+
+def audit(
+    split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
+    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    baseline: Annotated[
+        str | None, typer.Option(metavar="LOSS", help="What becomes of the others' differences from it.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. backbone=ast; repeatable."),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
+    plugin: PluginOption = None,
+) -> None:
+    """How much of a Score is due to who chose the epoch: best on test, best on validation, or the last.
+
+    Takes runs that kept all three, made with --select val,last,oracle.
+    """
+    from ..boards.audit import audit as make_audit
+    from ..boards.audit import audit_table
+    from ..boards.figures import audit_figure
+    from ..boards.formats import Sheet, known_format, print_sheets
+    from ..display import Display
+    from ..plugins import load
+    from ..results.store import run_folders
+    from ..spec import parse_assignment
+
+    known_format(format_)
+    for name in plugin or ():
+        load(name)
+    chosen = {key: str(value) for key, value in map(parse_assignment, only or [])}
+    folders, display, cache = run_folders(results), Display(), results / ".index"
+    found = [
+        make_audit(folders, name.strip(), chosen, baseline=baseline, cache=cache, display=display)
+        for name in split.split(",")
+    ]
+    sheets = [
+        Sheet(
+            audit_table(one),
+            one.table.assign(split=one.split),
+            {"split": one.split, **one.shared, "warnings": one.warnings},
+        )
+        for one in found
+    ]
+    print_sheets(sheets, format_, standard_output())
+    if figure:
+        audit_figure(found[0], figure)
+        typer.echo(f"drawn in {figure}", err=True)

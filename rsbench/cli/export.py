@@ -1,0 +1,55 @@
+"""`rsbench export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ResultsError, SpecError
+from .options import ChosenRunsArgument
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench export 'ce-*' 'qlung-*' --out margins.zip
+
+rsbench export --anonymise --salt ward7.salt --out ward7.zip
+"""
+
+
+def export(
+    out: Annotated[Path, typer.Option(help="The bundle to write: NAME.zip, or a folder.")],
+    runs: ChosenRunsArgument = None,
+    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    anonymise: Annotated[
+        bool, typer.Option("--anonymise", help="Replace names of patients, recordings and clips.")
+    ] = False,
+    salt: Annotated[
+        Path | None,
+        typer.Option(help="Keep the salt in this file, and use it again: later exports then match this one."),
+    ] = None,
+) -> None:
+    """Bundle finished runs for somebody else: rescore, leaderboard and merge work on it, without audio.
+
+    It holds what boards and rescore need, and neither checkpoints nor paths of this machine. With --anonymise, names of
+    patients, recordings and clips become salted hashes, under a new salt each time that is kept nowhere (or in --salt).
+    Labels, devices, locations, lengths and loudness of recordings stay. Such runs share boards only with runs of the
+    same salt.
+    """
+    from ..display import Display
+    from ..results.bundle import chosen_runs, whole_status
+    from ..results.bundle import export as write_bundle
+    from ..results.pseudonyms import Pseudonyms, new_salt, salt_in
+
+    if salt and not anonymise:
+        raise SpecError("--salt: names are replaced only with --anonymise. Give both, or neither.")
+    chosen = chosen_runs(results, runs or ())
+    done = [folder for folder in chosen if whole_status(folder)["state"] == "done"]
+    if not done:
+        raise ResultsError(f"{results}: none of these {len(chosen)} runs is finished, and only such can be exported.")
+    pseudonyms = Pseudonyms(salt_in(salt) if salt else new_salt()) if anonymise else None
+    write_bundle(done, out, pseudonyms, Display())
+    unfinished = f" ({len(chosen) - len(done)} unfinished left out)" if len(chosen) > len(done) else ""
+    typer.echo(f"{len(done)} finished runs in {out}{unfinished}")

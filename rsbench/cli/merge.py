@@ -1,0 +1,50 @@
+"""`rsbench merge`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import as_interrupt
+
+NAMED = 5  # runs of one outcome
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench merge gpu1/results gpu2/results --out results
+
+rsbench merge alice.zip --from alice --out results
+"""
+
+
+def merge(
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip…", help="Results folders and bundles.")],
+    out: Annotated[Path, typer.Option(help="The results folder to bring their runs to.")],
+    name: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
+    ] = None,
+) -> None:
+    """Bring runs of several people or machines together; each keeps where it came from.
+
+    The same id with the same predictions is one run; made again by somebody else it is confirmed, and boards say
+    re-run instead of self-reported. Other predictions under one id are a conflict: all are named, nothing is copied.
+    A finished run replaces an unfinished one. Checkpoints are not copied. The same command again finishes a merge that
+    was stopped.
+    """
+    from ..display import Display
+    from ..results.merge import merge as merge_runs
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    try:
+        outcomes = merge_runs(sources, out, name, Display())
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command brings in what is missing.", err=True)
+        raise typer.Exit(130) from None
+    for outcome, runs in outcomes.items():
+        if runs:
+            more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
+            typer.echo(f"{len(runs)} {outcome}: {', '.join(runs[:NAMED])}{more}")

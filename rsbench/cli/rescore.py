@@ -1,0 +1,47 @@
+"""`rsbench rescore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import FiguresDiffer, ResultsError
+from .options import ChosenRunsArgument, PluginOption
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench rescore
+
+rsbench rescore --results alice.zip 'qlung-*'
+"""
+
+
+def rescore(
+    runs: ChosenRunsArgument = None,
+    results: Annotated[Path, typer.Option(help="Folder that holds runs/, or a bundle.")] = Path("results"),
+    plugin: PluginOption = None,
+) -> None:
+    """Compute every figure of finished runs again from their predictions; exit with 1 where a stored one differs.
+
+    Neither audio nor a model is needed. Splits that a plugin brought need it again.
+    """
+    from ..display import Display
+    from ..plugins import load
+    from ..results.bundle import chosen_runs, opened
+    from ..results.rescore import rescore as score_again
+
+    for name in plugin or ():
+        load(name)
+    with opened(results) as (folder, _):
+        found = score_again(chosen_runs(folder, runs or ()), Display())
+    if not found.runs:
+        raise ResultsError(f"{results}: none of these runs is finished, so there is nothing to score again.")
+    for line in found.findings:
+        typer.echo(line)
+    counted = f"{found.figures:,} figures of {found.runs} runs"
+    if found.findings:
+        raise FiguresDiffer(f"{counted}: the {len(found.findings)} lines above say what differs or is damaged.")
+    typer.echo(f"{counted} follow from the stored predictions")

@@ -1,0 +1,239 @@
+"""Bundles: finished runs that another person can score again, rank and merge, without audio or checkpoints.
+
+A bundle is a folder, or a zip of one, that holds `manifest.json` and `runs/<run id>/` as any results folder does.
+The manifest has the sha256 of every file. It shows damage, not forgery: what a bundle says is its maker's own report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..display import Display
+from ..errors import ResultsError, StorageError, did_you_mean
+from .pseudonyms import Pseudonyms
+from .store import (
+    ORIGIN,
+    STATUS,
+    RunFolder,
+    explain_os_error,
+    run_folders,
+    write_bytes,
+    write_json,
+    write_parquet,
+    writing,
+)
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+# What a finished run consists of, beside predictions/ and sketch/. Checkpoints and tracebacks stay where they are.
+REQUIRED = (STATUS, "spec.json", "data.json", "env.json", "epochs.csv", "selection.json", "metrics.json", "cost.json")
+OPTIONAL = ("folds.csv", ORIGIN)
+TABLES = ("predictions", "sketch")
+
+# A path that tells of the machine it was on: from a root, a drive, a home folder or a parent folder.
+TELLING = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|(.*[/\\])?\.\.([/\\]|$)")
+
+ANOTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError)  # what JSON or a table of another shape raises
+
+
+def record_files(folder: RunFolder) -> list[str]:
+    """The files of a run's record that are there, relative to its folder."""
+    single = [name for name in (*REQUIRED, *OPTIONAL) if (folder.path / name).is_file()]
+    return single + [
+        f"{table}/{path.name}" for table in TABLES for path in sorted((folder.path / table).glob("*.parquet"))
+    ]
+
+
+def whole_status(folder: RunFolder) -> dict[str, Any]:
+    """The status of a run. Raises ResultsError where status.json is damaged."""
+    status = folder.status()
+    if not isinstance(status, dict) or "state" not in status:
+        raise ResultsError(f"{folder.path / STATUS}: does not say in which state the run is. Run it again.")
+    return status
+
+
+def check_whole(folder: RunFolder) -> None:
+    """Raise ResultsError where a finished run lacks a file, or one that should hold a JSON object does not."""
+    present = record_files(folder)
+    needed = [*REQUIRED, *(f"{table}/" for table in TABLES)]
+    for name in needed:
+        if not any(file.startswith(name) for file in present):
+            raise ResultsError(f"{folder.path / name}: is missing, though the run is said to be done.")
+    for name in present:
+        if name.endswith(".json") and not isinstance(folder.read_json(name), dict):
+            raise ResultsError(f"{folder.path / name}: is not as rsbench writes it.")
+
+
+def chosen_runs(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
+    """The runs whose ids begin with one of these words, or match it as a glob; all where there are none.
+
+    Raises ResultsError for a word that no run matches.
+    """
+    folders = run_folders(results)
+    if not patterns:
+        return folders
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = {name for name in (f.run_id for f in folders) if name.startswith(pattern) or fnmatchcase(name, pattern)}
+        if not found:
+            hint = did_you_mean(pattern, [folder.run_id for folder in folders])
+            raise ResultsError(f"{pattern}: no run in {results / 'runs'} has an id that begins or matches so.{hint}")
+        chosen |= found
+    return [folder for folder in folders if folder.run_id in chosen]
+
+
+def export(folders: Sequence[RunFolder], out: Path, pseudonyms: Pseudonyms | None, display: Display) -> None:
+    """Write finished runs into a bundle, which appears whole or not at all.
+
+    Args:
+        folders: the runs.
+        out: a name that ends in .zip, or a folder; nothing may be there yet.
+        pseudonyms: with them, names of patients, recordings and clips are replaced.
+        display: told of progress.
+
+    Raises ResultsError where `out` is there already or a record is damaged.
+    """
+    if out.exists():
+        raise ResultsError(f"--out {out}: is there already. Name another place, or delete it.")
+    staged = out.with_name(f".{out.name}.{os.getpid()}.staged")
+    try:
+        with display.track("exporting", len(folders)) as advance:
+            for folder in folders:
+                try:
+                    _stage(folder, staged, pseudonyms)
+                except ANOTHER_SHAPE as error:
+                    what = f"its record is not as rsbench writes it ({type(error).__name__}: {error})"
+                    raise ResultsError(f"{folder.path}: {what}. Run it again, or leave it out.") from error
+                advance(1, folder.run_id)
+        _write_manifest(staged, anonymised=pseudonyms is not None)
+        if out.suffix == ".zip":
+            _pack(staged, out)
+        else:
+            staged.rename(out)
+    except OSError as error:
+        raise StorageError(explain_os_error(error, out)) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _stage(folder: RunFolder, staged: Path, pseudonyms: Pseudonyms | None) -> None:
+    """One run as it may leave this machine."""
+    check_whole(folder)
+    target = staged / "runs" / (pseudonyms.run_id(folder.run_id) if pseudonyms else folder.run_id)
+    for name in record_files(folder):
+        table, _, dataset = name.removesuffix(".parquet").partition("/")
+        if name.endswith(".json"):
+            content = without_places(folder.read_json(name))
+            if pseudonyms and name == "data.json":
+                content = pseudonyms.data_record(content, folder.read_json("spec.json")["data"]["train"])
+            write_json(target / name, content)
+        elif pseudonyms and table in TABLES:
+            rename = pseudonyms.predictions if table == "predictions" else pseudonyms.sketch
+            write_parquet(target / name, rename(dataset, folder.read_parquet(name)))
+        else:
+            write_bytes(target / name, (folder.path / name).read_bytes())
+
+
+def without_places(content: Any) -> Any:
+    """The same JSON with the bare name of a file for every TELLING path; the hash beside it says which file it was."""
+    if isinstance(content, dict):
+        return {key: without_places(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [without_places(value) for value in content]
+    if isinstance(content, str) and TELLING.match(content):
+        return re.split(r"[/\\]", content)[-1]
+    return content
+
+
+def _write_manifest(bundle: Path, *, anonymised: bool) -> None:
+    manifest = {
+        "format": FORMAT,
+        "rsbench": __version__,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "anonymised": anonymised,
+        "files": {name: _sha256(bundle / name) for name in _present(bundle)},
+    }
+    write_json(bundle / MANIFEST, manifest)
+
+
+def _present(bundle: Path) -> list[str]:
+    """The files of all records of a bundle, relative to it."""
+    return [f"runs/{folder.run_id}/{name}" for folder in run_folders(bundle) for name in record_files(folder)]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pack(folder: Path, out: Path) -> None:
+    with writing(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in (MANIFEST, *_present(folder)):
+            archive.write(folder / name, name)
+
+
+@contextlib.contextmanager
+def opened(place: Path) -> Iterator[tuple[Path, str | None]]:
+    """A results folder or a bundle, ready to be read: its folder, and the sha256 of its manifest if it has one.
+
+    A zip lies unpacked in a temporary folder until the block ends.
+
+    Raises ResultsError where there is nothing, a zip is damaged, or files are not those of the manifest.
+    """
+    if place.is_dir():
+        yield place, _verified(place, place)
+    elif place.is_file():
+        with tempfile.TemporaryDirectory(prefix="rsbench-bundle-") as folder:
+            _unpack(place, Path(folder))
+            yield Path(folder), _verified(Path(folder), place)
+    else:
+        raise ResultsError(f"{place}: there is no such folder or bundle.")
+
+
+def _unpack(bundle: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            if MANIFEST not in archive.namelist():
+                raise ResultsError(f"{bundle}: has no {MANIFEST}, so rsbench export did not make it.")
+            archive.extractall(folder)  # never outside the folder, whatever the members are called
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ResultsError(f"{bundle}: is no zip, or a damaged one ({error}). Ask for it again.") from error
+
+
+def _verified(folder: Path, called: Path) -> str | None:
+    """The sha256 of the manifest, once its files are found to be what it says; None for a folder without one."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        manifest = json.loads(path.read_bytes())
+        maker, version = manifest["rsbench"], int(manifest["format"])
+        listed = {name: str(sha256) for name, sha256 in manifest["files"].items()}
+    except ANOTHER_SHAPE as error:
+        raise ResultsError(f"{called}: its {MANIFEST} cannot be read ({error}). Ask for the bundle again.") from error
+    if version > FORMAT:
+        raise ResultsError(f"{called}: was made by a newer rsbench, {maker}. Upgrade rsbench to read it.")
+    found = {name: _sha256(folder / name) for name in _present(folder)}
+    wrong = [name for name in sorted(listed.keys() | found.keys()) if listed.get(name) != found.get(name)]
+    if wrong:
+        what = "was added" if wrong[0] not in listed else "is missing" if wrong[0] not in found else "was changed"
+        raise ResultsError(
+            f"{called}: since it was bundled {wrong[0]} {what}, and so it is with {len(wrong) - 1} more files. "
+            "Ask for the bundle again."
+        )
+    return _sha256(path)

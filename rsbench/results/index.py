@@ -1,0 +1,228 @@
+"""Many runs as one table, read once: what boards rank.
+
+The table of a (split, rule) is kept under `<results>/.index/`, and a folder is read again only where it changed.
+Deleting it is always safe. Where it cannot be kept (a read-only folder, a full disk), everything is read every time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import __version__
+from ..data.splits import named_splits
+from ..display import Display
+from ..errors import ResultsError, StorageError
+from ..evaluation.counts import COUNTED, Design, Hits
+from ..evaluation.selection import rule
+from ..spec import RunSpec
+from .schema import COLUMNS, Judgement, judgements, known_split
+from .store import RunFolder, writing
+
+# What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
+STAMPED = ("status.json", "spec.json", "data.json", "metrics.json", "origin.json", "predictions")
+MANY = 100  # folders to read before it is worth a progress bar
+KEY = ["run_id", "operating_point"]
+ABOUT = b"rsbench"  # the key of what a table says about itself
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Every run that was judged on a split under a rule, or should have been.
+
+    rows: schema.COLUMNS, a row per run and operating point, in the order of the folders; a run that is not done has
+        one row, at argmax, without figures.
+    designs: who was judged, by the digest that the column `design` holds; one, unless rows are there that no board
+        may mix.
+    damaged: run id → what is wrong with its folder. These have no row.
+    """
+
+    rows: pd.DataFrame
+    designs: Mapping[str, Design]
+    damaged: Mapping[str, str]
+    _hits: pd.Series = field(repr=False)  # by run_id and operating_point: (P, 5) int32 as bytes, None where not done
+
+    def counts(self, rows: pd.DataFrame) -> tuple[Design, Hits]:
+        """Who was judged in some of the rows, and what they hit: (len(rows), P, 5) as `evaluation.counts.count_hits`.
+
+        Rows may be filtered, sorted and given other columns before; run_id and operating_point say which they are.
+        −1 all over where a run is not done. P is 0 where none is.
+
+        Raises ResultsError naming two runs that judged different clips.
+        """
+        first = rows.dropna(subset="design").drop_duplicates("design")
+        if len(first) > 1:
+            raise ResultsError(
+                f"{first['run_id'].iloc[0]} and {first['run_id'].iloc[1]} were judged on different clips under the "
+                "same split and labels. Keep such runs in separate result folders."
+            )
+        if first.empty:
+            nobody = Design((), np.empty((0, COUNTED - 1), dtype=np.int64))
+            return nobody, np.empty((len(rows), 0, COUNTED), dtype=np.int32)
+        design = self.designs[first["design"].iloc[0]]
+        found = self._hits.reindex(pd.MultiIndex.from_frame(rows[KEY]))
+        hits = np.full((len(rows), len(design.patients), COUNTED), -1, dtype=np.int32)
+        done = found.notna().to_numpy()
+        hits[done] = np.frombuffer(b"".join(found[done]), dtype=np.int32).reshape(-1, *hits.shape[1:])
+        return design, hits
+
+
+def judged(
+    folders: Sequence[RunFolder],
+    split_name: str,
+    rule_name: str,
+    *,
+    cache: Path | None = None,
+    display: Display | None = None,
+) -> Judged:
+    """How the runs of some folders were judged on a split under a rule.
+
+    A folder that is damaged is named in `damaged`, one without a record is no run, and neither stops the others.
+
+    Args:
+        folders: all of one results folder, so that their run ids differ.
+        split_name: e.g. "icbhi-official".
+        rule_name: "val", "last", "cv-refit" or "oracle".
+        cache: where tables are kept between calls, `<results>/.index`; None reads every folder.
+        display: shows how far a long reading has come.
+
+    Raises SpecError for an unknown rule, and where no run has a row for a split that neither rsbench nor they know.
+    """
+    rule(rule_name)
+    path = cache / re.sub(r"[^\w.-]+", "_", f"{split_name}.{rule_name}.parquet") if cache else None
+    made_for = _made_for(split_name, rule_name)
+    known = _load(path, made_for) if path else _Table.of({}, [])
+    stamps = {folder.run_id: _stamp(folder) for folder in folders}
+    changed = [folder for folder in folders if known.stamps.get(folder.run_id) != stamps[folder.run_id]]
+    read, damaged = _read(changed, split_name, rule_name, display or Display(quiet=True))
+    table = known.without({folder.run_id for folder in changed} | (known.stamps.keys() - stamps.keys()))
+    table = table.joined(_Table.of({run_id: stamps[run_id] for run_id in read}, chain(*read.values())))
+    if path and table.stamps != known.stamps:
+        with contextlib.suppress(StorageError):  # a table that cannot be kept costs time, nothing else
+            _save(path, table, made_for)
+    if table.frame.empty and not damaged:
+        known_split(split_name, list(folders))
+    return _judged(table, list(stamps), damaged)
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """What was read of run folders.
+
+    stamps: run id → the state that its folder was read in, also of those without a row.
+    frame: COLUMNS and `hits`, the bytes of (P, 5) int32.
+    designs: by their digests.
+    """
+
+    stamps: dict[str, str]
+    frame: pd.DataFrame
+    designs: dict[str, Design]
+
+    @classmethod
+    def of(cls, stamps: dict[str, str], judged: Iterable[Judgement]) -> _Table:
+        found = list(judged)
+        rows = [{**one.row, "hits": None if one.hits is None else one.hits.tobytes()} for one in found]
+        frame = pd.DataFrame(rows, columns=[*COLUMNS, "hits"]).astype(COLUMNS | {"hits": object})
+        return cls(stamps, frame, {one.row["design"]: one.design for one in found if one.design})
+
+    def without(self, run_ids: Set[str]) -> _Table:
+        if not run_ids:
+            return self
+        stamps = {run_id: stamp for run_id, stamp in self.stamps.items() if run_id not in run_ids}
+        return _Table(stamps, self.frame[~self.frame["run_id"].isin(list(run_ids))], self.designs)
+
+    def joined(self, other: _Table) -> _Table:
+        parts = [table.frame for table in (self, other) if len(table.frame)]
+        frame = pd.concat(parts, ignore_index=True) if parts else self.frame
+        return _Table(self.stamps | other.stamps, frame, self.designs | other.designs)
+
+
+def _judged(table: _Table, run_ids: list[str], damaged: dict[str, str]) -> Judged:
+    """The table in the order of the folders."""
+    order = pd.Index(run_ids).get_indexer(pd.Index(table.frame["run_id"])).argsort(kind="stable")
+    frame = table.frame.iloc[order].reset_index(drop=True)
+    hits = pd.Series(frame["hits"].to_numpy(), index=pd.MultiIndex.from_frame(frame[KEY]), dtype=object)
+    return Judged(frame.drop(columns="hits"), table.designs, damaged, hits)
+
+
+def _stamp(folder: RunFolder) -> str:
+    path = str(folder.path)
+    return " ".join(_state_of(f"{path}/{name}") for name in STAMPED)
+
+
+def _state_of(path: str) -> str:
+    """When a file was last changed and its size; "-" where it is not there or out of reach, as reading it will say."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path each would take longer than all else
+    except OSError:
+        return "-"
+    return f"{found.st_mtime_ns}:{found.st_size}"
+
+
+def _read(
+    folders: Sequence[RunFolder], split_name: str, rule_name: str, display: Display
+) -> tuple[dict[str, list[Judgement]], dict[str, str]]:
+    """Run id → its judgements, and of those that are damaged run id → why."""
+    read: dict[str, list[Judgement]] = {}
+    damaged: dict[str, str] = {}
+    sketches: set[str] = set()
+    bar = display if len(folders) >= MANY else Display(quiet=True)
+    with bar.track("reading runs", len(folders)) as advance:
+        for folder in folders:
+            try:
+                found = judgements(folder, split_name, rule_name)
+                _check_sketch(folder, found, sketches)
+                read[folder.run_id] = found
+            except ResultsError as error:
+                damaged[folder.run_id] = str(error)
+            advance(1, "")
+    return read, damaged
+
+
+def _check_sketch(folder: RunFolder, found: Sequence[Judgement], readable: set[str]) -> None:
+    """Read the run's sketch once per content, so that a damaged one is found here. Raises ResultsError."""
+    for row in (one.row for one in found if one.design):
+        if row["sketch"] not in readable:
+            folder.sketch(row["dataset"])
+            readable.add(row["sketch"])
+
+
+def _made_for(split_name: str, rule_name: str) -> str:
+    """What a table depends on beside the run folders: made for anything else, it is made again."""
+    what = [__version__, COLUMNS, RunSpec.model_json_schema(), split_name, rule_name]
+    return hashlib.sha256(f"{json.dumps(what)} {named_splits().get(split_name)}".encode()).hexdigest()
+
+
+def _load(path: Path, made_for: str) -> _Table:
+    """The table that is kept there; an empty one where there is none, or a damaged one, or one made for else."""
+    try:
+        stored = pq.read_table(path, page_checksum_verification=True)
+        about = json.loads((stored.schema.metadata or {})[ABOUT])
+    except (OSError, pa.ArrowException, KeyError, ValueError):
+        return _Table.of({}, [])
+    if about["made_for"] != made_for:
+        return _Table.of({}, [])
+    designs = {digest: Design.parse(text) for digest, text in about["designs"].items()}
+    return _Table(about["stamps"], stored.to_pandas(), designs)
+
+
+def _save(path: Path, table: _Table, made_for: str) -> None:
+    """Raises StorageError when that is impossible."""
+    designs = {digest: design.text() for digest, design in table.designs.items()}
+    about = json.dumps({"made_for": made_for, "stamps": table.stamps, "designs": designs}).encode()
+    stored = pa.Table.from_pandas(table.frame, preserve_index=False)
+    stored = stored.replace_schema_metadata((stored.schema.metadata or {}) | {ABOUT: about})
+    with writing(path) as file:
+        pq.write_table(stored, file, compression="zstd", write_page_checksum=True)

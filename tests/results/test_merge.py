@@ -1,0 +1,282 @@
+"""Runs of several people in one folder: copies are one run, re-runs confirm, conflicts change nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import TINY_PLUGIN, Cli
+
+import rsbench.results.merge as merge_module
+from rsbench.errors import ResultsError
+from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.results.agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, disagreement
+from rsbench.results.merge import origin
+from rsbench.results.store import RunFolder, run_folders
+
+STATES = ("absent", "running", "interrupted", "failed", "done")
+
+
+@pytest.fixture
+def one(results: Path, tmp_path: Path) -> Path:
+    """One finished run, in a results folder of its own."""
+    return only(results, "ce-*-s0-*", tmp_path / "alice")
+
+
+def only(results: Path, pattern: str, folder: Path) -> Path:
+    for run in results.glob(f"runs/{pattern}"):
+        shutil.copytree(run, folder / "runs" / run.name)
+    return folder
+
+
+def run_of(results: Path) -> Path:
+    (run,) = results.glob("runs/*")
+    return run
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def made_again(results: Path, folder: Path, shift_sds: float = 0.0) -> Path:
+    """The same run as another machine would have made it: another end, logits that differ by some of their sds."""
+    shutil.copytree(results, folder)
+    for run in folder.glob("runs/*"):
+        edit(run / "status.json", at="2031-01-01T00:00:00+00:00", pid=1)
+        shift_logits(run, shift_sds)
+    return folder
+
+
+def shift_logits(run: Path, sds: float) -> None:
+    """One logit of one clip of every data set and selection moves by so many sds of all of them."""
+    for path in run.glob("predictions/*.parquet"):
+        frame = pd.read_parquet(path).reset_index(drop=True).astype(dict.fromkeys(LOGIT_COLUMNS, "float64"))
+        for _, rows in frame.groupby("selection"):
+            frame.loc[rows.index[0], LOGIT_COLUMNS[0]] += sds * rows[list(LOGIT_COLUMNS)].to_numpy().std()
+        frame.to_parquet(path, index=False)
+
+
+def origins(results: Path) -> dict[str, str]:
+    return {folder.run_id: origin(folder) for folder in run_folders(results)}
+
+
+def test_runs_of_two_machines_come_together(cli: Cli, results: Path, tmp_path: Path) -> None:
+    gpu1, gpu2 = only(results, "ce-*", tmp_path / "gpu1"), only(results, "qlung-*", tmp_path / "gpu2")
+    done = cli("merge", gpu1, gpu2, "--out", tmp_path / "all")
+    assert (done.code, done.out.startswith("3 brought in: ce-")) == (0, True), done.err
+    who = {run_id.partition("-")[0]: source for run_id, source in origins(tmp_path / "all").items()}
+    assert who == {"ce": "self-reported by gpu1", "qlung": "self-reported by gpu2"}
+    assert set(origins(results).values()) == {"here"}
+    before, after = snapshot(results), snapshot(tmp_path / "all")
+    brought = {name for name in after if not name.endswith("origin.json")}
+    assert all(after[name] == before[name] for name in brought)
+    assert {name.split("/")[2] for name in before.keys() - brought} == {".lock", "checkpoints"}
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["runs"]
+
+
+def test_a_copy_is_one_run_and_confirms_nothing(cli: Cli, one: Path, tmp_path: Path) -> None:
+    assert cli("merge", one, "--out", tmp_path / "board").code == 0
+    before = snapshot(tmp_path / "board")
+    copy = shutil.copytree(one, tmp_path / "bob")
+    done = cli("merge", copy, one, "--out", tmp_path / "board")
+    assert done.out == f"2 here already, with the same predictions: {run_of(one).name}, {run_of(one).name}\n"
+    assert snapshot(tmp_path / "board") == before
+
+
+def test_conflicts_are_all_named_and_nothing_is_copied(cli: Cli, results: Path, tmp_path: Path) -> None:
+    board = only(results, "ce-*", tmp_path / "board")
+    other = made_again(results, tmp_path / "other", shift_sds=1.0)
+    before = snapshot(board)
+    done = cli("merge", other, "--out", board)
+    assert done.code == 2
+    assert "2 runs have the same id and other predictions; nothing was copied" in done.err
+    for run in board.glob("runs/*"):
+        assert f"{run.name} (here and other): logits of " in done.err
+    assert snapshot(board) == before
+    assert cli("merge", results, other, "--out", tmp_path / "new").code == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("here", "there"), list(itertools.product(STATES, STATES[1:])))
+def test_a_finished_run_is_never_lost(cli: Cli, one: Path, tmp_path: Path, here: str, there: str) -> None:
+    board = tmp_path / "board"
+    if here != "absent":
+        shutil.copytree(one, board)
+        edit(run_of(board) / "status.json", state=here)
+    edit(run_of(one) / "status.json", state=there)
+    (run_of(one) / "error.txt").write_text("from there")
+    assert cli("merge", one, "--out", board).code == 0
+    comes = here == "absent" or (there == "done" != here)
+    run = run_of(board)
+    assert RunFolder(run).status()["state"] == (there if comes else here)
+    assert (run / "error.txt").exists() == comes
+    assert (run / "checkpoints").exists() != comes
+    assert origin(RunFolder(run)) == ("self-reported by alice" if comes else "here")
+
+
+def test_whoever_runs_it_again_confirms_it(cli: Cli, tiny_root: Path, results: Path, tmp_path: Path) -> None:
+    """The whole way of a submission: exported, rescored, merged, made again from its spec, merged, and on a board."""
+    assert cli("export", "ce-*-s0-*", "--results", results, "--out", tmp_path / "alice.zip").code == 0
+    assert cli("rescore", "--results", tmp_path / "alice.zip").code == 0
+    board = tmp_path / "board"
+    assert cli("merge", tmp_path / "alice.zip", "--from", "alice", "--out", board).code == 0
+    run = run_of(board)
+    assert origins(board) == {run.name: "self-reported by alice"}
+    assert cli("merge", tmp_path / "alice.zip", "--from", "eve", "--out", board).code == 0
+    assert origins(board) == {run.name: "self-reported by alice"}  # a copy under another name
+
+    again = ["run", "--spec", run / "spec.json", "--plugin", TINY_PLUGIN, "--root", tiny_root, "--device", "cpu"]
+    done = cli(*again, "--threads", "1", "--out", tmp_path / "rerun", "--quiet")
+    assert done.code == 0, done.err
+    assert run_of(tmp_path / "rerun").name == run.name
+    before = snapshot(run)
+    done = cli("merge", tmp_path / "rerun", "--from", "the maintainers", "--out", board)
+    assert done.out.startswith("1 made again by somebody else, who came to the same: confirmed"), done.err
+    assert origins(board) == {run.name: "re-run by the maintainers"}
+    changed = {name for name, content in snapshot(run).items() if before[name] != content}
+    assert changed == {"origin.json"}  # what alice reported stays
+    assert json.loads((run / "origin.json").read_text())["from"] == "alice"
+    assert cli("leaderboard", "--split", "tiny", "--results", board).code == 0
+
+
+def test_ones_own_second_try_and_second_hand_runs_confirm_nothing(cli: Cli, one: Path, tmp_path: Path) -> None:
+    board, again = tmp_path / "board", made_again(one, tmp_path / "again")
+    cli("merge", one, "--from", "alice", "--out", board)
+    assert "same predictions" in cli("merge", again, "--from", "alice", "--out", board).out
+    cli("merge", again, "--from", "carol", "--out", tmp_path / "bob")
+    assert "same predictions" in cli("merge", tmp_path / "bob", "--out", board).out
+    assert origins(board) == {run_of(board).name: "self-reported by alice"}
+    assert "confirmed" in cli("merge", again, "--from", "carol", "--out", board).out
+    assert origins(board) == {run_of(board).name: "re-run by carol"}
+
+
+def test_a_chain_keeps_its_first_origin_and_drops_its_own_praise(cli: Cli, one: Path, tmp_path: Path) -> None:
+    cli("merge", one, "--out", tmp_path / "b")
+    edit(run_of(tmp_path / "b") / "origin.json", status="re-run", confirmed_by="the maintainers")
+    cli("merge", tmp_path / "b", "--from", "bob", "--out", tmp_path / "c")
+    cli("export", "--results", tmp_path / "c", "--out", tmp_path / "c.zip")
+    done = cli("merge", tmp_path / "c.zip", "--from", "carol", "--out", tmp_path / "d")
+    assert done.code == 0, done.err
+    assert origins(tmp_path / "d") == {run_of(one).name: "self-reported by alice via bob via carol"}
+    manifest = json.loads((run_of(tmp_path / "d") / "origin.json").read_text())["manifest_sha256"]
+    assert len(manifest) == 64
+
+
+def test_a_run_made_here_after_all_is_from_here(cli: Cli, tiny_run: Callable[..., Any], tmp_path: Path) -> None:
+    failed = tiny_run(tmp_path / "there", epochs=1)
+    edit(failed.path / "status.json", state="failed")
+    cli("merge", tmp_path / "there", "--out", tmp_path / "here")
+    assert origins(tmp_path / "here") == {failed.run_id: "self-reported by there"}
+    tiny_run(tmp_path / "here", epochs=1)
+    assert origins(tmp_path / "here") == {failed.run_id: "here"}
+
+
+@pytest.mark.parametrize(("sds", "agree"), [(LOGIT_TOLERANCE / 2, True), (LOGIT_TOLERANCE * 2, False), (np.nan, False)])
+def test_logits_agree_within_a_share_of_their_spread(one: Path, tmp_path: Path, sds: float, agree: bool) -> None:
+    again = made_again(one, tmp_path / "again", shift_sds=sds)
+    found = disagreement(RunFolder(run_of(one)), RunFolder(run_of(again)))
+    assert (found == []) == agree
+    assert agree or len(found) == 7  # tiny under val, last and two oracles; far under val, last and one
+
+
+def test_other_clips_or_scores_are_named(one: Path, tmp_path: Path) -> None:
+    again = run_of(made_again(one, tmp_path / "again", shift_sds=LOGIT_TOLERANCE / 2))
+    metrics = json.loads((again / "metrics.json").read_text())
+    metrics["last"]["far"]["argmax"]["score"] += 2 * SCORE_TOLERANCE
+    (again / "metrics.json").write_text(json.dumps(metrics))
+    (line,) = disagreement(RunFolder(run_of(one)), RunFolder(again))
+    assert line.startswith("Score last, far, argmax is ")
+    path = again / "predictions" / "far.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
+    (line,) = disagreement(RunFolder(run_of(one)), RunFolder(again))
+    assert line == "other clips, patients, parts or labels of far"
+    path.unlink()
+    assert disagreement(RunFolder(run_of(one)), RunFolder(again)) == ["predictions of far, tiny, and of tiny"]
+
+
+def test_a_merge_that_is_stopped_is_finished_by_the_same_command(
+    cli: Cli, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, write_bytes = [], merge_module.write_bytes
+
+    def stopped(path: Path, content: bytes) -> None:
+        copied.append(path)
+        if len(copied) == 20:  # in the middle of the second run
+            raise KeyboardInterrupt
+        write_bytes(path, content)
+
+    monkeypatch.setattr(merge_module, "write_bytes", stopped)
+    done = cli("merge", results, "--out", tmp_path / "board")
+    assert (done.code, "The same command brings in what is missing" in done.err) == (130, True)
+    (first,) = run_folders(tmp_path / "board")
+    assert (first.path / "origin.json").is_file()
+    monkeypatch.undo()
+    done = cli("merge", results, "--out", tmp_path / "board")
+    assert done.out.startswith("2 brought in")
+    assert "1 here already" in done.out
+    assert [path.name for path in (tmp_path / "board").iterdir()] == ["runs"]
+    assert cli("rescore", "--results", tmp_path / "board").code == 0
+
+
+def test_a_run_that_is_being_made_is_not_replaced(cli: Cli, one: Path, tmp_path: Path) -> None:
+    board = Path(shutil.copytree(one, tmp_path / "board"))
+    edit(run_of(board) / "status.json", state="running")
+    with RunFolder(run_of(board)).locked():
+        done = cli("merge", one, "--out", board)
+    assert (done.code, "another process is at work" in done.err) == (2, True)
+    assert RunFolder(run_of(board)).status()["state"] == "running"
+    assert (run_of(board) / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", ["status.json", "metrics.json", "selection.json"])
+@pytest.mark.parametrize("content", ["{ half", "[]"])
+def test_a_damaged_run_is_named_and_nothing_is_copied(
+    cli: Cli, results: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    victim = next(results.glob("runs/qlung-*")) / name
+    victim.write_text(content)
+    done = cli("merge", results, "--out", tmp_path / "board")
+    assert (done.code, str(victim) in done.err) == (2, True)
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_run_that_finishes_meanwhile_is_not_replaced(
+    cli: Cli, one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Path(shutil.copytree(one, tmp_path / "board"))
+    edit(run_of(board) / "status.json", state="running")
+    carry_out = merge_module._carry_out
+
+    def later(*arguments: Any) -> None:
+        edit(run_of(board) / "status.json", state="done", pid=2)
+        carry_out(*arguments)
+
+    monkeypatch.setattr(merge_module, "_carry_out", later)
+    done = cli("merge", one, "--out", board)
+    assert (done.code, "was finished meanwhile" in done.err) == (2, True)
+    assert RunFolder(run_of(board)).status()["pid"] == 2
+
+
+def test_folders_that_are_no_runs_are_named(cli: Cli, one: Path, tmp_path: Path) -> None:
+    (one / "runs" / "notes").mkdir()
+    done = cli("merge", one, "--out", tmp_path / "board")
+    assert (done.code, "notes has no status.json" in done.err) == (0, True)
+    assert len(run_folders(tmp_path / "board")) == 1
+
+
+def test_a_damaged_origin_is_named(one: Path) -> None:
+    for content in ("{ half", "[]", '{"from": "bob"}'):
+        (run_of(one) / "origin.json").write_text(content)
+        with pytest.raises(ResultsError, match=r"origin\.json"):
+            origin(RunFolder(run_of(one)))
