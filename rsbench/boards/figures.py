@@ -1,72 +1,167 @@
-"""Boards as pictures, in one visual language: every seed a dot, the mean a line with its sd, chance a dashed line."""
+"""Boards as pictures, in one visual language: colour-blind safe, one colour per method, labels where they fit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .leaderboard import Board
+from .audit import Audit
+from .leaderboard import POINT, Board
 
 FLOOR = 50.0  # Score of always answering "normal"
 # Okabe and Ito's palette: told apart by colour-blind readers.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+QUIET = ".45"
+STYLE = {"axes.edgecolor": ".8"}
+
+# How a rule is drawn: the one that looks at the test set is hollow and red.
+OF_RULE = {"oracle": ("D", "#D55E00", "none"), "val": ("o", "#0072B2", "#0072B2"), "last": ("|", "#000000", "#000000")}
 
 
 def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
     """Score of every run, a panel per split, written to `path` (its ending says the format: .png, .svg, .pdf).
 
-    Methods have the same order, that of the first board, and the same colour in every panel.
+    Every seed is a dot, a line is the 95 % interval over new patients and seeds. Methods have the same order, that of
+    the first board, and the same colour in every panel.
     """
-    runs = [_labelled(board.runs, operating_point) for board in boards]
+    runs = [board.runs[board.runs[POINT] == operating_point] for board in boards]
     order = runs[0].groupby("method")["score"].mean().sort_values(ascending=False).index.tolist()
     order += sorted({method for frame in runs for method in frame["method"]} - set(order))
     colours = {method: PALETTE[position % len(PALETTE)] for position, method in enumerate(sorted(order))}
-    with sns.axes_style("whitegrid", {"axes.edgecolor": ".8"}):
-        figure = Figure(figsize=(4.2 * len(boards), 1.3 + 0.6 * len(order)), layout="constrained")
-        panels = figure.subplots(1, len(boards), sharex=True, sharey=True, squeeze=False)[0]
+    figure, panels = _panels(len(boards), len(order))
     for axes, board, frame in zip(panels, boards, runs, strict=True):
-        _panel(axes, frame, order, colours)
+        _dots(axes, frame, order, colours)
+        rows = board.table[board.table[POINT] == operating_point].set_index("method")
+        for method in rows.index[rows["low"].notna()]:
+            low, high = rows.at[method, "low"], rows.at[method, "high"]
+            axes.hlines(order.index(method), low, high, color=colours[method], linewidth=2.5, alpha=0.45, zorder=1)
+        axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
+        axes.set(xlabel="Score", ylabel="")
         axes.set_title(board.split, loc="left", fontweight="bold")
-    figure.suptitle(_subtitle(boards, operating_point), x=0.01, ha="left", fontsize="small", color=".35")
+    told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
+    _write(figure, f"{'; '.join(told)}\nline: 95 % over new patients and seeds; dashed: always-normal", path)
+
+
+def difference_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
+    """Paired differences of Score from the baseline with their simultaneous intervals, a panel per split.
+
+    What cannot be told from the baseline is grey.
+    """
+    rows = [board.table[(board.table[POINT] == operating_point) & board.table["delta"].notna()] for board in boards]
+    order = list(dict.fromkeys(method for table in rows for method in table["method"]))
+    figure, panels = _panels(len(boards), len(order))
+    for axes, board, table in zip(panels, boards, rows, strict=True):
+        for row in table.to_dict("records"):
+            position = order.index(row["method"])
+            colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
+            axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
+            axes.plot(row["delta"], position, "o", color=colour)
+            _say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
+        axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
+        axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
+        axes.set_yticks(range(len(order)), order)
+        axes.set_ylim(len(order) - 0.5, -0.7)
+        axes.set_title(board.split, loc="left", fontweight="bold")
+    told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
+    _write(figure, f"{'; '.join(told)}\nlines hold together in 95 % of studies; grey: not distinguishable", path)
+
+
+def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, operating_point: str = "argmax") -> None:
+    """Differences of each loss from the baseline, a line per study and a diamond for what they say together.
+
+    `studies` and `summary` are as `boards.summary` makes them.
+    """
+    studies = studies[studies[POINT] == operating_point]
+    summary = summary[summary[POINT] == operating_point].set_index("loss")
+    losses = list(summary.index)
+    places = list(dict.fromkeys(studies["study"]))
+    figure, panels = _panels(len(losses), len(places) + 1)
+    for axes, loss in zip(panels, losses, strict=True):
+        for row in studies[studies["loss"] == loss].to_dict("records"):
+            position = places.index(row["study"])
+            axes.hlines(position, row["low"], row["high"], color=QUIET, linewidth=2)
+            axes.plot(row["delta"], position, "s", color=QUIET, markersize=5)
+        whole, bottom = summary.loc[loss], len(places)
+        width = [whole["low"], whole["mean"], whole["high"], whole["mean"]]
+        axes.fill(width, [bottom, bottom - 0.2, bottom, bottom + 0.2], color=PALETTE[0])
+        _say(axes, f"{whole['mean']:+.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
+        axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
+        axes.set_yticks(range(bottom + 1), [*places, "all (random effects)"])
+        axes.set_ylim(bottom + 0.5, -0.5)
+        axes.set(xlabel="Δ Score", ylabel="")
+        axes.set_title(loss, loc="left", fontweight="bold")
+    _write(figure, f"at {operating_point}; lines and diamonds: 95 %; dashed: the baseline", path)
+
+
+def audit_figure(found: Audit, path: Path) -> None:
+    """Every method's Score by who chose the epoch, a panel per operating point; the line is val's 95 % interval."""
+    order = found.methods
+    figure, panels = _panels(2, len(order))
+    for axes, point in zip(panels, ("argmax", "val-bias"), strict=True):
+        for rule, (marker, colour, filled) in OF_RULE.items():
+            rows = found.at(rule, point)
+            known = [method for method in order if method in rows]
+            scores = [rows[method]["score_mean"] for method in known]
+            heights = [order.index(method) for method in known]
+            if rule == "val":
+                low, high = ([rows[method][side] for method in known] for side in ("low", "high"))
+                axes.hlines(heights, low, high, color=colour, linewidth=2.5, alpha=0.35)
+            name = "ORACLE (best epoch on test)" if rule == "oracle" else rule
+            axes.plot(scores, heights, marker, color=colour, markerfacecolor=filled, markersize=8, label=name)
+        axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
+        axes.set_yticks(range(len(order)), order)
+        axes.set_ylim(len(order) - 0.5, -0.7)
+        axes.set(xlabel="Score", ylabel="")
+        axes.set_title(point, loc="left", fontweight="bold")
+    panels[0].legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=3, frameon=False, fontsize="small")
+    seeds = sorted({row["n_ok"] for row in found.at("val", "argmax").values()})
+    told = [found.split, f"{'–'.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds", *_words(found.warnings)]
+    _write(figure, f"{'; '.join(told)}\nline: 95 % of val over new patients and seeds; dashed: always-normal", path)
+
+
+def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
+    with sns.axes_style("whitegrid", STYLE):
+        figure = Figure(figsize=(4.4 * count + 0.8, 1.5 + 0.55 * rows), layout="constrained")
+        panels: np.ndarray = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
+    return figure, panels
+
+
+def _dots(axes: Axes, runs: pd.DataFrame, order: list[str], colours: dict[str, str]) -> None:
+    shared = {"data": runs, "x": "score", "y": "method", "order": order, "hue": "method", "palette": colours}
+    sns.stripplot(**shared, ax=axes, size=4, alpha=0.55, jitter=0.12, legend=False)
+    for name, mean in runs.groupby("method")["score"].mean().items():
+        method = str(name)
+        axes.plot(mean, order.index(method), "|", color=colours[method], markersize=14, markeredgewidth=2)
+        _say(axes, f"{mean:.1f}", (mean, order.index(method)), colours[method])
+
+
+def _say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
+    """A label just above a mark."""
+    axes.annotate(text, at, (0, 10), textcoords="offset points", ha="center", fontsize="small", color=colour)
+
+
+def _write(figure: Figure, told: str, path: Path) -> None:
+    figure.suptitle(told, x=0.01, ha="left", fontsize="small", color=".35")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=160)
 
 
-def _labelled(runs: pd.DataFrame, operating_point: str) -> pd.DataFrame:
-    chosen = runs[runs["operating_point"] == operating_point]
-    return chosen.assign(method=chosen["loss"] + " · " + chosen["backbone"] + chosen["setting"])
+def _seeds(boards: Sequence[Board]) -> str:
+    counts = sorted({int(count) for board in boards for count in board.table["n_ok"] if count})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
 
 
-def _panel(axes: Axes, runs: pd.DataFrame, order: list[str], colours: dict[str, str]) -> None:
-    shared = {"data": runs, "x": "score", "y": "method", "order": order, "hue": "method", "palette": colours}
-    sns.stripplot(**shared, ax=axes, size=4, alpha=0.55, jitter=0.12, legend=False)
-    sns.pointplot(**shared, ax=axes, errorbar="sd", marker="|", markersize=14, linestyle="none", legend=False)
-    for method, mean in runs.groupby("method")["score"].mean().items():
-        axes.annotate(
-            f"{mean:.1f}",
-            (mean, order.index(str(method))),
-            xytext=(0, 11),
-            textcoords="offset points",
-            ha="center",
-            fontsize="small",
-            color=colours[str(method)],
-        )
-    axes.axvline(FLOOR, color=".45", linestyle="--", linewidth=1)
-    axes.set(xlabel="Score", ylabel="")
+def _kinds(boards: Sequence[Board]) -> list[str]:
+    return _words(warning for board in boards for warning in board.warnings)
 
 
-def _subtitle(boards: Sequence[Board], operating_point: str) -> str:
-    seeds = sorted({int(count) for board in boards for count in board.table["n_ok"] if count})
-    span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}–{seeds[-1]}"
-    kinds = sorted({word for board in boards for word in ("SYNTHETIC", "PARTIAL") if _says(board, word)})
-    told = "; ".join([boards[0].header, f"at {operating_point}", f"{span} seeds, mean ± sd", *kinds])
-    return f"{told}; dashed: always-normal"
-
-
-def _says(board: Board, word: str) -> bool:
-    return any(warning.startswith(word) for warning in board.warnings)
+def _words(warnings: Iterable[str]) -> list[str]:
+    """What a picture says even to those who do not read the board."""
+    starts = {warning.partition(":")[0] for warning in warnings}
+    return sorted(starts & {"SYNTHETIC", "PARTIAL", "CONTAMINATED"})

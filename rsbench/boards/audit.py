@@ -1,0 +1,184 @@
+"""The replication audit: the same runs, reported as the field reports them and as they may be reported.
+
+Published work keeps the epoch that is best on the test set and calls each clip by argmax (protocol, section 4). Of runs
+that tracked that epoch too, this lays the three ways to choose an epoch side by side, at both operating points.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from ..display import Display
+from ..errors import ResultsError
+from ..evaluation.statistics import estimate
+from ..results.index import Judged, judged
+from ..results.schema import OPERATING_POINTS
+from ..results.store import RunFolder
+from .columns import mean_sd
+from .comparison import counts, with_baseline, with_errors
+from .leaderboard import POINT, aggregate, that_belong_together, what_to_know
+from .methods import labels, short, shown_apart, with_methods
+
+RULES = ("oracle", "val", "last")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How the Scores on a split depend on who chose the epoch.
+
+    table: a row per method, rule and operating point; `method` is its label; score_mean, score_sd, low, high (95 %),
+        n_ok; inflation, inflation_low, inflation_high: by how much it is above `val`, paired, 95 %; and with a baseline
+        delta, delta_least and verdict as on a board.
+    shared: what all runs have in common.
+    """
+
+    split: str
+    table: pd.DataFrame
+    shared: dict[str, Any]
+    baseline: str | None
+    warnings: tuple[str, ...]
+
+    def at(self, rule: str, point: str) -> dict[str, dict[str, Any]]:
+        """Method → its row under one rule at one operating point."""
+        chosen = self.table[(self.table["rule"] == rule) & (self.table[POINT] == point)]
+        return {row["method"]: {str(name): value for name, value in row.items()} for row in chosen.to_dict("records")}
+
+    @property
+    def methods(self) -> list[str]:
+        """Best first as the field would have it: oracle, argmax."""
+        oracle = self.at("oracle", "argmax")
+        return sorted(oracle, key=lambda method: -oracle[method]["score_mean"])
+
+
+@dataclass(frozen=True)
+class _Under:
+    """The runs under one rule."""
+
+    rule: str
+    read: Judged
+    rows: pd.DataFrame
+    method: list[str]
+    table: pd.DataFrame
+
+
+def audit(
+    folders: Sequence[RunFolder],
+    split: str,
+    only: Mapping[str, str] | None = None,
+    *,
+    baseline: str | None = None,
+    cache: Path | None = None,
+    display: Display | None = None,
+) -> Audit:
+    """Every method under every rule; the arguments are those of `leaderboard`.
+
+    Raises ResultsError where no run tracked its best test epoch, or where the runs do not belong together.
+    """
+    reads = {name: judged(folders, split, name, cache=cache, display=display) for name in RULES}
+    done = {name: set(read.rows["run_id"][read.rows["state"] == "done"]) for name, read in reads.items()}
+    tracked = set.intersection(*done.values())
+    if not tracked:
+        raise ResultsError(
+            f"No finished run on '{split}' kept the epochs of {', '.join(RULES)}, and one that nobody kept cannot be "
+            "found again. Make runs that do: rsbench run --loss ce --backbone cnn6 --select val,last,oracle"
+        )
+    under: dict[str, _Under] = {}
+    notes: list[str] = []
+    for name, read in reads.items():
+        rows = that_belong_together(folders, read, split, name, only or {}, ())
+        rows, method = with_methods(rows[rows["run_id"].isin(tracked)].reset_index(drop=True), ())
+        table, more = with_errors(aggregate(rows, method), rows, read, method)
+        notes += more
+        if baseline is not None:
+            table, more = with_baseline(table, rows, read, method, baseline)
+            notes += more
+        under[name] = _Under(name, read, rows, method, table)
+    of_val = under["val"]
+    names, shared = shown_apart(of_val.table, of_val.method)
+    parts = [_inflated(one, of_val).assign(rule=name, method=labels(one.table, names)) for name, one in under.items()]
+    left_out = len(set(reads["val"].rows["run_id"]) - tracked)
+    if left_out:
+        notes.append(f"{left_out} runs left out: not done, or not with the epochs of {', '.join(RULES)}")
+    warnings = (*what_to_know(of_val.rows, reads["val"].counts(of_val.rows)[0]), *notes)
+    return Audit(split, pd.concat(parts, ignore_index=True), shared, baseline, tuple(dict.fromkeys(warnings)))
+
+
+def _inflated(one: _Under, val: _Under) -> pd.DataFrame:
+    """The table of a rule with how much higher its Scores are than under `val`, on the same patients and seeds."""
+    table = one.table.assign(**dict.fromkeys(["inflation", "inflation_low", "inflation_high"], np.nan))
+    for _, of_point in table.groupby(POINT, sort=False):
+        here = counts(of_point, one.rows, one.read, one.method)
+        found = estimate(here - counts(of_point, val.rows, val.read, val.method))
+        table.loc[of_point.index, "inflation"] = found.mean
+        table.loc[of_point.index, ["inflation_low", "inflation_high"]] = found.intervals()
+    return table
+
+
+def audit_table(found: Audit) -> Table:
+    """A row per method: its Score six times, what choosing on test added, and what became of its claim."""
+    shared = ", ".join(f"{name} {short(value)}" for name, value in found.shared.items())
+    table = Table(
+        title=f"{found.split} — replication audit: who chose the epoch\n{shared}",
+        title_justify="left",
+        caption="\n".join(_caption(found)),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("method")
+    for point in OPERATING_POINTS:
+        for rule in RULES:
+            table.add_column(f"{'ORACLE' if rule == 'oracle' else rule}\n{point}", justify="right", no_wrap=True)
+    table.add_column("oracle − val\nargmax, 95 %", justify="right", no_wrap=True)
+    if found.baseline:
+        for rule in ("oracle", "val"):
+            table.add_column(f"Δ by {rule}\nargmax", justify="right", no_wrap=True)
+        table.add_column("least Δ\nval", justify="right")
+        table.add_column("verdict\nval")
+    table.add_column("seeds", justify="right")
+    for method in found.methods:
+        cells = [_score(found.at(rule, point).get(method)) for point in OPERATING_POINTS for rule in RULES]
+        row, val = found.at("oracle", "argmax")[method], found.at("val", "argmax")[method]
+        cells.append(f"{row['inflation']:+.1f}  ({row['inflation_low']:+.1f} … {row['inflation_high']:+.1f})")
+        if found.baseline:
+            cells += [_signed(row["delta"]), _signed(val["delta"]), _plain(val["delta_least"]), val["verdict"] or "–"]
+        table.add_row(method, *cells, str(val["n_ok"]))
+    return table
+
+
+def _caption(found: Audit) -> list[str]:
+    lines = [
+        "ORACLE: the epoch with the best Score on this very test set, as published runs choose it; not a result",
+        "mean ± sd over seeds; 95 % over new patients and seeds",
+    ]
+    if found.baseline:
+        lines.append(
+            f"Δ: from {found.baseline}, paired; least Δ: the smallest that these seeds and patients could have shown"
+        )
+    added = [row["inflation"] for row in found.at("oracle", "argmax").values()]
+    means = [row["score_mean"] for row in found.at("val", "argmax").values()]
+    lines.append(
+        f"choosing on test adds {statistics.fmean(added):.1f} points on average; under val the methods lie within "
+        f"{max(means) - min(means):.1f} points"
+    )
+    return [*lines, *found.warnings]
+
+
+def _score(row: dict[str, Any] | None) -> str:
+    return mean_sd(row["score_mean"], row["score_sd"], 1) if row else "–"
+
+
+def _signed(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:+.1f}"
+
+
+def _plain(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.1f}"

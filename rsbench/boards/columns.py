@@ -1,0 +1,136 @@
+"""The columns that a board can show: what each is called, and how its cells are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..data.clips import CLASSES
+from ..errors import SpecError, did_you_mean
+from .leaderboard import Board
+
+Row = Mapping[Hashable, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, and the text of its cell in a row of a board's table."""
+
+    heading: str
+    cell: Callable[[Row], str]
+
+
+def mean_sd(mean: float, sd: float | None, digits: int) -> str:
+    if pd.isna(mean):
+        return "–"
+    text = f"{mean:.{digits}f}"
+    return text if sd is None or math.isnan(sd) else f"{text} ± {sd:.{digits}f}"
+
+
+def _figure(name: str, heading: str, digits: int = 1) -> Column:
+    return Column(heading, lambda row: mean_sd(row[f"{name}_mean"], row[f"{name}_sd"], digits))
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if pd.isna(value) else f"{value:{form}}"
+
+
+def _interval(low: str, high: str, form: str = ".1f") -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        return "–" if pd.isna(row[low]) else f"{row[low]:{form}} … {row[high]:{form}}"
+
+    return cell
+
+
+def _ranks(row: Row) -> str:
+    best, worst = row["rank_best"], row["rank_worst"]
+    return "–" if pd.isna(best) else f"{best:.0f}" if best == worst else f"{best:.0f}–{worst:.0f}"
+
+
+FIGURES = {
+    "sp": _figure("sp", "Sp"),
+    "se": _figure("se", "Se"),
+    "score": _figure("score", "Score"),
+    "se_two_class": _figure("se_two_class", "Se (two-class)"),
+    "score_two_class": _figure("score_two_class", "Score (two-class Se)"),
+    "macro_f1": _figure("macro_f1", "macro-F1"),
+    "balanced_accuracy": _figure("balanced_accuracy", "balanced accuracy"),
+    "auroc": _figure("auroc_abnormal", "AUROC", 3),
+    "auprc": _figure("auprc_abnormal", "AUPRC", 3),
+    "auroc_crackle": _figure("auroc_crackle", "AUROC crackle", 3),
+    "auroc_wheeze": _figure("auroc_wheeze", "AUROC wheeze", 3),
+    "se_at_sp80": _figure("se_at_sp80", "Se at Sp .8"),
+    "se_at_sp90": _figure("se_at_sp90", "Se at Sp .9"),
+    **{f"recall_{name}": _figure(f"recall_{name}", f"recall {name}") for name in CLASSES},
+    "nll": _figure("nll", "NLL", 3),
+    "brier": _figure("brier", "Brier", 3),
+    "ece": _figure("ece", "ECE", 3),
+    "nll_scaled": _figure("nll_scaled", "NLL (scaled)", 3),
+    "brier_scaled": _figure("brier_scaled", "Brier (scaled)", 3),
+    "ece_scaled": _figure("ece_scaled", "ECE (scaled)", 3),
+    "risk": _figure("risk", "risk", 3),
+    "aurc_confidence": _figure("aurc_confidence", "AURC by confidence", 3),
+    "aurc_quality": _figure("aurc_quality", "AURC by quality", 3),
+    "seconds": _figure("seconds", "seconds", 0),
+}
+
+# What only some boards have: of an oracle, against a baseline, beside the split in distribution.
+SOMETIMES = {
+    "inflation": _figure("inflation", "oracle − val"),
+    "shift": _figure("shift", "Δ from in\ndistribution"),
+    "rank_change": Column("ranks\nmoved", lambda row: _number(row["rank_change"], "+.0f")),
+    "delta": Column("Δ", lambda row: _number(row["delta"], "+.1f")),
+    "delta_interval": Column("95 %\ntogether", _interval("delta_low", "delta_high", "+.1f")),
+    "least": Column("least\nΔ", lambda row: _number(row["delta_least"], ".1f")),
+    "verdict": Column("verdict", lambda row: row["verdict"] or "–"),
+    "sign_flip": Column("p (training\nnoise only)", lambda row: _number(row["sign_flip_p"], ".3f")),
+}
+NEEDS = {name: f"{name}_mean" if name in ("inflation", "shift") else name for name in SOMETIMES}
+NEEDS |= {"delta_interval": "delta", "least": "delta", "sign_flip": "delta"}
+HOW = {"inflation": "--select oracle", "shift": "a second --split", "rank_change": "a second --split"}
+
+ALWAYS = {
+    "interval": Column("95 %", _interval("low", "high")),
+    "ranks": Column("ranks", _ranks),
+    "origin": Column("origin", lambda row: str(row["origin"])),
+    "seeds": Column("seeds", lambda row: f"{row['n_ok']}/{row['n_planned']}"),
+}
+COLUMNS = FIGURES | ALWAYS | SOMETIMES
+
+GROUPS = {
+    "recall": tuple(f"recall_{name}" for name in CLASSES),
+    "calibration": ("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
+    "curves": ("auroc", "auprc", "auroc_crackle", "auroc_wheeze", "se_at_sp80", "se_at_sp90"),
+    "selective": ("risk", "aurc_confidence", "aurc_quality"),
+    "all": tuple(FIGURES),
+}
+DEFAULT = ("sp", "se", "score", "interval", "ranks", "auroc")
+DEFAULT_SOMETIMES = ("inflation", "shift", "rank_change", "delta", "delta_interval", "least", "verdict")
+
+
+def columns_of(board: Board, asked: str | None) -> dict[str, Column]:
+    """The columns to show of a board, by name, in order; `seeds` come last.
+
+    Args:
+        board: whose table has to hold them.
+        asked: names of COLUMNS and GROUPS with commas between, in place of the default ones, or, after a "+", beside
+            them. None: the default ones.
+
+    Raises SpecError for an unknown name, and for a column that this board has not.
+    """
+    default = [*DEFAULT, *(name for name in DEFAULT_SOMETIMES if NEEDS[name] in board.table)]
+    if (board.table["origin"] != "here").any():
+        default.append("origin")
+    names = [name.strip() for name in (asked or "").removeprefix("+").split(",") if name.strip()]
+    chosen = [one for name in names for one in GROUPS.get(name, (name,))]
+    for name in chosen:
+        if name not in COLUMNS:
+            raise SpecError(f"--columns {name}: there is no such column.{did_you_mean(name, [*COLUMNS, *GROUPS])}")
+        if name in NEEDS and NEEDS[name] not in board.table:
+            raise SpecError(f"--columns {name}: needs {HOW.get(name, '--baseline LOSS')}.")
+    shown = chosen if names and not (asked or "").startswith("+") else [*default, *chosen]
+    return {name: COLUMNS[name] for name in dict.fromkeys([*shown, "seeds"])}

@@ -1,0 +1,269 @@
+"""Runs on parts of a split: by device, class, patient, site on the chest, or quality of the recording."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ..data.clips import CLASSES, NORMAL
+from ..data.splits import CLAIMS_FROM
+from ..errors import ResultsError, SpecError, did_you_mean
+from ..evaluation.counts import Hits, count_hits, design_of
+from ..evaluation.metrics import FloatArray, IntArray, predicted_classes
+from ..evaluation.scoring import LOGIT_COLUMNS
+from ..evaluation.selection import rule as selection_rule
+from ..evaluation.statistics import SHARES, Share
+from ..results.schema import OPERATING_POINTS, judged_as, judged_clips, known_split
+from ..results.store import RunFolder
+
+BY = ("device", "class", "patient", "site", "quality")
+NOT_GIVEN = "not given"
+THIRDS = ("low", "middle", "high")
+
+BEHIND = ("clips", "patients", "effective_patients")
+FIGURES = {"score": "Score", "sp": "Sp", "se": "Se", "se_two_class": "Se (two-class)", "accuracy": "accuracy"}
+
+Index = tuple[str, str]  # a quality index: its name, its options as JSON
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run on a split.
+
+    index: its quality index. controlled: its stored qualities are not those of its clips.
+    clips: the predictions that were judged, a row per clip. normal_offset: added to the normal logit.
+    """
+
+    run_id: str
+    index: Index
+    controlled: bool
+    clips: pd.DataFrame
+    normal_offset: float
+
+
+def slices(
+    folders: Sequence[RunFolder], split: str, rule: str, by: str, operating_point: str = "argmax"
+) -> pd.DataFrame:
+    """The figures of every run on every slice of a split, from stored predictions.
+
+    Quality is cut into thirds of the split's clips, the same for all runs with one quality index (name and options).
+    Its normaliser is fitted on each run's own training clips, so a clip's quality is the mean over these runs. What a
+    control (shuffled, constant, inverted) stores is not the clip's quality: such a run is cut as those without one.
+
+    Args:
+        folders: runs that may stand on one board. Those that are not done, or were not judged so, give no row:
+            boards name them.
+        split: its name.
+        rule: the name of the selection rule.
+        by: one of BY; "site" is the column `location` of the predictions.
+        operating_point: "argmax", or "val-bias" at the offset that is stored with the run.
+
+    Returns:
+        A row per run and slice; the slices of a run in order. Columns run_id, slice; clips, patients;
+        effective_patients, Kish's number over the slice's normal or over its abnormal clips, whichever is smaller;
+        hits, the clips called by their own class. In percent, NaN where the slice has no clip of that kind: sp, se,
+        score, se_two_class, and accuracy, the share of hits, which on a class is its recall.
+
+    Raises:
+        SpecError: an unknown split, rule, kind of slice or operating point.
+        ResultsError: no run was judged so, a record is damaged, or nothing says what the clips' qualities are.
+    """
+    for name, known, what in ((by, BY, "slices by"), (operating_point, OPERATING_POINTS, "operating point")):
+        if name not in known:
+            raise SpecError(f"There is no {what} '{name}'.{did_you_mean(name, known)}")
+    selection_rule(rule)
+    known_split(split, list(folders))
+
+    def runs() -> Iterator[_Run]:  # one at a time: their predictions together need not fit into memory
+        return filter(None, (_read(folder, split, rule, operating_point) for folder in folders))
+
+    thirds = _quality_thirds(runs()) if by == "quality" else {}
+    made = [_sliced(run, _key(run, by, thirds)) for run in runs()]
+    if not made:
+        raise ResultsError(
+            f"No finished run was judged on '{split}' under '{rule}' at {operating_point}: there is nothing to slice."
+        )
+    return pd.concat(made, ignore_index=True)
+
+
+def by_method(frame: pd.DataFrame, method_of: Mapping[str, str]) -> pd.DataFrame:
+    """Mean and sd over the seeds of each method, per slice.
+
+    Args:
+        frame: from `slices`.
+        method_of: run id → method; runs that are not in it are left out.
+
+    Returns:
+        A row per slice and method, slices in order, then methods in the order of `method_of`. Columns slice, method;
+        clips, patients and effective_patients as in `slices`; `<figure>_mean` and `<figure>_sd` (ddof 1, NaN for one
+        run) for FIGURES, over the runs whose figure is defined; n, the runs.
+    """
+    chosen = frame[frame["run_id"].isin(list(method_of))]
+    order = {"slice": list(dict.fromkeys(frame["slice"])), "method": list(dict.fromkeys(method_of.values()))}
+    chosen = chosen.assign(method=chosen["run_id"].map(method_of))
+    chosen = chosen.assign(**{name: pd.Categorical(chosen[name], values) for name, values in order.items()})
+    groups = chosen.groupby(list(order), observed=True)
+    figures = list(FIGURES)
+    means, spread = groups[figures].mean().add_suffix("_mean"), groups[figures].std(ddof=1).add_suffix("_sd")
+    made = pd.concat([groups[list(BEHIND)].first(), means, spread, groups.size().rename("n")], axis=1).reset_index()
+    return made.astype(dict.fromkeys(order, str))
+
+
+def slice_table(frame: pd.DataFrame, title: str, by: str, figure: str | None = None) -> Table:
+    """Slices down, methods across.
+
+    Args:
+        frame: from `by_method`.
+        title: what the table is of: split, rule, operating point.
+        by: the kind of slice.
+        figure: one of FIGURES; the default is Score, and accuracy where few slices have both normal and abnormal
+            clips (class, patient).
+
+    Raises SpecError for another figure.
+    """
+    shown = figure or ("accuracy" if by in ("class", "patient") else "score")
+    if shown not in FIGURES:
+        raise SpecError(f"There is no figure '{shown}' of slices.{did_you_mean(shown, FIGURES)}")
+    heading = "recall" if (by, shown) == ("class", "accuracy") else FIGURES[shown]
+    few = frame["effective_patients"] < CLAIMS_FROM
+    caption = f"* fewer than {CLAIMS_FROM} effective patients (Kish) behind it: nothing can be claimed on it"
+    table = Table(
+        title=f"{title}\n{heading} by {by}, {_seeds(frame['n'])}",
+        title_justify="left",
+        caption=caption if few.any() else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column(by, overflow="fold")
+    methods = list(dict.fromkeys(frame["method"]))
+    for name in ("clips", "patients", "effective", *map(escape, methods)):
+        table.add_column(name, justify="right")
+    cells = [_mean_sd(mean, sd) for mean, sd in zip(frame[f"{shown}_mean"], frame[f"{shown}_sd"], strict=True)]
+    by_slice = frame.assign(cell=cells).pivot(index="slice", columns="method", values="cell").fillna("–")
+    for row in frame.assign(few=few).drop_duplicates("slice").to_dict("records"):
+        starred = f"{row['slice']}{' *' if row['few'] else ''}"
+        behind = (str(row["clips"]), str(row["patients"]), f"{row['effective_patients']:.1f}")
+        table.add_row(escape(starred), *behind, *by_slice.loc[row["slice"], methods])
+    return table
+
+
+def _seeds(counts: pd.Series) -> str:
+    if counts.max() == 1:
+        return "one seed"
+    span = f"{counts.max()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
+    return f"mean ± sd over {span} seeds"
+
+
+def _mean_sd(mean: float, sd: float) -> str:
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
+
+
+def _read(folder: RunFolder, split: str, rule: str, operating_point: str) -> _Run | None:
+    """A run as it was judged; None where it is not done, was not judged so, or has no such operating point."""
+    if folder.status()["state"] != "done":
+        return None
+    spec, data = folder.read_json("spec.json"), folder.read_json("data.json")
+    judged = judged_as(split, rule, spec, data)
+    if judged is None:
+        return None
+    scored = folder.read_json("metrics.json")[rule]
+    # A split that was not asked for has no figures, and the offset of the others: one epoch was chosen for all.
+    figures = scored.get(split) or next(iter(scored.values()))
+    if operating_point not in figures:
+        return None
+    index = {key: value for key, value in spec["quality"].items() if key not in ("name", "control")}
+    return _Run(
+        folder.run_id,
+        (spec["quality"]["name"], json.dumps(index, sort_keys=True)),
+        spec["quality"]["control"] != "none",
+        judged_clips(folder, split, rule, judged["dataset"], figures["clips"] if split in scored else None),
+        0.0 if operating_point == "argmax" else figures["operating_point"]["normal_offset"],
+    )
+
+
+def _key(run: _Run, by: str, thirds: Mapping[Index, pd.Series]) -> pd.Series:
+    """The slice of each clip of a run; slices sort as they should be listed."""
+    clips = run.clips
+    if by == "class":
+        return pd.Series(pd.Categorical.from_codes(clips["label"].to_numpy(), pd.Index(CLASSES)), clips.index)
+    if by == "quality":
+        return clips["clip_id"].map(thirds[run.index]).astype(thirds[run.index].dtype)
+    return clips["location" if by == "site" else by].replace("", NOT_GIVEN)
+
+
+def _quality_thirds(runs: Iterable[_Run]) -> dict[Index, pd.Series]:
+    """The third of each clip, by clip id, for every quality index among the runs."""
+    stored: dict[Index, list[pd.Series]] = defaultdict(list)
+    controlled: dict[Index, str] = {}
+    for run in runs:
+        if run.controlled:
+            controlled[run.index] = run.run_id
+        else:
+            stored[run.index].append(run.clips.set_index("clip_id")["quality"])
+    for index, run_id in controlled.items():
+        if index not in stored:
+            raise ResultsError(
+                f"{run_id}: quality.control made its stored qualities, and no run here with the same index says what "
+                "they were before. Slice it beside a run with quality.control=none."
+            )
+    named = Counter(name for name, _ in stored)
+    return {
+        (name, options): _thirds(
+            pd.concat(qualities, axis=1).mean(axis=1), name if named[name] == 1 else f"{name} {options}"
+        )
+        for (name, options), qualities in stored.items()
+    }
+
+
+def _thirds(quality: pd.Series, label: str) -> pd.Series:
+    """The third of each clip, named by its bounds; clips of equal quality stay together."""
+    edges = quality.quantile([0, 1 / 3, 2 / 3, 1]).to_numpy()
+    bounds = zip(THIRDS, edges[:-1], edges[1:], strict=True)
+    names = [f"{label} {third}: {low:.2f} to {high:.2f}" for third, low, high in bounds]
+    codes = np.searchsorted(edges[1:-1], quality.to_numpy())
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names)), quality.index)
+
+
+def _sliced(run: _Run, key: pd.Series) -> pd.DataFrame:
+    """The rows of a run in what `slices` returns."""
+    clips = run.clips
+    called = predicted_classes(clips[list(LOGIT_COLUMNS)], run.normal_offset)
+    as_patients = clips.assign(patient=key.astype(str))  # what is counted for each patient is counted for each slice
+    design, hits = design_of(as_patients), count_hits(as_patients, called)
+    counted = pd.DataFrame({name: _percent(SHARES[name], hits, design.support) for name in FIGURES if name in SHARES})
+    counted["hits"] = hits[:, : len(CLASSES)].sum(axis=1)
+
+    groups = clips.groupby(key, observed=True)
+    behind = pd.DataFrame({"clips": groups.size(), "patients": groups["patient"].nunique()})
+    behind = behind.assign(effective_patients=_effective_patients(clips, key)).rename(index=str)
+    rows = behind.join(counted.set_index(pd.Index(design.patients))).rename_axis("slice").reset_index()
+    rows = rows.assign(accuracy=100 * rows["hits"] / rows["clips"], run_id=run.run_id)
+    return rows[["run_id", "slice", *BEHIND, "hits", *FIGURES]]
+
+
+def _percent(shares: Sequence[Share], hits: Hits, support: IntArray) -> FloatArray:
+    """(S,) the mean of some shares for each of S slices; NaN where one of them is of no clip."""
+    parts = [(hits[:, of].sum(axis=1), support[:, classes].sum(axis=1)) for of, classes in shares]
+    rates = [np.divide(hit, clips, out=np.full(len(hits), np.nan), where=clips > 0) for hit, clips in parts]
+    mean: FloatArray = 100 * np.mean(rates, axis=0)
+    return mean
+
+
+def _effective_patients(clips: pd.DataFrame, key: pd.Series) -> pd.Series:
+    """Per slice: Kish's (Σn)² / Σn² over clips per patient, of its normal or its abnormal clips, the smaller one."""
+    abnormal = (clips["label"] != NORMAL).rename("abnormal")
+    counts = clips.groupby([key.rename("slice"), abnormal, "patient"], observed=True).size()
+    kinds = ["slice", "abnormal"]
+    kish = counts.groupby(level=kinds, observed=True).sum() ** 2 / (counts**2).groupby(level=kinds, observed=True).sum()
+    return kish.groupby(level="slice", observed=True).min()
