@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ..display import Display
 from ..errors import ResultsError
 from ..evaluation.statistics import estimate
 from ..results.index import Judged, judged
-from ..results.schema import OPERATING_POINTS
+from ..results.schema import NEVER_MIXED, OPERATING_POINTS
 from ..results.store import RunFolder
 from .columns import mean_sd
 from .comparison import counts, with_baseline, with_errors
@@ -94,16 +95,18 @@ def audit(
     under: dict[str, _Under] = {}
     notes: list[str] = []
     for name, read in reads.items():
-        rows = that_belong_together(folders, read, split, name, only or {}, ())
-        rows, method = with_methods(rows[rows["run_id"].isin(tracked)].reset_index(drop=True), ())
+        read = replace(read, rows=read.rows[read.rows["run_id"].isin(tracked)])
+        rows, method = with_methods(that_belong_together(folders, read, split, name, only or {}, ()), ())
         table, more = with_errors(aggregate(rows, method), rows, read, method)
         notes += more
         if baseline is not None:
             table, more = with_baseline(table, rows, read, method, baseline)
             notes += more
         under[name] = _Under(name, read, rows, method, table)
+        notes += [f"damaged, left out: {why}" for why in read.damaged.values()]
     of_val = under["val"]
-    names, shared = shown_apart(of_val.table, of_val.method)
+    names, alike = shown_apart(of_val.table, of_val.method)
+    shared = {name: of_val.rows[name].iloc[0] for name in NEVER_MIXED} | alike
     parts = [_inflated(one, of_val).assign(rule=name, method=labels(one.table, names)) for name, one in under.items()]
     left_out = len(set(reads["val"].rows["run_id"]) - tracked)
     if left_out:
@@ -147,10 +150,10 @@ def audit_table(found: Audit) -> Table:
     for method in found.methods:
         cells = [_score(found.at(rule, point).get(method)) for point in OPERATING_POINTS for rule in RULES]
         row, val = found.at("oracle", "argmax")[method], found.at("val", "argmax")[method]
-        cells.append(f"{row['inflation']:+.1f}  ({row['inflation_low']:+.1f} … {row['inflation_high']:+.1f})")
+        cells.append(_inflation(row))
         if found.baseline:
             cells += [_signed(row["delta"]), _signed(val["delta"]), _plain(val["delta_least"]), val["verdict"] or "–"]
-        table.add_row(method, *cells, str(val["n_ok"]))
+        table.add_row(escape(method), *cells, str(val["n_ok"]))
     return table
 
 
@@ -176,8 +179,14 @@ def _score(row: dict[str, Any] | None) -> str:
     return mean_sd(row["score_mean"], row["score_sd"], 1) if row else "–"
 
 
+def _inflation(row: dict[str, Any]) -> str:
+    text = _signed(row["inflation"])
+    low, high = row["inflation_low"], row["inflation_high"]
+    return text if pd.isna(low) else f"{text}  ({low:+z.1f} … {high:+z.1f})"
+
+
 def _signed(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:+.1f}"
+    return "–" if pd.isna(value) else f"{value:+z.1f}"
 
 
 def _plain(value: float) -> str:

@@ -27,7 +27,7 @@ class Column:
 def mean_sd(mean: float, sd: float | None, digits: int) -> str:
     if pd.isna(mean):
         return "–"
-    text = f"{mean:.{digits}f}"
+    text = f"{mean:z.{digits}f}"
     return text if sd is None or math.isnan(sd) else f"{text} ± {sd:.{digits}f}"
 
 
@@ -82,9 +82,9 @@ FIGURES = {
 SOMETIMES = {
     "inflation": _figure("inflation", "oracle − val"),
     "shift": _figure("shift", "Δ from in\ndistribution"),
-    "rank_change": Column("ranks\nmoved", lambda row: _number(row["rank_change"], "+.0f")),
-    "delta": Column("Δ", lambda row: _number(row["delta"], "+.1f")),
-    "delta_interval": Column("95 %\ntogether", _interval("delta_low", "delta_high", "+.1f")),
+    "rank_change": Column("ranks\nmoved", lambda row: _number(row["rank_change"], "+z.0f")),
+    "delta": Column("Δ", lambda row: _number(row["delta"], "+z.1f")),
+    "delta_interval": Column("95 %\ntogether", _interval("delta_low", "delta_high", "+z.1f")),
     "least": Column("least\nΔ", lambda row: _number(row["delta_least"], ".1f")),
     "verdict": Column("verdict", lambda row: row["verdict"] or "–"),
     "sign_flip": Column("p (training\nnoise only)", lambda row: _number(row["sign_flip_p"], ".3f")),
@@ -123,7 +123,7 @@ def columns_of(board: Board, asked: str | None) -> dict[str, Column]:
     Raises SpecError for an unknown name, and for a column that this board has not.
     """
     default = [*DEFAULT, *(name for name in DEFAULT_SOMETIMES if NEEDS[name] in board.table)]
-    if (board.table["origin"] != "here").any():
+    if (~board.table["origin"].isin(["here", ""])).any():  # "": nothing of it is done
         default.append("origin")
     names = [name.strip() for name in (asked or "").removeprefix("+").split(",") if name.strip()]
     chosen = [one for name in names for one in GROUPS.get(name, (name,))]

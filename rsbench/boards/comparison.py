@@ -54,9 +54,10 @@ def with_baseline(
     """The table with DIFFERENCES and a verdict, and the notes that go with them.
 
     delta: the difference of Score from the baseline on the same backbone, over the seeds that both have (delta_seeds)
-    and the same patients. delta_low and delta_high hold for the whole board at once; delta_least is the smallest
-    difference that would have been one; delta_se and delta_df are of one alone. verdict: "better", "worse", or "not
-    distinguishable", as which counts whatever has fewer than 8 seeds. sign_flip_p: exact, and of training noise only.
+    and the same patients. delta_low and delta_high hold for all rows of an operating point at once; delta_least is the
+    smallest difference that would have been one; delta_se and delta_df are of one alone. verdict: "better", "worse", or
+    "not distinguishable", as which counts whatever has fewer than 8 seeds. sign_flip_p: exact, and of training noise
+    only.
     The arguments are those of `with_errors`.
 
     Raises SpecError where no row has this loss.
@@ -68,17 +69,22 @@ def with_baseline(
         against = [_baseline_of(row, of_point, method, baseline) for _, row in of_point.iterrows()]
         alone = [there is None and loss != baseline for there, loss in zip(against, of_point["loss"], strict=True)]
         notes += [
-            f"no Δ for {label(row, method)}: no '{baseline}' on its backbone and weights"
+            f"no Δ for {label(row, method)}: no finished '{baseline}' on its backbone and weights"
             for row in of_point[alone].to_dict("records")
         ]
         here = [position for position, there in enumerate(against) if there is not None]
         there = [there for there in against if there is not None]
         of_methods = counts(of_point, rows, read, method)
         paired = of_methods[here] - of_methods[there]
-        some = np.flatnonzero(~np.isnan(paired.hits).all(axis=(1, 2, 3)))  # those with a seed in common
+        lacking = np.isnan(paired.hits).all(axis=(1, 2, 3))  # a seed in common
+        compared, some = of_point.iloc[here], np.flatnonzero(~lacking)
+        notes += [
+            f"no Δ for {label(row, method)}: no seed in common with '{baseline}'"
+            for row in compared.iloc[np.flatnonzero(lacking)].to_dict("records")
+        ]
         if len(some):
             differences = _differences(paired[some])
-            table.loc[of_point.index[np.array(here)[some]], differences.columns] = differences.to_numpy()
+            table.loc[compared.index[some], differences.columns] = differences.to_numpy()
     return table, list(dict.fromkeys(notes))
 
 

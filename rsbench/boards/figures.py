@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..errors import ResultsError, StorageError
 from .audit import Audit
 from .leaderboard import POINT, Board
 
@@ -62,7 +63,7 @@ def difference_figure(boards: Sequence[Board], path: Path, operating_point: str 
             colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
             axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
             axes.plot(row["delta"], position, "o", color=colour)
-            _say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
+            _say(axes, f"{row['delta']:+z.1f}", (row["delta"], position), colour)
         axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
         axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
         axes.set_yticks(range(len(order)), order)
@@ -90,7 +91,7 @@ def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, oper
         whole, bottom = summary.loc[loss], len(places)
         width = [whole["low"], whole["mean"], whole["high"], whole["mean"]]
         axes.fill(width, [bottom, bottom - 0.2, bottom, bottom + 0.2], color=PALETTE[0])
-        _say(axes, f"{whole['mean']:+.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
+        _say(axes, f"{whole['mean']:+z.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
         axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
         axes.set_yticks(range(bottom + 1), [*places, "all (random effects)"])
         axes.set_ylim(bottom + 0.5, -0.5)
@@ -126,6 +127,11 @@ def audit_figure(found: Audit, path: Path) -> None:
 
 
 def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
+    """Axes side by side, with room for so many rows. Raises ResultsError where that is no row."""
+    if not count * rows:
+        raise ResultsError(
+            "--figure: there is nothing to draw: no run is done, or no difference from a baseline is known."
+        )
     with sns.axes_style("whitegrid", STYLE):
         figure = Figure(figsize=(4.4 * count + 0.8, 1.5 + 0.55 * rows), layout="constrained")
         panels: np.ndarray = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
@@ -148,8 +154,11 @@ def _say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
 
 def _write(figure: Figure, told: str, path: Path) -> None:
     figure.suptitle(told, x=0.01, ha="left", fontsize="small", color=".35")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=160)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=160)
+    except OSError as error:
+        raise StorageError(f"--figure {path}: cannot be written ({error.strerror}).") from error
 
 
 def _seeds(boards: Sequence[Board]) -> str:

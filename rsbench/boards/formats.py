@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from rich.table import Table
 from ..errors import SpecError, did_you_mean
 
 FORMATS = ("table", "md", "csv", "json")
+PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ def known_format(name: str) -> None:
     """Raise SpecError for a format that is none."""
     if name not in FORMATS:
         raise SpecError(f"--format {name}: there is no such format.{did_you_mean(name, FORMATS)}")
+
+
+def known_picture(path: Path | None) -> None:
+    """Raise SpecError for a picture of an unknown kind."""
+    if path and path.suffix.lower() not in PICTURES:
+        raise SpecError(f"--figure {path}: its name must end in one of {', '.join(PICTURES)}.")
 
 
 def print_sheets(sheets: Sequence[Sheet], form: str, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from ..evaluation.selection import rule
 from ..results.index import Judged, judged
 from ..results.schema import FIGURES, NEVER_MIXED
 from ..results.store import RunFolder
-from .comparison import with_baseline, with_errors
-from .methods import labels, shown_apart, with_methods
+from .comparison import ERRORS, with_baseline, with_errors
+from .methods import ABSENT, labels, shown_apart, with_methods
 
 NO_SETTING = ("settings", "plugins")  # columns that are nothing to choose rows by
 POINT = "operating_point"
@@ -78,7 +79,8 @@ def leaderboard(
         folders: all runs.
         split: its name.
         selection: "val", "last", "cv-refit" or "oracle".
-        only: column → value; rows that do not begin so are left out.
+        only: column or setting ("optim.lr") → value; rows that are not so, or if none is, do not begin so, are left
+            out.
         mixed: columns of NEVER_MIXED that may differ all the same; they become columns of the board.
         baseline: the loss that the others are compared with, each on its own backbone.
         cache: see `judged`.
@@ -100,7 +102,13 @@ def leaderboard(
     found, method = with_methods(found, mixed)
     table, notes = aggregate(found, method), []
     if found["design"].nunique() > 1:
-        design, notes = NOBODY, ["no intervals: the rows judged different clips"]
+        if baseline is not None:
+            raise ResultsError(
+                f"--baseline {baseline}: the rows judged different clips, and differences are paired clip by clip. "
+                "Leave it out, or choose one set of clips with --only."
+            )
+        table, design = table.assign(**dict.fromkeys(ERRORS, np.nan)), NOBODY
+        notes.append("no intervals: the rows judged different clips")
     else:
         design, _ = read.counts(found)
         table, notes = with_errors(table, found, read, method)
@@ -121,7 +129,12 @@ def leaderboard(
         shared | {"partial": bool(found["partial"].any())},
         design.effective_patients() if design.patients else {},
         dict(zip(undone["run_id"], undone["state"], strict=True)),
-        (*what_to_know(found, design), *notes, *(f"damaged, left out: {why}" for why in read.damaged.values())),
+        (
+            *_mixture_in_words(found, mixed),
+            *what_to_know(found, design),
+            *notes,
+            *(f"damaged, left out: {why}" for why in read.damaged.values()),
+        ),
         baseline,
     )
 
@@ -149,15 +162,26 @@ def that_belong_together(
 
 def _only(found: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:
     for column, value in only.items():
-        if column not in found.columns or column in NO_SETTING:
+        texts = _texts(found, column)
+        if texts is None:
             columns = set(found.columns) - {*NO_SETTING, *FIGURES}
             raise SpecError(f"--only {column}={value}: a row has no such field.{did_you_mean(column, columns)}")
-        kept = found[found[column].astype(str).str.startswith(value)]
+        exact = texts == value
+        kept = found[exact if exact.any() else texts.str.startswith(value)]
         if kept.empty:
-            present = ", ".join(sorted(set(found[column].astype(str))))
-            raise SpecError(f"--only {column}={value}: no row has it. There are: {present}.")
+            raise SpecError(f"--only {column}={value}: no row has it. There are: {', '.join(sorted(set(texts)))}.")
         found = kept
     return found.reset_index(drop=True)
+
+
+def _texts(found: pd.DataFrame, name: str) -> pd.Series | None:
+    """A column as text, or a setting of the spec as a dotted key; None where no row has such a thing."""
+    if name in found.columns and name not in NO_SETTING:
+        return found[name].astype(str)
+    settings = {text: json.loads(text) for text in found["settings"].unique()}
+    if not any(name in setting for setting in settings.values()):
+        return None
+    return found["settings"].map({text: str(setting.get(name, ABSENT)) for text, setting in settings.items()})
 
 
 def _with_inflation(oracle: pd.DataFrame, val: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +201,12 @@ def _refuse_mixture(found: pd.DataFrame, mixed: Sequence[str]) -> None:
                 f"Choose one with --only {column}={values.index[0]}, or put them side by side knowingly with "
                 f"--allow-mixed {column}"
             )
+
+
+def _mixture_in_words(found: pd.DataFrame, mixed: Sequence[str]) -> list[str]:
+    """What stands side by side here because somebody asked for it."""
+    differing = {name: sorted(map(str, found[name].unique())) for name in mixed if found[name].nunique() > 1}
+    return [f"MIXED on purpose: {name} is {' and '.join(values)}" for name, values in differing.items()]
 
 
 def _refuse_other_audio(found: pd.DataFrame, folders: Mapping[str, RunFolder]) -> None:

@@ -19,7 +19,7 @@ def with_shift(boards: Sequence[Board]) -> list[Board]:
     reference = next((board for board in boards if _in_distribution(board)), None)
     if reference is None:
         return list(boards)
-    return [board if board is reference else _shifted(board, reference) for board in boards]
+    return [board if _in_distribution(board) else _shifted(board, reference) for board in boards]
 
 
 def _in_distribution(board: Board) -> bool:

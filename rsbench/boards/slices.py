@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from ..evaluation.selection import rule as selection_rule
 from ..evaluation.statistics import SHARES, Share
 from ..results.schema import OPERATING_POINTS, judged_as, judged_clips, known_split
 from ..results.store import RunFolder
+from .columns import mean_sd
 
 BY = ("device", "class", "patient", "site", "quality")
 NOT_GIVEN = "not given"
@@ -147,7 +147,7 @@ def slice_table(frame: pd.DataFrame, title: str, by: str, figure: str | None = N
     methods = list(dict.fromkeys(frame["method"]))
     for name in ("clips", "patients", "effective", *map(escape, methods)):
         table.add_column(name, justify="right")
-    cells = [_mean_sd(mean, sd) for mean, sd in zip(frame[f"{shown}_mean"], frame[f"{shown}_sd"], strict=True)]
+    cells = [mean_sd(mean, sd, 1) for mean, sd in zip(frame[f"{shown}_mean"], frame[f"{shown}_sd"], strict=True)]
     by_slice = frame.assign(cell=cells).pivot(index="slice", columns="method", values="cell").fillna("–")
     for row in frame.assign(few=few).drop_duplicates("slice").to_dict("records"):
         starred = f"{row['slice']}{' *' if row['few'] else ''}"
@@ -161,12 +161,6 @@ def _seeds(counts: pd.Series) -> str:
         return "one seed"
     span = f"{counts.max()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
     return f"mean ± sd over {span} seeds"
-
-
-def _mean_sd(mean: float, sd: float) -> str:
-    if math.isnan(mean):
-        return "–"
-    return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
 
 
 def _read(folder: RunFolder, split: str, rule: str, operating_point: str) -> _Run | None:

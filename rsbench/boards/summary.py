@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from scipy import stats
 
+from ..errors import ResultsError
 from ..evaluation.statistics import CONFIDENCE, random_effects
 from .leaderboard import POINT, Board
 
@@ -20,6 +21,8 @@ def studies(boards: Sequence[Board]) -> pd.DataFrame:
     """STUDIES: each method's difference from the baseline on each split, with its own 95 % interval.
 
     A study is a split and all that names the method but its loss: mostly a backbone. The interval is not simultaneous.
+
+    Raises ResultsError where there is none: a difference has an error only over two seeds or more.
     """
     found = []
     for board in boards:
@@ -38,7 +41,13 @@ def studies(boards: Sequence[Board]) -> pd.DataFrame:
                 }
             )
         )
-    return pd.concat(found, ignore_index=True)[STUDIES]
+    whole = pd.concat(found, ignore_index=True)[STUDIES]
+    if whole.empty:
+        raise ResultsError(
+            f"--summary: no difference from {boards[0].baseline} has an error to weigh it by. It takes another loss on "
+            "the same backbone, and two seeds or more of both."
+        )
+    return whole
 
 
 def summarise(found: pd.DataFrame) -> pd.DataFrame:
@@ -68,8 +77,8 @@ def summary_table(summary: pd.DataFrame, baseline: str) -> Table:
     for heading in ("Δ", "95 %", "τ", "studies"):
         table.add_column(heading, justify="right")
     for row in summary.to_dict("records"):
-        interval = f"{row['low']:+.1f} … {row['high']:+.1f}"
+        interval = f"{row['low']:+z.1f} … {row['high']:+z.1f}"
         table.add_row(
-            row["loss"], row[POINT], f"{row['mean']:+.1f}", interval, f"{row['tau']:.1f}", str(row["studies"])
+            row["loss"], row[POINT], f"{row['mean']:+z.1f}", interval, f"{row['tau']:.1f}", str(row["studies"])
         )
     return table

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ..evaluation.selection import rule
@@ -17,6 +18,7 @@ from .columns import FIGURES, columns_of, mean_sd
 from .leaderboard import POINT, Board
 from .methods import short
 
+MOST_ROWS = 200  # of a board in a terminal
 RUN_FIGURES = {"sp": "sp", "se": "se", "score": "score", "auroc": "auroc_abnormal"}
 
 
@@ -58,20 +60,21 @@ def cells_of(board: Board, asked: str | None = None) -> tuple[list[str], list[li
 
 
 def board_table(board: Board, asked: str | None = None) -> Table:
-    """A leaderboard with its rule, its split and what all rows share in the title."""
+    """A leaderboard with its rule, its split and what all rows share in the title; of a long one the best rows."""
     table = Table(
         title="\n".join(_title(board)),
         title_justify="left",
-        caption="\n".join(_caption(board)),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
     headings, rows = cells_of(board, asked)
+    more = f"{len(rows) - MOST_ROWS} more rows: see --format csv, or narrow the board with --only"
+    table.caption = "\n".join([*([more] if len(rows) > MOST_ROWS else []), *_caption(board)])
     words = len(board.names) + 1
     for number, heading in enumerate(headings):
         table.add_column(heading, no_wrap=number < words, justify="left" if number < words else "right")
-    for row in rows:
-        table.add_row(*row)
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*map(escape, row))
     return table
 
 

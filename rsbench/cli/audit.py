@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, standard_output
+from .options import OnlyOption, PluginOption, rows_to_keep, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -26,10 +26,7 @@ def audit(
     baseline: Annotated[
         str | None, typer.Option(metavar="LOSS", help="What becomes of the others' differences from it.")
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. backbone=ast; repeatable."),
-    ] = None,
+    only: OnlyOption = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
     figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
     plugin: PluginOption = None,
@@ -41,16 +38,16 @@ def audit(
     from ..boards.audit import audit as make_audit
     from ..boards.audit import audit_table
     from ..boards.figures import audit_figure
-    from ..boards.formats import Sheet, known_format, print_sheets
+    from ..boards.formats import Sheet, known_format, known_picture, print_sheets
     from ..display import Display
     from ..plugins import load
     from ..results.store import run_folders
-    from ..spec import parse_assignment
 
     known_format(format_)
+    known_picture(figure)
     for name in plugin or ():
         load(name)
-    chosen = {key: str(value) for key, value in map(parse_assignment, only or [])}
+    chosen = rows_to_keep(only or [])
     folders, display, cache = run_folders(results), Display(), results / ".index"
     found = [
         make_audit(folders, name.strip(), chosen, baseline=baseline, cache=cache, display=display)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import SpecError
-from .options import PluginOption, standard_output
+from .options import OnlyOption, PluginOption, rows_to_keep, standard_output
 
 if TYPE_CHECKING:
     from ..boards.formats import Sheet
@@ -47,10 +47,7 @@ def leaderboard(
     by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site or quality.")] = None,
     published: Annotated[bool, typer.Option("--published", help="Lay the literature's results beside.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field begins so, e.g. loss=qlung; repeatable."),
-    ] = None,
+    only: OnlyOption = None,
     allow_mixed: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Let rows differ in a column that is kept apart; repeatable."),
@@ -66,20 +63,24 @@ def leaderboard(
 
     A plugin is needed only for a split of its own on which the runs were not judged when they were made.
     """
-    from ..boards.formats import known_format, print_sheets
+    from ..boards.formats import known_format, known_picture, print_sheets
     from ..boards.leaderboard import leaderboard as make_board
     from ..boards.shift import with_shift
     from ..display import Display
     from ..plugins import load
     from ..results.store import run_folders
-    from ..spec import parse_assignment
 
     known_format(format_)
+    known_picture(figure)
     if summary and baseline is None:
         raise SpecError("--summary: sums up differences; say from what with --baseline LOSS.")
+    if by and published:
+        raise SpecError("--by and --published are two tables: ask for one of them.")
+    if columns and (by or published):
+        raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
     for name in plugin or ():
         load(name)
-    chosen = {key: str(value) for key, value in map(parse_assignment, only or [])}
+    chosen = rows_to_keep(only or [])
     folders, display = run_folders(results), Display()
     boards = with_shift(
         [
@@ -88,7 +89,7 @@ def leaderboard(
                 name.strip(),
                 select,
                 chosen,
-                mixed=allow_mixed or (),
+                mixed=tuple(dict.fromkeys(allow_mixed or ())),
                 baseline=baseline,
                 cache=results / ".index",
                 display=display,
@@ -143,7 +144,7 @@ def _published(board: Board) -> Sheet:
         weights=rows["pretrained"],
         n=rows["n_ok"],
         selection=board.rule,
-        **{name: board.shared[name] for name in ("train_fraction", "partial", "synthetic")},
+        **{name: rows.get(name, board.shared.get(name)) for name in ("train_fraction", "partial", "synthetic")},
     )
     frame = beside(own, board.split)
     return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from ..errors import SpecError
 
 WIDTH_IN_A_PIPE = 400
 
@@ -32,10 +35,26 @@ PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="A .py file or module that registers things; repeatable.")
 ]
 
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field is or begins so, e.g. loss=qlung; repeatable."),
+]
+
 ChosenRunsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[RUN_ID…]", help="Ids, their beginnings, or globs in quotes. Default: all runs."),
 ]
+
+
+def rows_to_keep(only: Sequence[str]) -> dict[str, str]:
+    """FIELD=VALUE as typed after --only. Raises SpecError for what is not."""
+    from ..spec import parse_assignment
+
+    for text in only:
+        field, equals, _ = text.partition("=")
+        if not (field.strip() and equals):
+            raise SpecError(f"--only {text}: write FIELD=VALUE, for example --only loss=qlung.")
+    return {key: str(value) for key, value in map(parse_assignment, only)}
 
 
 def standard_output() -> Console:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp, softmax
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ..data.clips import CLASSES, NORMAL
 
@@ -209,10 +208,14 @@ def _log_odds(logits: ArrayLike, classes: Sequence[int]) -> FloatArray:
 
 
 def _auroc(positive: BoolArray, score: FloatArray) -> float:
+    from sklearn.metrics import roc_auc_score  # half a second to import, which boards can do without
+
     return float(roc_auc_score(positive, score)) if 0 < positive.sum() < positive.size else np.nan
 
 
 def _auprc(positive: BoolArray, score: FloatArray) -> float:
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(positive, score)) if positive.any() else np.nan
 
 

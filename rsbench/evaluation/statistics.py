@@ -109,8 +109,8 @@ class Estimates:
         return np.sqrt(self.covariance.diagonal())
 
     def intervals(self) -> FloatArray:
-        """(methods, 2): 95 % intervals, each on its own."""
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se
+        """(methods, 2): 95 % intervals, each on its own; of no width where no patient and no seed differs."""
+        half = np.where(self.se == 0, 0.0, stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se)
         return np.stack([self.mean - half, self.mean + half], axis=1)
 
     def simultaneous(self) -> FloatArray:

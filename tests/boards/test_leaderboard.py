@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import bring_split, run_tiny
+from tiny import bring_split
 
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.data.splits import Split
@@ -20,21 +20,6 @@ from rsbench.errors import ResultsError, SpecError
 from rsbench.results.store import run_folders
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def four_runs(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("results")
-    for loss in ("ce", "qlung"):
-        for seed in (0, 1):
-            run_tiny(tiny_root, out, loss=loss, seed=seed, epochs=2, select="val,last,oracle")
-    return out
-
-
-@pytest.fixture
-def results(four_runs: Path, tmp_path: Path) -> Path:
-    """A copy that a test may spoil, where `tiny_run` puts its runs too."""
-    return Path(shutil.copytree(four_runs, tmp_path / "results"))
 
 
 def board(results: Path, split: str = "tiny", select: str = "val", only: Mapping[str, str] | None = None) -> Board:

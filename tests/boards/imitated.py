@@ -1,0 +1,85 @@
+"""Studies of many seeds without training: copies of one finished run, as good at its clips as a test needs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from rsbench.data.splits import own_split
+from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
+from rsbench.results.store import RunFolder, write_parquet
+
+Make = Callable[..., Path]  # the fixture `make`
+
+
+@dataclass(frozen=True)
+class Method:
+    """A loss that never learnt.
+
+    skill: by how much the logit of a clip's own class stands out of noise of sd 1; by data set where it differs.
+    on_test: what is added to it at the epoch that the oracle chose.
+    noise: whose noise it has, its own by default; two methods with the same noise and skill are the same.
+    spec: part of the spec → the fields that it changes.
+    """
+
+    loss: str
+    skill: float | Mapping[str, float] = 1.0
+    on_test: float = 0.0
+    noise: str = ""
+    backbone: str = "tiny"
+    spec: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def run_id(self, seed: int) -> str:
+        return f"{self.loss}-{self.backbone}-s{seed}-{crc32(repr(self).encode()):08x}"
+
+
+def imitate(
+    like: RunFolder,
+    results: Path,
+    methods: Iterable[Method],
+    seeds: Sequence[int],
+    rules: Sequence[str] = ("val",),
+    tests: Sequence[str] = ("tiny",),
+) -> Path:
+    """Fill `<results>/runs` with a run per method and seed, judged under some rules on some of the splits it has."""
+    for method in methods:
+        for seed in seeds:
+            _imitate(like, RunFolder(results / "runs" / method.run_id(seed)), method, seed, rules, tests)
+    return results
+
+
+def _imitate(
+    like: RunFolder, folder: RunFolder, method: Method, seed: int, rules: Sequence[str], tests: Sequence[str]
+) -> None:
+    """One run. Files that are alike are linked; the others are replaced, so that the original keeps its own."""
+    ignored = shutil.ignore_patterns("checkpoints", ".lock")
+    shutil.copytree(like.path, folder.path, copy_function=os.link, ignore=ignored)
+    spec, data = like.read_json("spec.json"), like.read_json("data.json")
+    changes = {"loss": {"name": method.loss}, "data": {"test": list(tests)}, **method.spec}
+    spec |= {"seed": seed, "select": list(rules)} | {part: spec[part] | fields for part, fields in changes.items()}
+    folder.write_json("spec.json", spec)
+    folder.write_json("data.json", data | {"backbone": method.backbone})
+    generator = np.random.default_rng([seed, crc32((method.noise or method.loss).encode())])
+    predictions = {}
+    for dataset, stored in like.predictions().items():
+        kept = stored[stored["selection"].str.partition(":")[0].isin(rules)]
+        predictions[dataset] = _called(kept, dataset, method, generator)
+        write_parquet(folder.path / "predictions" / f"{dataset}.parquet", predictions[dataset])
+    splits = [own_split(name) for name in tests]
+    folder.write_json("metrics.json", score_run(predictions, splits, rules, spec["data"]["train"]))
+
+
+def _called(clips: pd.DataFrame, dataset: str, method: Method, generator: np.random.Generator) -> pd.DataFrame:
+    skill = method.skill[dataset] if isinstance(method.skill, Mapping) else method.skill
+    by_clip = skill + method.on_test * clips["selection"].str.startswith("oracle").to_numpy()
+    own_class = np.eye(len(LOGIT_COLUMNS))[clips["label"]]
+    logits = by_clip[:, None] * own_class + generator.normal(size=own_class.shape)
+    return clips.assign(**dict(zip(LOGIT_COLUMNS, logits.T.astype(np.float32), strict=True)))

@@ -1,0 +1,99 @@
+"""Tables as text, read back by the programs that it is for."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
+
+from rsbench.boards.formats import FORMATS, PICTURES, Sheet, known_format, known_picture, print_sheets
+from rsbench.errors import SpecError
+
+
+def sheet(rows: list[tuple[str, float]], title: str = "what it is\nof whom", caption: str = "how\nto read") -> Sheet:
+    table = Table(title=title, caption=caption)
+    table.add_column("the\nmethod")
+    table.add_column("Score", justify="right")
+    for name, score in rows:
+        table.add_row(name, "–" if np.isnan(score) else f"{score:.1f}")
+    return Sheet(table, pd.DataFrame(rows, columns=["method", "score"]), {"split": "tiny", "clips": np.int64(3)})
+
+
+def printed(sheets: list[Sheet], form: str, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_sheets(sheets, form, console)
+    return console.file.getvalue()
+
+
+words = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1)
+
+
+@given(rows=st.lists(st.tuples(words, st.floats(0, 100) | st.just(np.nan))))
+def test_csv_and_json_give_back_every_figure(rows: list[tuple[str, float]]) -> None:
+    known = sheet(rows)
+    frame = pd.read_csv(
+        io.StringIO(printed([known], "csv")), dtype={"method": str}, keep_default_na=False, na_values=""
+    )
+    assert list(frame["method"]) == [name for name, _ in rows]
+    np.testing.assert_array_equal(frame["score"].astype(float), known.frame["score"])
+    (content,) = json.loads(printed([known], "json"))
+    assert (content["split"], content["clips"]) == ("tiny", 3)
+    assert [row["method"] for row in content["rows"]] == [name for name, _ in rows]
+    found = [np.nan if row["score"] is None else row["score"] for row in content["rows"]]
+    np.testing.assert_allclose(found, [score for _, score in rows], atol=1e-9)
+
+
+def test_markdown_is_a_table_between_its_title_and_its_caption() -> None:
+    lines = printed([sheet([("ce", 50.0), ("a|b", np.nan)])], "md").splitlines()
+    assert lines == [
+        "what it is  ",
+        "of whom",
+        "",
+        "| the method | Score |",
+        "| --- | ---: |",
+        "| ce | 50.0 |",
+        r"| a\|b | – |",
+        "",
+        "how  ",
+        "to read",
+        "",
+    ]
+
+
+def test_several_sheets_are_one_csv_and_a_list_in_json() -> None:
+    one, other = sheet([("ce", 50.0)]), Sheet(Table(), pd.DataFrame({"loss": ["ce"], "mean": [1.5]}))
+    frame = pd.read_csv(io.StringIO(printed([one, other], "csv")))
+    assert list(frame) == ["method", "score", "loss", "mean"]
+    assert frame.isna().sum().to_list() == [1, 1, 1, 1]
+    assert [len(content["rows"]) for content in json.loads(printed([one, other], "json"))] == [1, 1]
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json"])
+def test_no_line_is_folded_for_a_narrow_terminal(form: str) -> None:
+    name = "a name that is longer than any terminal would be " * 4
+    assert name in printed([sheet([(name, 1.0)])], form, width=40)
+
+
+def test_a_terminal_shows_title_table_and_caption() -> None:
+    said = printed([sheet([("ce", 50.0)], title="[bold] is no markup here")], "table")
+    assert said.index("[bold] is no markup here") < said.index("ce") < said.index("to read")
+
+
+def test_unknown_formats_and_pictures_are_explained() -> None:
+    for name in FORMATS:
+        known_format(name)
+    with pytest.raises(SpecError, match="--format jsn: there is no such format. Did you mean 'json'"):
+        known_format("jsn")
+    for ending in PICTURES:
+        known_picture(Path(f"board{ending}"))
+    known_picture(None)
+    with pytest.raises(SpecError, match=r"--figure board\.xls: its name must end in one of \.png, \.svg, \.pdf"):
+        known_picture(Path("board.xls"))

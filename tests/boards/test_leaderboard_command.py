@@ -1,0 +1,297 @@
+"""`rsbench leaderboard` and `rsbench audit` from the outside: every option, every format, every refusal."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from imitated import Make, Method
+from tiny import TINY_PLUGIN, Cli, Outcome
+
+from rsbench.boards.leaderboard import Board
+
+
+def done(outcome: Outcome) -> str:
+    """What a command printed that had to go well."""
+    assert outcome.code == 0, outcome.err
+    return outcome.out
+
+
+def refused(outcome: Outcome) -> str:
+    """The one message of a command that had to be refused."""
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    return outcome.err
+
+
+def starts(picture: Path) -> bytes:
+    return picture.read_bytes()[:4]
+
+
+PNG, PDF = b"\x89PNG", b"%PDF"
+
+
+@pytest.fixture(scope="module")
+def four(four_runs: Path) -> list[str | Path]:
+    return ["leaderboard", "--results", four_runs, "--split", "tiny"]
+
+
+# What a board says in each format
+
+
+def test_csv_is_the_whole_table(cli: Cli, study: Path, boards: tuple[Board, Board]) -> None:
+    said = done(cli("leaderboard", "--results", study, "--split", "tiny, far", "--baseline", "ce", "--format", "csv"))
+    frame = pd.read_csv(io.StringIO(said))
+    assert list(frame["split"].unique()) == ["tiny", "far"]
+    assert set(frame["select"]) == {"val"}
+    for board in boards:
+        mine = frame[frame["split"] == board.split].reset_index(drop=True)
+        for name in ("score_mean", "score_sd", "low", "high", "delta", "delta_low", "rank_worst"):
+            np.testing.assert_allclose(mine[name], board.table[name], rtol=1e-9, err_msg=name)
+        assert mine["method"].to_list() == board.table["method"].to_list()
+    np.testing.assert_allclose(frame["shift_mean"].dropna(), boards[1].table["shift_mean"], rtol=1e-9)
+
+
+def test_json_has_what_rows_share_beside_them(cli: Cli, four: list[Any], four_runs: Path) -> None:
+    (content,) = json.loads(done(cli(*four, "--format", "json")))
+    assert (content["split"], content["select"], content["backbone"]) == ("tiny", "val", "tiny")
+    assert any("effective patients" in warning for warning in content["warnings"])
+    scores = [json.loads(path.read_text()) for path in four_runs.glob("runs/ce-*/metrics.json")]
+    (row,) = [row for row in content["rows"] if (row["loss"], row["operating_point"]) == ("ce", "argmax")]
+    assert row["score_mean"] == pytest.approx(np.mean([one["val"]["tiny"]["argmax"]["score"] for one in scores]))
+    assert row["origin"] == "here"
+
+
+def test_markdown_has_a_row_per_method_and_operating_point(cli: Cli, four: list[Any]) -> None:
+    lines = done(cli(*four, "--format", "md", "--columns", "score,calibration")).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert {line.count("|") for line in table} == {11}
+    assert (
+        table[0] == "| loss | at | Score | NLL | Brier | ECE | NLL (scaled) | Brier (scaled) | ECE (scaled) | seeds |"
+    )
+    assert len(table) == 2 + 4
+    assert all(re.search(r"\d ± \d.* \| 2/2 \|$", line) for line in table[2:])
+
+
+def test_the_table_is_for_people(cli: Cli, four: list[Any]) -> None:
+    said = done(cli(*four, "--columns", "+recall"))
+    assert said.startswith("tiny — selected: val (best Score on validation patients)\n")
+    assert "recall wheeze" in said
+    assert "AUROC" in said
+    assert "a verdict" not in said
+
+
+# What rows are on it
+
+
+def test_rules_are_chosen_by_name_and_the_oracle_is_labelled(cli: Cli, four: list[Any]) -> None:
+    assert "selected: last" in done(cli(*four, "--select", "last"))
+    said = done(cli(*four, "--select", "oracle"))
+    assert "ORACLE" in said
+    assert "oracle − val" in said
+
+
+def test_only_keeps_what_is_or_begins_so(cli: Cli, four: list[Any]) -> None:
+    def losses(*only: str) -> set[str]:
+        (content,) = json.loads(done(cli(*four, "--format", "json", *only)))
+        return {row["loss"] for row in content["rows"]}
+
+    assert losses("--only", "loss=ql") == {"qlung"}
+    assert losses("--only", "seed=1", "--only", "loss=ce") == {"ce"}
+    assert losses("--only", "optim.epochs=2") == {"ce", "qlung"}
+
+
+def test_what_must_not_be_mixed_is_refused_and_then_allowed(cli: Cli, make: Make) -> None:
+    results = make(Method("ce"), Method("ce", spec={"validation": {"fraction": 0.3}}))
+    board = ["leaderboard", "--results", results, "--split", "tiny"]
+    said = refused(cli(*board))
+    assert "they differ in train_fraction" in said
+    assert "--allow-mixed train_fraction" in said
+    allowed = done(cli(*board, "--allow-mixed", "train_fraction", "--baseline", "ce"))
+    assert re.search(r"ce +0\.8 +0\.2 +argmax", allowed)
+    assert re.search(r"ce +0\.7 +0\.3 +argmax", allowed)
+    assert "train_fraction is 0.7 and 0.8" in allowed
+    published = done(cli(*board, "--allow-mixed", "train_fraction", "--published", "--format", "json"))
+    assert len(json.loads(published)[0]["rows"]) == 2
+
+
+def test_other_clips_side_by_side_have_no_difference(cli: Cli, make: Make, four_runs: Path) -> None:
+    results = make(Method("ce"))
+    for run in four_runs.glob("runs/qlung-*"):
+        shutil.copytree(run, results / "runs" / run.name)
+    mixed: list[Any] = ["leaderboard", "--results", results, "--split", "tiny"]
+    for column in ("train_labels_id", "labels_id"):
+        assert f"they differ in {column}:" in refused(cli(*mixed))
+        mixed += ["--allow-mixed", column]
+    assert "no intervals: the rows judged different clips" in done(cli(*mixed))
+    assert "--baseline ce: the rows judged different clips" in refused(cli(*mixed, "--baseline", "ce"))
+
+
+def test_a_damaged_run_is_one_named_warning(cli: Cli, results: Path) -> None:
+    (victim,) = results.glob("runs/ce-*-s1-*")
+    (victim / "metrics.json").write_bytes((victim / "metrics.json").read_bytes()[:100])
+    said = done(cli("leaderboard", "--results", results, "--split", "tiny"))
+    (line,) = [line for line in said.splitlines() if line.startswith("damaged, left out")]
+    assert str(victim / "metrics.json") in line
+    assert re.search(r"ce +argmax .* 1/1", said)
+
+
+def test_a_folder_of_which_nothing_is_done_is_shown_and_not_drawn(cli: Cli, results: Path, tmp_path: Path) -> None:
+    for status in results.glob("runs/*/status.json"):
+        status.write_text('{"state": "interrupted"}')
+    board = ["leaderboard", "--results", results, "--split", "tiny"]
+    said = done(cli(*board))
+    assert said.count("0/2") == 2
+    assert said.count("interrupted: ") == 4
+    assert "--figure: there is nothing to draw" in refused(cli(*board, "--figure", tmp_path / "board.png"))
+
+
+def test_a_plugin_is_loaded_first(cli: Cli, four: list[Any]) -> None:
+    assert "no such file" in refused(cli(*four, "--plugin", "absent.py"))
+    done(cli(*four, "--plugin", TINY_PLUGIN))
+
+
+# Other tables, and pictures
+
+
+def test_slices_and_published_results(cli: Cli, four: list[Any], four_runs: Path) -> None:
+    (slices,) = json.loads(done(cli(*four, "--by", "class", "--format", "json")))
+    (board,) = json.loads(done(cli(*four, "--format", "json")))
+    assert (slices["by"], slices["split"], slices["select"]) == ("class", "tiny", "val")
+    recalls = {(row["method"], row["slice"]): row["accuracy_mean"] for row in slices["rows"]}
+    for row in (row for row in board["rows"] if row["operating_point"] == "argmax"):
+        for name in ("normal", "crackle", "wheeze", "both"):
+            assert recalls[row["method"], name] == pytest.approx(row[f"recall_{name}_mean"])
+    assert "recall by class, mean ± sd over 2 seeds" in done(cli(*four, "--by", "class"))
+    (published,) = json.loads(done(cli(*four, "--published", "--format", "json")))
+    assert {(row["kind"], row["method"], row["n"]) for row in published["rows"]} == {
+        ("rsbench", "ce", 2),
+        ("rsbench", "qlung", 2),
+    }
+
+
+def test_a_summary_over_splits_and_its_forest(cli: Cli, study: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "folder" / "forest.PNG"
+    board = ["leaderboard", "--results", study, "--split", "tiny,far", "--baseline", "ce", "--summary"]
+    *_, summary = json.loads(done(cli(*board, "--format", "json", "--figure", picture)))
+    found = {row["loss"]: row for row in summary["rows"] if row["operating_point"] == "argmax"}
+    assert set(found) == {"close", "strong", "narrow"}
+    assert found["strong"]["low"] > 0
+    assert starts(picture) == PNG
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "start"),
+    [
+        ([], "scores.png", PNG),
+        (["--baseline", "ce"], "differences.pdf", PDF),
+        (["--only", "loss=ce"], "one.svg", b"<?xm"),
+    ],
+)
+def test_figures_open(cli: Cli, four: list[Any], tmp_path: Path, options: list[str], name: str, start: bytes) -> None:
+    outcome = cli(*four, *options, "--figure", tmp_path / name)
+    done(outcome)
+    assert f"drawn in {tmp_path / name}" in outcome.err
+    assert starts(tmp_path / name) == start
+
+
+def test_a_figure_that_cannot_be_drawn_or_written(cli: Cli, four: list[Any], tmp_path: Path) -> None:
+    alone = ["--only", "loss=ce", "--baseline", "ce"]
+    assert "there is nothing to draw" in refused(cli(*four, *alone, "--figure", tmp_path / "a.png"))
+    assert "--summary: no difference from ce" in refused(cli(*four, *alone, "--summary"))
+    (tmp_path / "file").touch()
+    assert "cannot be written" in refused(cli(*four, "--figure", tmp_path / "file" / "a.png"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--columns", "scor"], "--columns scor: there is no such column. Did you mean 'score'"),
+        (["--columns", "delta"], "--columns delta: needs --baseline LOSS"),
+        (["--format", "xlsx"], "--format xlsx: there is no such format"),
+        (["--figure", "board.xls"], "--figure board.xls: its name must end in one of .png"),
+        (["--summary"], "--summary: sums up differences; say from what with --baseline LOSS"),
+        (["--baseline", "qlong"], "--baseline qlong: no row has this loss. Did you mean 'qlung'"),
+        (
+            ["--allow-mixed", "trainfraction"],
+            "--allow-mixed trainfraction: is no column that boards keep apart. Did you",
+        ),
+        (["--only", "loss"], "--only loss: write FIELD=VALUE"),
+        (["--only", "=ce"], "--only =ce: write FIELD=VALUE"),
+        (["--only", "los=ce"], "--only los=ce: a row has no such field. Did you mean 'loss'"),
+        (["--only", "loss=focal"], "--only loss=focal: no row has it. There are: ce, qlung"),
+        (["--only", "optim.epochs=9"], "--only optim.epochs=9: no row has it. There are: 2"),
+        (["--by", "size"], "There is no slices by 'size'"),
+        (["--by", "class", "--published"], "--by and --published are two tables"),
+        (["--select", "best"], "no selection rule 'best'"),
+        (["--select", "cv-refit"], "No run was judged on 'tiny' under 'cv-refit'"),
+        (["--split", "tinny"], "no split 'tinny'. Did you mean 'tiny'"),
+        (["--results", "/nowhere"], "/nowhere/runs: there are no runs here"),
+    ],
+)
+def test_a_wrong_option_is_one_message(cli: Cli, four: list[Any], options: list[str], said: str) -> None:
+    assert said in refused(cli(*four, *options))
+
+
+# The audit
+
+
+def test_an_audit_in_every_format(cli: Cli, four_runs: Path, tmp_path: Path) -> None:
+    ask = ["audit", "--results", four_runs, "--split"]
+    frame = pd.read_csv(io.StringIO(done(cli(*ask, "tiny, far", "--format", "csv"))))
+    assert frame.groupby("split").size().to_dict() == {"tiny": 12, "far": 12}  # methods, rules, operating points
+    outcome = cli(*ask, "tiny", "--format", "json", "--baseline", "ce", "--figure", tmp_path / "audit.png")
+    (content,) = json.loads(done(outcome))
+    assert (content["split"], content["backbone"]) == ("tiny", "tiny")
+    assert {row["verdict"] for row in content["rows"]} == {"", "not distinguishable"}  # of two seeds
+    assert f"drawn in {tmp_path / 'audit.png'}" in outcome.err
+    assert starts(tmp_path / "audit.png") == PNG
+    lines = done(cli(*ask, "tiny", "--only", "loss=ce", "--format", "md")).splitlines()
+    assert [line.partition(" |")[0] for line in lines if line.startswith("| ")] == ["| method", "| ---", "| ce"]
+    said = done(cli(*ask, "tiny", "--plugin", TINY_PLUGIN))
+    assert said.startswith("tiny — replication audit: who chose the epoch\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--format", "xlsx"], "--format xlsx: there is no such format"),
+        (["--figure", "audit"], "--figure audit: its name must end in one of"),
+        (["--baseline", "qlong"], "--baseline qlong: no row has this loss"),
+        (["--only", "loss=focal"], "--only loss=focal: no row has it"),
+        (["--only", "loss"], "--only loss: write FIELD=VALUE"),
+        (["--split", "tinny"], "no split 'tinny'"),
+        (["--plugin", "absent.py"], "no such file"),
+    ],
+)
+def test_a_wrong_option_of_an_audit_is_one_message(cli: Cli, four_runs: Path, options: list[str], said: str) -> None:
+    assert said in refused(cli("audit", "--results", four_runs, "--split", "tiny", *options))
+
+
+def test_no_board_imports_torch(four_runs: Path, tmp_path: Path) -> None:
+    """Nor pandas, where only help is asked for."""
+    results = ["--results", str(four_runs), "--split", "tiny"]
+    calls = [
+        ["leaderboard", *results, "--baseline", "ce", "--figure", str(tmp_path / "board.png")],
+        ["leaderboard", *results, "--by", "quality"],
+        ["leaderboard", *results, "--published"],
+        ["audit", *results, "--figure", str(tmp_path / "audit.png")],
+    ]
+    lines = [
+        "import sys",
+        "from rsbench.cli import app",
+        "assert 'pandas' not in sys.modules",
+        *(f"app({call!r}, standalone_mode=False)" for call in calls),
+        "sys.exit('torch' in sys.modules)",
+    ]
+    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
