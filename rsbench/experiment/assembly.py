@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -11,6 +13,7 @@ from ..data.waveforms import ClipGatherer, Waveforms
 from ..loss import create_loss
 from ..seeds import derive
 from ..signal.frontends import FrontendModule
+from ..spec import RunSpec
 from ..training.clipset import ClipSet, EmbeddedClips, HeardClips, Known
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
@@ -23,17 +26,23 @@ RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take befo
 def build_model(experiment: Experiment) -> tuple[Model, WeightsRecord]:
     """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses."""
     spec = experiment.spec
-    torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
-    backbone = create_backbone(spec.backbone.name, *_input_size(experiment), **spec.backbone.params)
-    weights = load_weights(backbone, experiment.weights) if experiment.frontend else _embedded(experiment)
-    torch.manual_seed(derive(spec.seed, "init", "classifier"))
-    loss = create_loss(spec.loss.name, backbone.embedding_dim, experiment.class_counts, **spec.loss.params)
-    model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
+    model = untrained_model(spec, *_input_size(experiment), experiment.class_counts)
+    weights = load_weights(model.backbone, experiment.weights) if experiment.frontend else _embedded(experiment)
     if spec.optim.checkpoint_activations:
-        checkpoint_activations(backbone)
+        checkpoint_activations(model.backbone)
+    return model, weights
+
+
+def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Sequence[int]) -> Model:
+    """The model of a spec for features (B, n_mels, n_frames), at random weights."""
+    torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
+    backbone = create_backbone(spec.backbone.name, n_mels, n_frames, **spec.backbone.params)
+    torch.manual_seed(derive(spec.seed, "init", "classifier"))
+    loss = create_loss(spec.loss.name, backbone.embedding_dim, class_counts, **spec.loss.params)
+    model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
     # A layout in memory, not a change of the model: depthwise convolutions are many times faster so on a CPU.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    return model, weights
+    return model
 
 
 def _input_size(experiment: Experiment) -> tuple[int, int]:
@@ -42,7 +51,12 @@ def _input_size(experiment: Experiment) -> tuple[int, int]:
     if frontend is None:
         assert embeddings is not None
         return embeddings.shape[2], 1
-    return frontend.n_mels, frontend.frames(round(experiment.spec.data.clip_s * frontend.rate))
+    return feature_size(frontend, experiment.spec.data.clip_s)
+
+
+def feature_size(frontend: FrontendModule, clip_s: float) -> tuple[int, int]:
+    """Bins and frames of the features of clips of `clip_s` seconds."""
+    return frontend.n_mels, frontend.frames(round(clip_s * frontend.rate))
 
 
 def _embedded(experiment: Experiment) -> WeightsRecord:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from ..display import Display
 from ..errors import RunFailed
@@ -18,6 +20,7 @@ from ..training.checkpoint import Checkpoints, Progress
 from ..training.clipset import ClipSet
 from ..training.loop import Evaluation
 from ..training.predict import Model, Predictions, predict
+from .axes import on_principal_axes
 from .preparation import Experiment
 
 
@@ -64,6 +67,18 @@ def _judged(experiment: Experiment) -> dict[str, tuple[str, np.ndarray]]:
     return judged
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What the chosen epochs make of every clip that was not fitted, by data set.
+
+    predictions: PREDICTION_COLUMNS, once per chosen epoch. axes: (N, at most 32), see `on_principal_axes`, of the clips
+    that stand under the first of the run's rules in `predictions`, in their order; {} without validation clips.
+    """
+
+    predictions: dict[str, pd.DataFrame]
+    axes: dict[str, NDArray[np.float16]]
+
+
 def predict_chosen(
     model: Model,
     clips: Mapping[str, ClipSet],
@@ -71,8 +86,8 @@ def predict_chosen(
     checkpoints: Checkpoints,
     progress: Progress,
     display: Display,
-) -> dict[str, pd.DataFrame]:
-    """Every clip that was not fitted, once per data set and chosen epoch: data set → PREDICTION_COLUMNS."""
+) -> Chosen:
+    """Put every clip that was not fitted before the chosen epochs, once per data set and epoch."""
     rows = {name: dataset.rows("validation", "test") for name, dataset in experiment.datasets.items()}
     selections: dict[tuple[str, int], list[str]] = {}
     for selection, kept in progress.kept.items():
@@ -80,16 +95,33 @@ def predict_chosen(
             if len(rows[name]) and _concerns(selection, name, experiment):
                 selections.setdefault((name, kept.epoch), []).append(selection)
     frames: dict[str, list[pd.DataFrame]] = {}
+    seen: dict[str, NDArray[np.float32]] = {}
+    shown = experiment.spec.select[0]
     with display.track("predicting", sum(len(rows[name]) for name, _ in selections)) as advance:
         for (name, _), chosen_by in selections.items():
             checkpoints.restore(model, progress.kept[chosen_by[0]])
             predicted = predict_rows(model, clips[name], rows[name], experiment.spec, lambda count: advance(count, ""))
             known = experiment.datasets[name].clips.iloc[rows[name]]
+            if shown in chosen_by:
+                seen[name] = predicted.embeddings.numpy()
             frames.setdefault(name, []).extend(
                 prediction_frame(known, predicted.logits.numpy(), predicted.margin_rad.numpy(), selection)
                 for selection in chosen_by
             )
-    return {name: pd.concat(parts) for name, parts in frames.items()}
+    return Chosen(
+        {name: pd.concat(parts) for name, parts in frames.items()},
+        on_principal_axes(seen, _of_validation(seen, rows, experiment)),
+    )
+
+
+def _of_validation(
+    seen: Mapping[str, NDArray[np.float32]], rows: Mapping[str, np.ndarray], experiment: Experiment
+) -> NDArray[np.float32]:
+    """The embeddings of the validation clips, who are training patients."""
+    name = experiment.train.dataset
+    if name not in seen:
+        return np.empty((0, 0), dtype=np.float32)
+    return seen[name][np.isin(rows[name], experiment.fit.rows("validation"))]
 
 
 def prediction_frame(clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.ndarray, selection: str) -> pd.DataFrame:

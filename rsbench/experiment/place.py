@@ -51,10 +51,11 @@ def make_place(
     roots = Roots.parse([str(folder) for folder in given], os.environ)
     threads = threads or DEFAULT_THREADS
     torch.set_num_threads(threads)
-    return Place(roots, Path(out), _device(device), threads, partial, Display(quiet=quiet))
+    return Place(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet))
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """A device of this machine. Raises SpecError where there is none of this name."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

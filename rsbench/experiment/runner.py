@@ -20,7 +20,7 @@ from ..errors import DataError, RsbenchError, RunFailed, StorageError
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
 from ..results.environment import environment
-from ..results.store import ORIGIN, RunFolder, write_bytes, write_csv, write_parquet
+from ..results.store import ORIGIN, RunFolder, write_array, write_bytes, write_csv, write_parquet
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Plan
 from ..weights import WeightsRecord
@@ -175,7 +175,8 @@ def _execute(
         evaluate=lambda kept, epoch: evaluate(kept, clips, experiment),
         on_epoch=record,
     )
-    predictions = predict_chosen(model, clips, experiment, checkpoints, progress, place.display)
+    seen = predict_chosen(model, clips, experiment, checkpoints, progress, place.display)
+    predictions = seen.predictions
     chosen = {name: {"epoch": kept.epoch, "score": kept.score} for name, kept in progress.kept.items()}
     if folds:
         name = experiment.train.dataset
@@ -184,6 +185,8 @@ def _execute(
         chosen[folds.selection]["score"] = folds.score
     for name, frame in predictions.items():
         write_parquet(folder.path / "predictions" / f"{name}.parquet", frame)
+    for name, places in seen.axes.items():
+        write_array(folder.path / "embeddings" / f"{name}.npy", places)
     metrics = score_run(predictions, experiment.tests, spec.select, experiment.train.dataset)
     folder.write_json("metrics.json", metrics)
     folder.write_json("selection.json", without_nan(chosen))

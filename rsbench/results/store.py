@@ -14,15 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
-from ..errors import ResultsError, StorageError
+from ..errors import ResultsError, StorageError, did_you_mean
 
 State = Literal["running", "done", "failed", "interrupted"]
 
 STATUS = "status.json"
 ORIGIN = "origin.json"  # of a run that was brought in; see `merge`
+NAMED = 5  # runs, where many could be meant
 
 
 @contextlib.contextmanager
@@ -70,6 +73,11 @@ def write_json(path: Path, content: Any) -> None:
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     with writing(path) as file:
         frame.to_parquet(file, index=False, compression="zstd")
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    with writing(path) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -156,3 +164,24 @@ def run_folders(results: Path) -> list[RunFolder]:
     with os.scandir(folder) as entries:  # of thousands of folders a Path each would be sorted and looked at
         names = sorted(entry.name for entry in entries if entry.is_dir())
     return [RunFolder(folder / name) for name in names]
+
+
+def run_folder(results: Path, name: str) -> RunFolder:
+    """One run: by its id or the beginning of it, under `<results>/runs`, or by the path of its folder.
+
+    Raises ResultsError where there is none, and where several ids begin so.
+    """
+    place = Path(name)
+    if any((place / record).is_file() for record in (STATUS, "spec.json")):
+        return RunFolder(place.resolve())
+    folders = {folder.run_id: folder for folder in run_folders(results)}
+    found = [name] if name in folders else [run_id for run_id in folders if run_id.startswith(name)]
+    if len(found) == 1:
+        return folders[found[0]]
+    if not found:
+        raise ResultsError(
+            f"{name}: no run in {results / 'runs'} has an id that begins so, and it is no run's folder."
+            f"{did_you_mean(name, folders)}"
+        )
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    raise ResultsError(f"{name}: {len(found)} ids begin so: {', '.join(found[:NAMED])}{more}. Write out more of it.")

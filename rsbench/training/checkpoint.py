@@ -40,6 +40,11 @@ class Progress:
     kept: dict[str, Kept] = field(default_factory=dict)
 
 
+def weights_name(selection: str, epoch: int) -> str:
+    """What the file is called that holds the weights of a selection's epoch."""
+    return f"{selection.replace(':', '-')}-{epoch:03d}.safetensors"
+
+
 class Checkpoints:
     """The folder `checkpoints/` of one run."""
 
@@ -49,7 +54,7 @@ class Checkpoints:
 
     def keep(self, selection: str, model: nn.Module, score: float, epoch: int) -> Kept:
         """Write the weights that `selection` now holds best."""
-        filename = f"{selection.replace(':', '-')}-{epoch:03d}.safetensors"
+        filename = weights_name(selection, epoch)
         write_bytes(self.folder / filename, save(_tensors(model)))
         return Kept(score, epoch, filename)
 

@@ -42,11 +42,12 @@ class Model(nn.Module):
 class Predictions:
     """On the host, in the order of the rows asked for.
 
-    logits: (N, C). margin_rad: (N,), NaN where a loss has no angle.
+    logits: (N, C). margin_rad: (N,), NaN where a loss has no angle. embeddings: (N, D), as the backbone gives them.
     """
 
     logits: Tensor
     margin_rad: Tensor
+    embeddings: Tensor
 
 
 def exact() -> AbstractContextManager[None]:
@@ -74,16 +75,17 @@ def predict(
     """
     was_training = model.training
     model.eval()
-    logits, margins = [], []
+    logits, margins, seen = [], [], []
     with exact():
         for chosen in rows.split(batch_size):
             embeddings = model.backbone(clips.features(chosen)).float()
             logits.append(model.loss.logits(embeddings).float().cpu())
             margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)).cpu())
+            seen.append(embeddings.cpu())
             if advance:
                 advance(len(chosen))
     model.train(was_training)
-    return Predictions(torch.cat(logits), torch.cat(margins))
+    return Predictions(torch.cat(logits), torch.cat(margins), torch.cat(seen))
 
 
 def _margin(loss: Loss, embeddings: Tensor, batch: Batch) -> Tensor:
