@@ -1,8 +1,9 @@
-"""Boards as pictures, in one visual language: colour-blind safe, one colour per method, labels where they fit."""
+"""Boards as pictures, in one visual language: colour-blind safe, one colour per loss, labels where they fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import ResultsError, StorageError
+from ..results.schema import OPERATING_POINTS
 from .audit import Audit
 from .leaderboard import POINT, Board
 
@@ -20,9 +22,15 @@ FLOOR = 50.0  # Score of always answering "normal"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 QUIET = ".45"
 STYLE = {"axes.edgecolor": ".8"}
+NAME_WIDTH = 28  # letters of a method's name on one line
 
-# How a rule is drawn: the one that looks at the test set is hollow and red.
-OF_RULE = {"oracle": ("D", "#D55E00", "none"), "val": ("o", "#0072B2", "#0072B2"), "last": ("|", "#000000", "#000000")}
+# How a rule is drawn: mark, and whether it is filled. The one that looks at the test set is hollow.
+OF_RULE = {"oracle": ("D", False), "val": ("o", True), "last": ("|", True)}
+
+
+def colours_of(losses: Iterable[str]) -> dict[str, str]:
+    """A colour per loss; the eighth has that of the first again."""
+    return {loss: PALETTE[place % len(PALETTE)] for place, loss in enumerate(sorted(set(losses)))}
 
 
 def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
@@ -34,19 +42,29 @@ def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "ar
     runs = [board.runs[board.runs[POINT] == operating_point] for board in boards]
     order = runs[0].groupby("method")["score"].mean().sort_values(ascending=False).index.tolist()
     order += sorted({method for frame in runs for method in frame["method"]} - set(order))
-    colours = {method: PALETTE[position % len(PALETTE)] for position, method in enumerate(sorted(order))}
+    colours = colours_of(loss for frame in runs for loss in frame["loss"])
     figure, panels = _panels(len(boards), len(order))
-    for axes, board, frame in zip(panels, boards, runs, strict=True):
-        _dots(axes, frame, order, colours)
-        rows = board.table[board.table[POINT] == operating_point].set_index("method")
-        for method in rows.index[rows["low"].notna()]:
-            low, high = rows.at[method, "low"], rows.at[method, "high"]
-            axes.hlines(order.index(method), low, high, color=colours[method], linewidth=2.5, alpha=0.45, zorder=1)
-        axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
-        axes.set(xlabel="Score", ylabel="")
+    for axes, board in zip(panels, boards, strict=True):
+        draw_scores(axes, board, order, colours, operating_point)
         axes.set_title(board.split, loc="left", fontweight="bold")
     told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
     _write(figure, f"{'; '.join(told)}\nline: 95 % over new patients and seeds; dashed: always-normal", path)
+
+
+def draw_scores(
+    axes: Axes, board: Board, order: Sequence[str], colours: Mapping[str, str], operating_point: str = "argmax"
+) -> None:
+    """Score of every run of some methods of a board, in this order, each in the colour of its loss."""
+    runs = board.runs[(board.runs[POINT] == operating_point) & board.runs["method"].isin(order)]
+    of_method = {method: colours[loss] for method, loss in zip(runs["method"], runs["loss"], strict=True)}
+    _dots(axes, runs, order, of_method)
+    rows = board.table[(board.table[POINT] == operating_point) & board.table["method"].isin(runs["method"])]
+    for row in rows[rows["low"].notna()].to_dict("records"):
+        at, colour = order.index(row["method"]), of_method[row["method"]]
+        axes.hlines(at, row["low"], row["high"], color=colour, linewidth=2.5, alpha=0.45, zorder=1)
+    axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
+    axes.set(xlabel="Score", ylabel="")
+    name_rows(axes, order)
 
 
 def difference_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
@@ -57,20 +75,25 @@ def difference_figure(boards: Sequence[Board], path: Path, operating_point: str 
     rows = [board.table[(board.table[POINT] == operating_point) & board.table["delta"].notna()] for board in boards]
     order = list(dict.fromkeys(method for table in rows for method in table["method"]))
     figure, panels = _panels(len(boards), len(order))
-    for axes, board, table in zip(panels, boards, rows, strict=True):
-        for row in table.to_dict("records"):
-            position = order.index(row["method"])
-            colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
-            axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
-            axes.plot(row["delta"], position, "o", color=colour)
-            _say(axes, f"{row['delta']:+z.1f}", (row["delta"], position), colour)
-        axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
-        axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
-        axes.set_yticks(range(len(order)), order)
-        axes.set_ylim(len(order) - 0.5, -0.7)
+    for axes, board in zip(panels, boards, strict=True):
+        draw_differences(axes, board, order, operating_point)
         axes.set_title(board.split, loc="left", fontweight="bold")
     told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
     _write(figure, f"{'; '.join(told)}\nlines hold together in 95 % of studies; grey: not distinguishable", path)
+
+
+def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_point: str = "argmax") -> None:
+    """The paired differences of some methods of a board, in this order, with their simultaneous intervals."""
+    rows = board.table[(board.table[POINT] == operating_point) & board.table["method"].isin(order)]
+    for row in rows[rows["delta"].notna()].to_dict("records"):
+        position = order.index(row["method"])
+        colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
+        axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
+        axes.plot(row["delta"], position, "o", color=colour)
+        _say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
+    axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
+    axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
+    name_rows(axes, order)
 
 
 def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, operating_point: str = "argmax") -> None:
@@ -102,28 +125,40 @@ def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, oper
 
 def audit_figure(found: Audit, path: Path) -> None:
     """Every method's Score by who chose the epoch, a panel per operating point; the line is val's 95 % interval."""
-    order = found.methods
+    order, colours = found.methods, colours_of(found.table["loss"])
     figure, panels = _panels(2, len(order))
-    for axes, point in zip(panels, ("argmax", "val-bias"), strict=True):
-        for rule, (marker, colour, filled) in OF_RULE.items():
-            rows = found.at(rule, point)
-            known = [method for method in order if method in rows]
-            scores = [rows[method]["score_mean"] for method in known]
-            heights = [order.index(method) for method in known]
-            if rule == "val":
-                low, high = ([rows[method][side] for method in known] for side in ("low", "high"))
-                axes.hlines(heights, low, high, color=colour, linewidth=2.5, alpha=0.35)
-            name = "ORACLE (best epoch on test)" if rule == "oracle" else rule
-            axes.plot(scores, heights, marker, color=colour, markerfacecolor=filled, markersize=8, label=name)
-        axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
-        axes.set_yticks(range(len(order)), order)
-        axes.set_ylim(len(order) - 0.5, -0.7)
-        axes.set(xlabel="Score", ylabel="")
+    for axes, point in zip(panels, OPERATING_POINTS, strict=True):
+        draw_audit(axes, found, order, point, colours)
         axes.set_title(point, loc="left", fontweight="bold")
-    panels[0].legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=3, frameon=False, fontsize="small")
+    for rule, (marker, filled) in OF_RULE.items():
+        name = "ORACLE (best epoch on test)" if rule == "oracle" else rule
+        panels[0].plot([], [], marker, color=QUIET, markerfacecolor=QUIET if filled else "none", label=name)
+    marks, names = panels[0].get_legend_handles_labels()
+    figure.legend(marks, names, loc="outside lower left", ncols=3, frameon=False, fontsize="small")
     seeds = sorted({row["n_ok"] for row in found.at("val", "argmax").values()})
     told = [found.split, f"{'–'.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds", *_words(found.warnings)]
     _write(figure, f"{'; '.join(told)}\nline: 95 % of val over new patients and seeds; dashed: always-normal", path)
+
+
+def draw_audit(axes: Axes, found: Audit, order: Sequence[str], point: str, colours: Mapping[str, str]) -> None:
+    """The Scores of methods, in this order, under each rule at one operating point, in the colours of their losses."""
+    for rule, (marker, filled) in OF_RULE.items():
+        rows = found.at(rule, point)
+        for height, row in ((order.index(method), rows[method]) for method in order if method in rows):
+            colour = colours[row["loss"]]
+            if rule == "val":
+                axes.hlines(height, row["low"], row["high"], color=colour, linewidth=2.5, alpha=0.35)
+            inside = colour if filled else "none"
+            axes.plot(row["score_mean"], height, marker, color=colour, markerfacecolor=inside, markersize=8)
+    axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
+    axes.set(xlabel="Score", ylabel="")
+    name_rows(axes, order)
+
+
+def name_rows(axes: Axes, order: Sequence[str]) -> None:
+    """A row per method from the top, with room for a label above the first."""
+    axes.set_yticks(range(len(order)), [textwrap.fill(name, NAME_WIDTH) for name in order])
+    axes.set_ylim(len(order) - 0.5, -0.7)
 
 
 def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
@@ -138,7 +173,7 @@ def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
     return figure, panels
 
 
-def _dots(axes: Axes, runs: pd.DataFrame, order: list[str], colours: dict[str, str]) -> None:
+def _dots(axes: Axes, runs: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str]) -> None:
     shared = {"data": runs, "x": "score", "y": "method", "order": order, "hue": "method", "palette": colours}
     sns.stripplot(**shared, ax=axes, size=4, alpha=0.55, jitter=0.12, legend=False)
     for name, mean in runs.groupby("method")["score"].mean().items():

@@ -16,13 +16,13 @@ def with_shift(boards: Sequence[Board]) -> list[Board]:
     shift: Score there minus Score in distribution, of the same run; mean and sd over the runs that both have.
     rank_change: ranks by mean Score at that operating point, among the methods that both have; positive: it rose.
     """
-    reference = next((board for board in boards if _in_distribution(board)), None)
+    reference = next((board for board in boards if in_distribution(board)), None)
     if reference is None:
         return list(boards)
-    return [board if _in_distribution(board) else _shifted(board, reference) for board in boards]
+    return [board if in_distribution(board) else _shifted(board, reference) for board in boards]
 
 
-def _in_distribution(board: Board) -> bool:
+def in_distribution(board: Board) -> bool:
     """Whether the split is of the data that the runs learnt from."""
     return bool((board.runs["labels_id"] == board.runs["train_labels_id"]).all()) and len(board.runs) > 0
 

@@ -62,14 +62,14 @@ def cells_of(board: Board, asked: str | None = None) -> tuple[list[str], list[li
 def board_table(board: Board, asked: str | None = None) -> Table:
     """A leaderboard with its rule, its split and what all rows share in the title; of a long one the best rows."""
     table = Table(
-        title="\n".join(_title(board)),
+        title="\n".join(title_of(board)),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
     headings, rows = cells_of(board, asked)
     more = f"{len(rows) - MOST_ROWS} more rows: see --format csv, or narrow the board with --only"
-    table.caption = "\n".join([*([more] if len(rows) > MOST_ROWS else []), *_caption(board)])
+    table.caption = "\n".join([*([more] if len(rows) > MOST_ROWS else []), *caption_of(board)])
     words = len(board.names) + 1
     for number, heading in enumerate(headings):
         table.add_column(heading, no_wrap=number < words, justify="left" if number < words else "right")
@@ -78,13 +78,13 @@ def board_table(board: Board, asked: str | None = None) -> Table:
     return table
 
 
-def _title(board: Board) -> list[str]:
+def title_of(board: Board) -> list[str]:
     """Split and rule, and what all rows share, in lines."""
     shared = ", ".join(f"{name} {short(value)}" for name, value in board.shared.items())
     return [f"{board.split} — {board.header}", shared]
 
 
-def _caption(board: Board) -> list[str]:
+def caption_of(board: Board) -> list[str]:
     """How to read the columns, and what a reader should know, in lines."""
     lines = ["mean ± sd over seeds; 95 %: of the Score, over new patients and seeds; ranks hold for all rows together"]
     if board.baseline:

@@ -191,6 +191,19 @@ def risk_coverage(labels: ArrayLike, logits: ArrayLike, quality: ArrayLike) -> d
     }
 
 
+def risk_at_coverage(wrong: FloatArray, keep_first: FloatArray) -> FloatArray:
+    """(N,) the share of wrong calls among the 1 … N clips that are kept; clips that tie share their errors.
+
+    Args:
+        wrong: (N,) 1.0 where the call is wrong, else 0.0.
+        keep_first: (N,) the higher, the longer a clip is kept.
+    """
+    _, tie, size = np.unique(-keep_first, return_inverse=True, return_counts=True)
+    shared = np.bincount(tie, weights=wrong) / size
+    risk: FloatArray = np.cumsum(np.repeat(shared, size)) / np.arange(1, wrong.size + 1)
+    return risk
+
+
 def _mean(values: NDArray[np.generic]) -> float:
     return float(values.mean()) if values.size else np.nan
 
@@ -249,7 +262,4 @@ def _area_under_risk(wrong: FloatArray, keep_first: FloatArray) -> float:
     """Mean risk over the coverages 1/N … 1."""
     if not wrong.size or np.isnan(keep_first).any():
         return np.nan
-    _, tie, size = np.unique(-keep_first, return_inverse=True, return_counts=True)
-    shared = np.bincount(tie, weights=wrong) / size
-    kept = np.arange(1, wrong.size + 1)
-    return float((np.cumsum(np.repeat(shared, size)) / kept).mean())
+    return float(risk_at_coverage(wrong, keep_first).mean())

@@ -148,6 +148,19 @@ def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estim
     return Estimates(mean, covariance, df, seeds)
 
 
+def estimate_for_models(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estimates:
+    """Means over the runs there are and their joint error over new patients alone, for these very models.
+
+    It is all that can be said of a single run, and nothing about the run that another seed would have given.
+    """
+    present = ~np.isnan(counts.hits[:, :, 0, 0])
+    seeds = present.sum(axis=1)
+    of_patients, _, _ = _spread(counts, present, resamples, np.random.default_rng(seed))
+    mean = np.where(present, counts.of_runs(), 0).sum(axis=1) / seeds
+    df = max(1.0, _kish(_influence(counts.clips)) - 1)
+    return Estimates(mean, of_patients, np.full(len(mean), df), seeds)
+
+
 def _spread(
     counts: Counts, present: NDArray[np.bool_], resamples: int, generator: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:

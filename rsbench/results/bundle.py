@@ -40,7 +40,8 @@ from .store import (
 FORMAT = 1
 MANIFEST = "manifest.json"
 
-# What a finished run consists of, beside predictions/ and sketch/. Checkpoints and tracebacks stay where they are.
+# What a finished run consists of, beside predictions/ and sketch/. Checkpoints, embeddings and tracebacks stay where
+# they are: no figure is made of them.
 REQUIRED = (STATUS, "spec.json", "data.json", "env.json", "epochs.csv", "selection.json", "metrics.json", "cost.json")
 OPTIONAL = ("folds.csv", ORIGIN)
 TABLES = ("predictions", "sketch")

@@ -127,7 +127,7 @@ def _judgements(folder: RunFolder, split_name: str, rule_name: str) -> list[Judg
         raise ResultsError(f"{folder.path / STATUS}: is missing. Delete the folder {folder.path} and run it again.")
     if state != "done" and not begun:
         return []  # it never came as far as reading its data: there is nothing to place it by
-    spec, data = _spec(folder), folder.read_json("data.json")
+    spec, data = full_spec(folder), folder.read_json("data.json")
     judged = judged_as(split_name, rule_name, spec, data)
     if judged is None:
         return []
@@ -167,7 +167,7 @@ def _description(
         "loss": spec["loss"]["name"],
         "backbone": data["backbone"],
         "weights": data["weights"]["sha256"] or "none",
-        "pretrained": _pretrained(data["weights"]["pretrained_on"], judged["dataset"]),
+        "pretrained": pretrained(data["weights"]["pretrained_on"], judged["dataset"]),
         "seed": spec["seed"],
         "settings": json.dumps(settings, sort_keys=True, ensure_ascii=False),
         "plugins": json.dumps(data["identity"]["plugins"], sort_keys=True),
@@ -243,7 +243,7 @@ def _digest(folder: RunFolder, dataset: str) -> str:
         ) from error
 
 
-def _spec(folder: RunFolder) -> dict[str, Any]:
+def full_spec(folder: RunFolder) -> dict[str, Any]:
     """A run's spec, with the defaults of fields that came after it. Raises ResultsError where that is impossible."""
     written = folder.read_json("spec.json")
     try:
@@ -257,7 +257,7 @@ def _spec(folder: RunFolder) -> dict[str, Any]:
         ) from None
 
 
-def _pretrained(pretrained_on: list[str], dataset: str) -> str:
+def pretrained(pretrained_on: list[str], dataset: str) -> str:
     """What weights were fitted on, as a board shows it: marked where it meets the test set, "?" where unknown."""
     if not pretrained_on:
         return "–"

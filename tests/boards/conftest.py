@@ -83,3 +83,13 @@ def make(of_many_patients: RunFolder, tmp_path: Path) -> Make:
         return imitate(of_many_patients, tmp_path / "made", methods, seeds, **options)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def runs_to_read(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder: ce with two seeds and cosface with one, under val, last and oracle; qlung under cv-refit."""
+    out = tmp_path_factory.mktemp("read") / "results"
+    for loss, seed in (("ce", 0), ("ce", 1), ("cosface", 0)):
+        run_tiny(tiny_root, out, loss=loss, seed=seed, epochs=3, select="val,last,oracle")
+    run_tiny(tiny_root, out, loss="qlung", epochs=2, select="cv-refit", validation__folds=2)
+    return out

@@ -81,7 +81,7 @@ def test_runs_of_two_machines_come_together(cli: Cli, results: Path, tmp_path: P
     before, after = snapshot(results), snapshot(tmp_path / "all")
     brought = {name for name in after if not name.endswith("origin.json")}
     assert all(after[name] == before[name] for name in brought)
-    assert {name.split("/")[2] for name in before.keys() - brought} == {".lock", "checkpoints"}
+    assert {name.split("/")[2] for name in before.keys() - brought} == {".lock", "checkpoints", "embeddings"}
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["runs"]
 
 

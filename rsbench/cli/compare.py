@@ -1,0 +1,50 @@
+"""`rsbench compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Format, ResultsOption, RunArgument, standard_output
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench compare ce-cnn6-s0 qlung-cnn6-s0
+
+rsbench compare ce-ast-s0 qlung-ast-s0 --split sprsound
+
+rsbench compare ce-cnn6-s0 ce-cnn6-s1 --format json > pair.json
+"""
+
+
+def compare(
+    first: RunArgument,
+    second: RunArgument,
+    results: ResultsOption = Path("results"),
+    split: Annotated[str | None, typer.Option(help="One split. Default: all on which both were judged.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="For people, or all figures.")] = Format.table,
+) -> None:
+    """Two finished runs: in what they differ, and the paired difference on the same clips.
+
+    The intervals are over new patients, for these two trained models; what another seed would do takes a leaderboard.
+    Runs that were judged on other clips, labels or sound are refused, with the reason.
+    """
+    from ..boards.formats import print_table
+    from ..boards.pair import compare as compare_runs
+    from ..boards.pair_tables import pair_tables
+    from ..results.record import as_written
+    from ..results.store import run_folder
+
+    one, other = (run_folder(results, name) for name in (first, second))
+    with as_written(one, other):
+        found = compare_runs(one, other, split)
+    console = standard_output()
+    if format_ is Format.json:
+        console.out(json.dumps(found.document(), indent=1, ensure_ascii=False, allow_nan=False), highlight=False)
+    else:
+        for table in pair_tables(found):
+            print_table(table, console)

@@ -1,0 +1,49 @@
+"""`rsbench show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Format, ResultsOption, RunArgument, standard_output
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench show qlung-cnn6-s0
+
+rsbench show results/runs/ce-cnn6-s0-0d33a1c2b4 --all
+
+rsbench show qlung-cnn6-s0 --format json > run.json
+"""
+
+
+def show(
+    run: RunArgument,
+    results: ResultsOption = Path("results"),
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every field of the spec, and details under every selection rule.")
+    ] = False,
+    format_: Annotated[Format, typer.Option("--format", help="For people, or all that is known.")] = Format.table,
+) -> None:
+    """One run: what it was, how it learnt, what came out, where it lies, what it cost.
+
+    Unfinished and failed runs are shown as far as they came.
+    """
+    from ..boards.formats import print_table
+    from ..boards.show import run_tables
+    from ..results.record import as_written, record
+    from ..results.store import run_folder
+
+    folder, console = run_folder(results, run), standard_output()
+    with as_written(folder):
+        known = record(folder)
+        tables = list(run_tables(known, everything=everything))
+    if format_ is Format.json:
+        console.out(json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False), highlight=False)
+    else:
+        for table in tables:
+            print_table(table, console)
