@@ -119,7 +119,7 @@ class Ast(Backbone):
             nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, features: Tensor) -> Tensor:
-        tokens = torch.cat((self.cls_token, self.dist_token), dim=1).expand(len(features), -1, -1)
+        tokens = torch.cat((self.cls_token, self.dist_token), dim=1).expand(features.shape[0], -1, -1)
         tokens = torch.cat((tokens, self.patch_embed(features)), dim=1) + self.pos_embed
         encoded: Tensor = self.norm(self.blocks(tokens))
         return encoded[:, :TOKENS].mean(dim=1)

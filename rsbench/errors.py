@@ -51,6 +51,12 @@ class RunFailed(RsbenchError):
     exit_code = 1
 
 
+class ExportFailed(RsbenchError):
+    """A model cannot be written for other programs, or would say something else there."""
+
+    exit_code = 1
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A closing sentence: the nearest known word, and all of them when they are few."""
     choices = sorted(known)

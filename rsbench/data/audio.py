@@ -14,7 +14,7 @@ import soundfile
 from ..errors import DataError
 
 ENDINGS = (".wav", ".flac")
-REMEDY = "Fetch the file again, or remove it and its annotation (and say --partial)."
+REMEDY = "Fetch the file again, or leave it out (of a data set, with its annotation and --partial)."
 
 _UNKNOWN_LENGTH = 0xFFFFFFFF  # what a program writes that streams a WAV and cannot go back
 

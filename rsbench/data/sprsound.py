@@ -147,22 +147,28 @@ def _layout(root: Path) -> Layout:
 def _read_recording(described: Described) -> tuple[dict, list[dict]]:
     """The recording's row and a row per event."""
     path = described.annotation
-    content = _read_json(path)
+    record_label, events = read_events(path)
     parts = _NAME.fullmatch(path.stem)
     if parts is None:
         raise DataError(f"{path}: the name is not patient_age_gender_location_number. Put it right or remove the file.")
+    known = {**parts.groupdict(), "recording": path.stem, "device": DEVICE, "subset": described.subset}
+    rows = [{**known, **event, "clip_id": f"{path.stem}:{index}"} for index, event in enumerate(events)]
+    return {**known, "path": str(described.recording), "record_label": record_label}, rows
+
+
+def read_events(path: Path) -> tuple[str, list[dict]]:
+    """The recording's own label, and its events: start_s, end_s and label of each; a Poor Quality one has none.
+
+    Raises DataError that names file, event and field.
+    """
+    content = _read_json(path)
     # The data set's README writes recording_annotation, its files record_annotation.
     record_label = content.get("record_annotation", content.get("recording_annotation"))
     events = content.get("event_annotation")
     if not isinstance(record_label, str) or not isinstance(events, list):
         absent = "record_annotation" if not isinstance(record_label, str) else "event_annotation"
         raise DataError(f"{path}: the field {absent} is not there or of the wrong kind. Fetch the file again.")
-    known = {**parts.groupdict(), "recording": path.stem, "device": DEVICE, "subset": described.subset}
-    rows = [
-        {**known, **_read_event(event, Place(path, f"event {index + 1}")), "clip_id": f"{path.stem}:{index}"}
-        for index, event in enumerate(events)
-    ]
-    return {**known, "path": str(described.recording), "record_label": record_label}, rows
+    return record_label, [_read_event(event, Place(path, f"event {n}")) for n, event in enumerate(events, start=1)]
 
 
 def _read_event(event: object, place: Place) -> dict:

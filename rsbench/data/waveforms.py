@@ -36,14 +36,14 @@ _SAMPLES, _RECORDINGS = "samples.f32", "recordings.parquet"
 class Waveforms:
     """The recordings of a data set at one rate.
 
-    rate: Hz. samples: (n,) float32, all recordings end to end, mapped from the cache (copy on write).
+    rate: Hz. samples: (n,) float32, all recordings end to end; of a data set, mapped from the cache (copy on write).
     offsets: (R + 1,) int64, recording r is samples[offsets[r]:offsets[r + 1]]. recordings: the R names.
     durations_s: length of each file, by name, before resampling. sketch: see `identity`, a row per recording.
     bytes_id: hash of the files.
     """
 
     rate: int
-    samples: np.memmap
+    samples: np.ndarray
     offsets: np.ndarray
     recordings: list[str]
     durations_s: pd.Series
@@ -74,6 +74,17 @@ def prepare(table: ClipTable, rate: int, progress: Callable[[int, int], None] | 
     folder = cache_dir() / "waveforms" / f"{table.dataset}-{rate}-{key}"
     build_once(folder, lambda empty: _build(empty, names, paths, rate, progress))
     return _load(folder, rate, bytes_id(contents))
+
+
+def of_recording(name: str, native: np.ndarray, native_rate: int, rate: int) -> Waveforms:
+    """A single recording, decoded already, at `rate` Hz: nothing is kept in the cache, and nothing identifies it.
+
+    native: (n,) float32 at native_rate Hz.
+    """
+    samples = _resampled(native, native_rate, rate)
+    length_s = pd.Series({name: len(native) / native_rate})
+    nothing = pd.DataFrame(columns=list(SKETCH_COLUMNS))
+    return Waveforms(rate, samples, np.array([0, len(samples)]), [name], length_s, nothing, bytes_id="")
 
 
 class ClipGatherer:
@@ -185,8 +196,12 @@ def _decode(path: Path, rate: int) -> tuple[np.ndarray, float, np.ndarray] | Dat
         native, native_rate = read(path)
     except DataError as error:
         return error
-    resampled = resample(torch.from_numpy(native), native_rate, rate).numpy()
-    return resampled, len(native) / native_rate, sketch(native, native_rate)
+    return _resampled(native, native_rate, rate), len(native) / native_rate, sketch(native, native_rate)
+
+
+def _resampled(native: np.ndarray, native_rate: int, rate: int) -> np.ndarray:
+    samples: np.ndarray = resample(torch.from_numpy(native), native_rate, rate).numpy()
+    return samples
 
 
 @contextmanager

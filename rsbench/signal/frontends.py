@@ -77,9 +77,10 @@ class FrontendModule(nn.Module, ABC):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         self.frames(waveforms.shape[-1])
-        at_once = CPU_CLIPS if waveforms.device.type == "cpu" else len(waveforms)
         with torch.autocast(waveforms.device.type, enabled=False):
-            return torch.cat([self.features(clips) for clips in at_least_float32(waveforms).split(at_once)])
+            if waveforms.device.type != "cpu" or torch.compiler.is_exporting():  # a graph would fix the number of parts
+                return self.features(at_least_float32(waveforms))
+            return torch.cat([self.features(clips) for clips in at_least_float32(waveforms).split(CPU_CLIPS)])
 
     def constant(self, name: str, values: Tensor) -> None:
         """A buffer that moves with the module and, being derived, is no part of its state."""

@@ -159,20 +159,39 @@ def _measure(index: QualityIndex, clips: pd.DataFrame, progress: Callable[[int, 
     windows = clips[["start_s", "end_s"]].to_numpy(np.float64)
     measured: list[tuple[float, ...]] = [()] * len(clips)
     for done, (path, positions) in enumerate(recordings.items(), start=1):
-        samples, rate = read(Path(str(path)))
-        for position in positions:
-            start_s, end_s = windows[position]
-            values = index.measure(samples[int(start_s * rate) : int(end_s * rate)], rate)
-            if not np.isfinite(values).all():
-                raise PluginError(
-                    f"Quality index {type(index).__name__} gives {values} for {path}, "
-                    f"{start_s:g} to {end_s:g} s. Every value must be finite, for silent and for very short "
-                    "clips too: mend the index."
-                )
-            measured[position] = values
+        values = measure_recording(index, str(path), *read(Path(str(path))), windows[positions])
+        for position, of_clip in zip(positions, values, strict=True):
+            measured[position] = of_clip
         if progress is not None:
             progress(done, len(recordings))
     return np.array(measured, dtype=np.float64)
+
+
+def measure_recording(
+    index: QualityIndex, name: str, samples: NDArray[np.float32], rate: int, windows: Floats
+) -> list[tuple[float, ...]]:
+    """The raw values of every clip of one recording.
+
+    Args:
+        index: from `create_quality`.
+        name: of the recording, for errors.
+        samples: (n,) as decoded, at `rate` Hz.
+        rate: Hz.
+        windows: (N, 2) start and end of the clips in s, within the recording.
+
+    Raises PluginError when a value is not finite, naming the clip.
+    """
+    measured = []
+    for start_s, end_s in windows:
+        values = index.measure(samples[int(start_s * rate) : int(end_s * rate)], rate)
+        if not np.isfinite(values).all():
+            raise PluginError(
+                f"Quality index {type(index).__name__} gives {values} for {name}, "
+                f"{start_s:g} to {end_s:g} s. Every value must be finite, for silent and for very short "
+                "clips too: mend the index."
+            )
+        measured.append(values)
+    return measured
 
 
 def apply_control(quality: Floats, control: Control, train: NDArray[np.bool_], seed: int) -> Floats:

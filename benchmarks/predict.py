@@ -1,0 +1,70 @@
+"""How long does a run take to hear an hour? A folder of noise, cut into windows, as `rsbench predict` does it.
+
+    python benchmarks/predict.py RUN [--results DIR] [--minutes 60] [--threads 2]
+
+RUN is a finished run with its checkpoints. A busy machine stretches wall-clock time, and less so the processor's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from rsbench.display import Display
+from rsbench.inference.classifier import load_classifier
+from rsbench.inference.prediction import Predictor
+from rsbench.inference.recordings import Annotations, make_plan
+from rsbench.inference.trained import trained_run
+from rsbench.results.store import run_folder
+
+RATE = 16_000
+MINUTE_S = 60
+
+
+def write_noise(folder: Path, minutes: int) -> None:
+    """A recording of a minute each."""
+    draws = np.random.default_rng(0)
+    for minute in range(minutes):
+        noise = 0.05 * draws.standard_normal(MINUTE_S * RATE, dtype=np.float32)
+        soundfile.write(folder / f"{minute:03d}.wav", noise, RATE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", help="a finished run: its id, or its folder")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/")
+    parser.add_argument("--minutes", type=int, default=60, help="of audio")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as name:
+        write_noise(Path(name), options.minutes)
+        wall, processor = time.perf_counter(), time.process_time()
+        run = trained_run(run_folder(options.results, options.run))
+        predictor = Predictor(run, load_classifier(run), torch.device("cpu"))
+        loaded = time.perf_counter()
+        clip_s = run.spec.data.clip_s
+        planned = make_plan([Path(name)], Annotations(None, []), clip_s, clip_s)
+        heard = predictor.predict_all(planned, Display())
+        ended = time.perf_counter()
+        processor = time.process_time() - processor
+
+    table = Table(title=f"{options.minutes} min of audio at {RATE} Hz, {run.folder.run_id}, {options.threads} threads")
+    for heading in ("windows", "loading, s", "hearing, s", "processor, s"):
+        table.add_column(heading, justify="right")
+    figures = (len(heard.rows), f"{loaded - wall:.1f}", f"{ended - loaded:.1f}", f"{processor:.1f}")
+    table.add_row(*map(str, figures))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""`rsbench export-model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import SpecError
+from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunOption, SelectionOption
+
+EXAMPLES = """
+[bold]Example[/bold]
+
+rsbench export-model --run qlung-cnn6-s0 --out model.onnx
+
+then, in any language: probabilities = session.run(["probabilities"], {"waveforms": clips})
+"""
+
+
+def export_model(
+    run: RunOption,
+    out: Annotated[Path, typer.Option(help="The .onnx file to write; the model card is written beside it.")],
+    results: ResultsOption = Path("results"),
+    select: SelectionOption = None,
+    at: AtOption = None,
+    plugin: PluginOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """A finished run's model as an ONNX file: waveforms in, probabilities out. Research use. Not a medical device.
+
+    The front end is part of it. Clips are cut, resampled and padded before; the model card beside the file says how.
+    The file is kept only if it gives PyTorch's numbers within 1e-4. Needs: pip install 'rsbench\\[export]'.
+    """
+    from ..display import Display
+    from ..inference.card import model_card
+    from ..inference.classifier import changed_plugins, load_classifier
+    from ..inference.onnx_file import export_onnx, how_to_use
+    from ..inference.trained import trained_run
+    from ..plugins import load
+    from ..results.store import run_folder, write_bytes
+
+    if out.suffix != ".onnx":
+        raise SpecError(f"--out {out}: name a file that ends in .onnx.")
+    for name in plugin or ():
+        load(name)
+    chosen, display = trained_run(run_folder(results, run), select, at), Display(quiet=quiet)
+    classifier = load_classifier(chosen)
+    for line in (chosen.describe(), *changed_plugins(chosen), "writing and checking it, for about half a minute"):
+        display.say(line)
+    difference = export_onnx(chosen, classifier, out)
+    beside = out.with_suffix(".card.md")
+    write_bytes(beside, model_card(chosen, display, how_to_use(classifier)).encode())
+    typer.echo(f"kept in {out}, at most {difference:.1g} from PyTorch; model card in {beside}")

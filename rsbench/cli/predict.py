@@ -1,0 +1,148 @@
+"""`rsbench predict`."""
+
+from __future__ import annotations
+
+import io
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from ..errors import SpecError
+from .options import (
+    WIDTH_IN_A_PIPE,
+    AtOption,
+    DeviceOption,
+    PluginOption,
+    QuietOption,
+    ResultsOption,
+    RunOption,
+    SelectionOption,
+    ThreadsOption,
+    as_interrupt,
+    standard_output,
+)
+
+if TYPE_CHECKING:
+    from ..display import Display
+    from ..inference.prediction import Heard
+    from ..inference.trained import TrainedRun
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench predict --run qlung-cnn6-s0 breath.wav
+
+rsbench predict --run qlung-cnn6-s0 recordings/ --hop-s 4 --out predictions.csv
+
+rsbench predict --run qlung-cnn6-s0 test2022_wav --annotations test2022_json/inter_test_json --format json
+
+rsbench predict --run qlung-cnn6-s0 --card
+"""
+
+
+def predict(
+    run: RunOption,
+    sounds: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE…|FOLDER…", help="Recordings, and folders of recordings.")
+    ] = None,
+    results: ResultsOption = Path("results"),
+    select: SelectionOption = None,
+    at: AtOption = None,
+    annotations: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Where annotations lie, or none. Default: beside each recording."),
+    ] = None,
+    hop_s: Annotated[
+        float | None, typer.Option(min=0.01, help="Seconds from a window to the next. Default: a whole window.")
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="table, md, csv or json. Default: as --out ends, or table.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write it there, and the model card beside it.")] = None,
+    card: Annotated[bool, typer.Option("--card", help="Print the model card, and predict nothing.")] = False,
+    plugin: PluginOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Class probabilities and quality of recordings, from a finished run. Research use. Not a medical device.
+
+    Recordings with annotations (a clips.csv that lists them, a .txt as ICBHI has it, a .json as SPRSound has it) are
+    cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
+    at the operating point. A recording that cannot be read is named and left out; the exit code is then 1.
+    """
+    from ..boards.formats import known_format
+    from ..display import Display
+    from ..inference.card import model_card
+    from ..inference.trained import trained_run
+    from ..plugins import load
+    from ..results.store import run_folder, write_bytes
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    form = format_ or (out.suffix.removeprefix(".") if out else "") or "table"
+    known_format(form)
+    for name in plugin or ():
+        load(name)
+    chosen, display = trained_run(run_folder(results, run), select, at), Display(quiet=quiet)
+    if card:
+        typer.echo(model_card(chosen, display), nl=False)
+        return
+    if not sounds:
+        raise SpecError("Name recordings, or folders of them; or say --card.")
+    try:
+        heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; nothing was kept.", err=True)
+        raise typer.Exit(130) from None
+    if out and len(heard.rows):
+        written = io.StringIO()
+        _print(chosen, heard, form, Console(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
+        write_bytes(out, written.getvalue().encode())
+        beside = out.with_suffix(".card.md")
+        write_bytes(beside, model_card(chosen, display).encode())
+        display.say(f"{len(heard.rows)} clips in {out}, the model card in {beside}")
+    elif len(heard.rows):
+        _print(chosen, heard, form, standard_output())
+    for message in heard.errors:
+        typer.echo(f"error: {message}", err=True)
+    if heard.errors:
+        raise typer.Exit(1)
+
+
+def _hear(
+    run: TrainedRun,
+    sounds: Sequence[Path],
+    annotations: str | None,
+    hop_s: float | None,
+    device: str,
+    threads: int | None,
+    display: Display,
+) -> Heard:
+    """What the run makes of the recordings, told of before it begins."""
+    import torch
+
+    from ..experiment.place import DEFAULT_THREADS, device_named
+    from ..inference.classifier import changed_plugins, load_classifier
+    from ..inference.prediction import Predictor
+    from ..inference.recordings import Annotations, make_plan
+
+    torch.set_num_threads(threads or DEFAULT_THREADS)
+    predictor = Predictor(run, load_classifier(run), device_named(device))
+    clip_s = run.spec.data.clip_s
+    planned = make_plan(sounds, Annotations(annotations, sounds), clip_s, hop_s or clip_s)
+    for line in (*changed_plugins(run), *planned.describe()):
+        display.say(line)
+    return predictor.predict_all(planned, display)
+
+
+def _print(run: TrainedRun, heard: Heard, form: str, console: Console) -> None:
+    from ..boards.formats import Sheet, print_sheets
+    from ..inference.prediction import prediction_table
+
+    # A csv has no place for what all rows share but the rows.
+    frame = heard.rows.assign(**run.about()) if form == "csv" else heard.rows
+    print_sheets([Sheet(prediction_table(run, heard.rows), frame, run.about())], form, console)

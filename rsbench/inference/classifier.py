@@ -1,0 +1,109 @@
+"""A finished run's model, rebuilt from the run's folder alone: neither recordings nor its first weights are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..backbone import BACKBONES
+from ..data.clips import CLASSES, NORMAL
+from ..errors import ResultsError, SpecError
+from ..evaluation.operating_point import OperatingPoint
+from ..experiment.assembly import feature_size, untrained_model
+from ..loss import LOSSES
+from ..plugins import discover, source_sha256
+from ..registry import Registry
+from ..signal.frontends import FRONTENDS, FrontendModule, create_frontend
+from ..signal.quality import QUALITY
+from ..training.checkpoint import weights_name
+from ..training.predict import Model
+from ..weights import read_state
+from .trained import TrainedRun
+
+
+class Classifier(nn.Module):
+    """Front end, backbone and the loss's classifier: waveforms in, logits and probabilities out.
+
+    Probabilities are softmax((logits + offset) / temperature), the offset on normal alone, so that at an operating
+    point the likeliest class is the one that is called.
+    """
+
+    offset: Tensor
+
+    def __init__(self, frontend: FrontendModule, model: Model, point: OperatingPoint, clip_s: float) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.model = model
+        self.temperature = point.temperature
+        self.samples = round(clip_s * frontend.rate)
+        offset = torch.zeros(len(CLASSES))
+        offset[NORMAL] = point.normal_offset
+        self.register_buffer("offset", offset)
+
+    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C) logits and probabilities of waveforms (B, samples) at the front end's rate."""
+        embeddings = self.model.backbone(self.frontend(waveforms)).float()
+        logits = self.model.loss.logits(embeddings).float()
+        return logits, ((logits + self.offset) / self.temperature).softmax(dim=1)
+
+
+def load_classifier(run: TrainedRun) -> Classifier:
+    """The classifier of a run, in eval mode, on the CPU.
+
+    Raises:
+        SpecError: the run was trained on embeddings, or something it is made of is not registered.
+        ResultsError: its weights are not there, or are not of this model.
+        WeightsError: its weights are damaged.
+    """
+    discover()
+    spec = run.spec
+    if spec.frontend is None:
+        raise SpecError(
+            f"{run.folder.run_id} was trained on embeddings of sounds, and cannot take a sound itself. Train on the "
+            "recordings instead; with --set optim.freeze=all the backbone stays as it is there too."
+        )
+    path = checkpoint(run)
+    frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
+    model = untrained_model(spec, *feature_size(frontend, spec.data.clip_s), run.class_counts)
+    try:
+        model.load_state_dict(read_state(path))
+    except RuntimeError as error:  # names or shapes that differ, in many lines
+        raise ResultsError(
+            f"{path}: holds the weights of another model than {spec.loss.name} on {spec.backbone.name} is now. Use the "
+            f"version of rsbench, or of the plugin, that the run was made with. ({str(error).splitlines()[-1].strip()})"
+        ) from None
+    return Classifier(frontend, model, run.point, spec.data.clip_s).eval()
+
+
+def checkpoint(run: TrainedRun) -> Path:
+    """The weights of the chosen epoch. Raises ResultsError where they are not in the run's folder."""
+    path = run.folder.path / "checkpoints" / weights_name(run.selection, run.epoch)
+    if not path.is_file():
+        raise ResultsError(
+            f"{path}: is not there, and without its weights a run cannot be used. Bundles leave weights out: name the "
+            "folder in which the run was made with --results DIR, or run it again: "
+            f"rsbench run --spec {run.folder.path / 'spec.json'}"
+        )
+    return path
+
+
+def changed_plugins(run: TrainedRun) -> list[str]:
+    """A line for each part of the run that came with a plugin, or does now, and was other code then."""
+    spec = run.spec
+    parts: list[tuple[Registry[Any], str]] = [
+        (LOSSES, spec.loss.name),
+        (BACKBONES, spec.backbone.name),
+        (QUALITY, spec.quality.name),
+    ]
+    if spec.frontend:
+        parts.append((FRONTENDS, spec.frontend.name))
+    then = run.data["identity"]["plugins"]
+    now = {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in parts}
+    return [
+        f"note: {part} is other code now than when the run was made; what it says may differ from the run's scores"
+        for part, sha256 in now.items()
+        if then.get(part) != sha256
+    ]

@@ -1,0 +1,121 @@
+"""Recordings to class probabilities and quality, through the very pipeline that the run was trained with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ..data.audio import read
+from ..data.bounds import clip_bounds
+from ..data.clips import CLASSES
+from ..data.waveforms import Waveforms, of_recording
+from ..display import Advance, Display
+from ..errors import DataError
+from ..evaluation.metrics import predicted_classes
+from ..experiment.assembly import gather_from
+from ..signal.quality import create_quality, measure_recording
+from ..training.predict import exact
+from .classifier import Classifier
+from .recordings import Plan, Recording
+from .trained import INTENDED_USE, TrainedRun
+
+PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
+COLUMNS = (
+    "recording",  # its path, as it was given
+    "start_s",
+    "end_s",
+    "label",  # the annotation's own word; "" where there is none
+    "called",
+    *PROBABILITIES,
+    "quality",  # in [0, 1], by the run's index and normaliser; of the whole clip
+)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of some recordings.
+
+    rows: COLUMNS, a row per clip. errors: a message for each recording that could not be heard.
+    """
+
+    rows: pd.DataFrame
+    errors: tuple[str, ...]
+
+
+class Predictor:
+    """A run's classifier and quality index on a device, ready for recordings."""
+
+    def __init__(self, run: TrainedRun, classifier: Classifier, device: torch.device) -> None:
+        self.run = run
+        self.classifier = classifier.to(device)
+        self.device = device
+        self.index = create_quality(run.spec.quality.name, **run.spec.quality.params)
+
+    def predict_all(self, planned: Plan, display: Display) -> Heard:
+        """Hear one recording after the other; one that cannot be heard stops none."""
+        rows, errors = [], list(planned.errors)
+        with display.track("predicting", planned.clips) as advance:
+            for recording in planned.recordings:
+                try:
+                    rows.append(self.predict(recording, advance))
+                except DataError as error:
+                    errors.append(str(error))
+                    advance(len(recording.clips), "")
+        return Heard(pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS), tuple(errors))
+
+    def predict(self, recording: Recording, advance: Advance) -> pd.DataFrame:
+        """COLUMNS of a recording's clips. Raises DataError where it cannot be read, or a clip lies outside it."""
+        name = str(recording.path)
+        native, native_rate = read(recording.path)
+        waveforms = of_recording(name, native, native_rate, self.classifier.frontend.rate)
+        ids = [f"{name}:{number}" for number in range(len(recording.clips))]
+        clips, _ = clip_bounds(recording.clips.assign(clip_id=ids, recording=name), waveforms.durations_s)
+        logits, probabilities = self._classify(waveforms, clips, recording, advance)
+        measures = measure_recording(self.index, name, native, native_rate, clips[["start_s", "end_s"]].to_numpy())
+        called = predicted_classes(logits, self.run.point.normal_offset)
+        return clips.assign(
+            called=[CLASSES[index] for index in called],
+            **dict(zip(PROBABILITIES, probabilities.T, strict=True)),
+            quality=self.index.score(np.array(measures), self.run.data["quality_normaliser"]),
+        )[list(COLUMNS)]
+
+    def _classify(
+        self, waveforms: Waveforms, clips: pd.DataFrame, recording: Recording, advance: Advance
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(N, C) logits and probabilities."""
+        if not recording.annotated:
+            # The length of a clip cuts windows, not their end: rounding must not make one a sample short, and padded.
+            clips = clips.assign(end_s=math.inf)
+        gatherer = gather_from(waveforms, clips, self.classifier.frontend, self.run.spec.data.clip_s, self.device)
+        found = []
+        with exact(), torch.inference_mode():
+            for rows in torch.arange(len(clips)).split(self.run.spec.optim.batch_size):
+                found.append(self.classifier(gatherer.gather(rows)))
+                advance(len(rows), recording.path.name)
+        logits, probabilities = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
+        return logits, probabilities
+
+
+def prediction_table(run: TrainedRun, rows: pd.DataFrame) -> Table:
+    """The rows as people read them, under what they were made by."""
+    table = Table(
+        title=run.describe(),
+        title_justify="left",
+        caption=f"p: probabilities at that operating point. quality: {run.spec.quality.name}, 0 to 1. {INTENDED_USE}",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    shown = [name for name in COLUMNS if name != "label" or rows["label"].any()]
+    for name in shown:
+        words = rows[name].dtype.kind not in "fi"
+        table.add_column(name.replace("p_", "p "), justify="left" if words else "right", overflow="fold")
+    for row in rows[shown].to_dict("records"):
+        table.add_row(*(escape(value) if isinstance(value, str) else f"{value:.3f}" for value in row.values()))
+    return table

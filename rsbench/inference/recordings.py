@@ -1,0 +1,168 @@
+"""Which recordings are to be heard, and which pieces of them: their annotated clips, or windows side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..data.audio import ENDINGS, probe
+from ..data.folder import CLIPS_CSV, read_folder
+from ..data.icbhi import read_cycles
+from ..data.sprsound import read_events
+from ..errors import DataError
+
+NO_ANNOTATIONS = "none"
+LEAVE_ASIDE = f"Or leave annotations aside with --annotations {NO_ANNOTATIONS}: recordings are then cut into windows."
+WINDOW_COLUMNS = ("start_s", "end_s", "label")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording and its clips.
+
+    clips: WINDOW_COLUMNS, a row per clip; labels are the annotation's own words, "" for windows.
+    """
+
+    path: Path
+    clips: pd.DataFrame
+    annotated: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Recordings to hear, in order, and a message for each that cannot be. Windows are `clip_s` long."""
+
+    recordings: tuple[Recording, ...]
+    errors: tuple[str, ...]
+    clip_s: float
+    hop_s: float
+
+    @property
+    def clips(self) -> int:
+        return sum(len(recording.clips) for recording in self.recordings)
+
+    def describe(self) -> list[str]:
+        """How the recordings are cut, in lines."""
+        lines = []
+        annotated = [recording.clips for recording in self.recordings if recording.annotated]
+        others = [recording.clips for recording in self.recordings if not recording.annotated]
+        if annotated:
+            clips = pd.concat(annotated)
+            longer = int((clips["end_s"] - clips["start_s"] > self.clip_s).sum())
+            cut = f", {longer} of them cut after {self.clip_s:g} s as in training" if longer else ""
+            lines.append(f"with annotations: {_count(annotated, 'clip')}{cut}")
+        if others:
+            windows = f"{_count(others, 'window')} of {self.clip_s:g} s, one every {self.hop_s:g} s"
+            lines.append(f"without annotations: {windows}, the last moved back to end with its recording")
+        return lines
+
+
+def _count(of_recordings: Sequence[pd.DataFrame], word: str) -> str:
+    """ "2 recordings, 12 clips"."""
+    clips = sum(map(len, of_recordings))
+    recordings = f"{len(of_recordings)} recording{'s' if len(of_recordings) > 1 else ''}"
+    return f"{recordings}, {clips} {word}{'s' if clips > 1 else ''}"
+
+
+class Annotations:
+    """Where the clips of recordings are written down.
+
+    A clips.csv that lists the recording comes first, then a .txt of its name as ICBHI has it, then a .json of its name
+    as SPRSound has it.
+
+    Args:
+        place: the folder that holds them, or "none"; None: those of the sounds.
+        sounds: files and folders as they were given.
+
+    Raises DataError where there is no such folder, and for a clips.csv that cannot be read.
+    """
+
+    def __init__(self, place: str | None, sounds: Sequence[Path]) -> None:
+        self.none = place == NO_ANNOTATIONS
+        self.folder = None if place is None or self.none else Path(place)
+        if self.folder and not self.folder.is_dir():
+            raise DataError(
+                f"--annotations {place}: there is no such folder. Name one that holds a {CLIPS_CSV}, or a .txt or a "
+                f".json for each recording. {LEAVE_ASIDE}"
+            )
+        homes = [self.folder] if self.folder else [sound if sound.is_dir() else sound.parent for sound in sounds]
+        self._listed: dict[Path, pd.DataFrame] = {}
+        for home in dict.fromkeys(homes):
+            if not self.none and (home / CLIPS_CSV).is_file():
+                self._listed |= _listed_clips(home)
+
+    def clips(self, recording: Path) -> pd.DataFrame | None:
+        """WINDOW_COLUMNS of a recording, None where nothing is written down. Raises DataError naming file and field."""
+        if self.none:
+            return None
+        if recording.resolve() in self._listed:
+            return self._listed[recording.resolve()]
+        beside = (self.folder or recording.parent) / recording.name
+        cycles, events = beside.with_suffix(".txt"), beside.with_suffix(".json")
+        try:
+            if cycles.is_file():
+                return pd.DataFrame(read_cycles(cycles), columns=WINDOW_COLUMNS)
+            if events.is_file():
+                return pd.DataFrame(read_events(events)[1], columns=WINDOW_COLUMNS)
+        except DataError as error:
+            raise DataError(f"{error} {LEAVE_ASIDE}") from None
+        return None
+
+
+def _listed_clips(folder: Path) -> dict[Path, pd.DataFrame]:
+    """WINDOW_COLUMNS of every recording in the clips.csv of a folder, by the recording's path."""
+    try:
+        table = read_folder(folder, folder.name)
+    except DataError as error:
+        raise DataError(f"{error} {LEAVE_ASIDE}") from None
+    paths = table.recordings.set_index("recording")["path"]
+    grouped = table.clips.groupby("recording", sort=False)[list(WINDOW_COLUMNS)]
+    return {Path(paths[name]).resolve(): clips for name, clips in grouped}
+
+
+def make_plan(sounds: Sequence[Path], annotations: Annotations, clip_s: float, hop_s: float) -> Plan:
+    """What is to be heard of files, and of the recordings in folders and all folders below.
+
+    A recording whose annotation holds no clip, as a Poor Quality one of SPRSound, is cut into windows too.
+    """
+    found, errors = [], []
+    for sound in sounds:
+        paths = _recordings_below(sound) if sound.is_dir() else [sound]
+        if not paths:
+            errors.append(f"{sound}: there is no recording ({', '.join(ENDINGS)}) in this folder. Name another.")
+        for path in paths:
+            try:
+                found.append(_plan(path, annotations, clip_s, hop_s))
+            except DataError as error:
+                errors.append(str(error))
+    return Plan(tuple(found), tuple(errors), clip_s, hop_s)
+
+
+def _recordings_below(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _plan(path: Path, annotations: Annotations, clip_s: float, hop_s: float) -> Recording:
+    """Raises DataError where the recording or its annotation cannot be read."""
+    info = probe(path)
+    clips = annotations.clips(path)
+    if clips is not None and len(clips):
+        return Recording(path, clips.reset_index(drop=True), annotated=True)
+    length_s = info.frames / info.rate
+    windows = [(start_s, min(start_s + clip_s, length_s), "") for start_s in window_starts(length_s, clip_s, hop_s)]
+    return Recording(path, pd.DataFrame(windows, columns=WINDOW_COLUMNS), annotated=False)
+
+
+def window_starts(length_s: float, clip_s: float, hop_s: float) -> list[float]:
+    """Starts of windows of `clip_s` seconds that cover a recording, one every `hop_s` seconds (at least 0.01).
+
+    The last one is moved back to end with the recording (within 10 ms, for times that can be read), so that none is
+    made of a short remnant. A recording shorter than a window is one, to be repeated as in training.
+    """
+    last, hop = math.floor(100 * (length_s - clip_s)), round(100 * hop_s)
+    return [start / 100 for start in [*range(0, last, hop), max(0, last)]]
