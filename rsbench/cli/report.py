@@ -1,0 +1,65 @@
+"""`rsbench report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import SpecError
+from .options import PluginOption
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench report
+
+rsbench report --results results --out margins.html --baseline ce
+
+rsbench report --root ~/recordings --audio
+"""
+
+
+def report(
+    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="The page to write; its figures go to <out>_figures/.")] = Path(
+        "report.html"
+    ),
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="LOSS", help="Compare the others with it, paired. Default: ce, where it is."),
+    ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder with a folder per data set, or NAME=DIR for one: shows the worst errors."),
+    ] = None,
+    audio: Annotated[
+        bool, typer.Option("--audio", help="Put the sound of the worst errors into the page; needs --root.")
+    ] = False,
+    plugin: PluginOption = None,
+) -> None:
+    """Write one self-contained page on all runs of a folder: boards, figures, worst errors, commands.
+
+    Runs that share no board stand in groups of their own. With --root the worst errors are shown as spectrograms.
+    """
+    from ..data.sources import Roots
+    from ..display import Display
+    from ..plugins import load
+    from ..report.explorer import Recordings
+    from ..report.page import write_report
+    from ..results.store import run_folders
+
+    if audio and not root:
+        raise SpecError("--audio: say where the recordings are with --root DIR.")
+    for name in plugin or ():
+        load(name)
+    figures = write_report(
+        run_folders(results),
+        out,
+        baseline=baseline,
+        cache=results / ".index",
+        recordings=Recordings(Roots.parse(root, {}), audio) if root else None,
+        display=Display(),
+    )
+    typer.echo(f"{out} (figures in {figures})")

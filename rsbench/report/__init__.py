@@ -1,0 +1,1 @@
+"""Run records to one page that opens anywhere."""

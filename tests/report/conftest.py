@@ -1,0 +1,32 @@
+"""A results folder of several kinds of runs and the report on it, made once for all tests of this room."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pages import Parsed, Reported
+from tiny import run_tiny
+
+from rsbench.cli import app
+
+
+@pytest.fixture(scope="session")
+def reported(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """ce and qlung with two seeds under all rules; trained on everything, ce and a qlung that failed; a damaged run."""
+    out = tmp_path_factory.mktemp("reported")
+    results = out / "results"
+    for loss in ("ce", "qlung"):
+        for seed in (0, 1):
+            run_tiny(tiny_root, results, loss=loss, seed=seed, epochs=2, select="val,last,oracle")
+        other = run_tiny(tiny_root, results, loss=loss, epochs=1, test="tiny", validation__fraction=0, select="last")
+    (Path(other.path) / "status.json").write_text(json.dumps({"state": "failed"}))
+    damaged = shutil.copytree(other.path, results / "runs" / "damaged")
+    (damaged / "spec.json").write_text("{ half")
+    page = out / "page.html"
+    given = ["--results", results, "--out", page, "--root", tiny_root, "--audio"]
+    app(["report", *map(str, given)], standalone_mode=False)
+    text = page.read_text(encoding="utf-8")
+    return Reported(results, page, out / "page_figures", text, Parsed(text))
