@@ -10,24 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from documents import blocks, check_options, commands
 from tiny import CLIP_S, PROJECT, TINY_PLUGIN, Cli
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
 def example(word: str) -> str:
     """The Python block that has a word of its own."""
-    (block,) = (block for block in blocks(README, "python") if word in block)
-    return block
+    (found,) = (block.code for block in blocks(README, "python") if word in block.code)
+    return found
 
 
-def commands() -> list[str]:
-    lines = [line.partition("#")[0].strip() for block in blocks(README, "console") for line in block.splitlines()]
-    return [line for line in lines if line]
+def own_commands() -> list[str]:
+    lines = (line for block in blocks(README, "console") for line in commands(block.code))
+    return [line for line in lines if line.startswith("rsbench ")]
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ def test_the_loss_in_ten_lines_is_listed_run_and_ranked(
     cli: Cli, my_loss: None, tiny_root: Path, tmp_path: Path
 ) -> None:
     assert len([line for line in example("@register_loss").splitlines() if line.strip()]) <= 10
-    command = next(shlex.split(line) for line in commands() if "my_loss.py" in line)
+    command = next(shlex.split(line) for line in own_commands() if "my_loss.py" in line)
     # The README's own words, on a backbone and recordings that take a second.
     small = ["--plugin", TINY_PLUGIN, "--backbone", "tiny", "--train", "tiny", "--test", "tiny,far", "--epochs", "1"]
     small += ["--root", str(tiny_root), "--set", f"data.clip_s={CLIP_S}"]
@@ -53,14 +50,8 @@ def test_the_loss_in_ten_lines_is_listed_run_and_ranked(
 
 
 def test_every_command_is_one_that_exists(cli: Cli) -> None:
-    for line in commands():
-        words = shlex.split(line.split("&&")[-1])
-        if words[0] != "rsbench":
-            continue
-        options = {word.partition("=")[0] for word in words if word.startswith("--")}
-        path = [word for word in words[1:3] if not word.startswith("-")]
-        said = cli(*(path[:2] if path[0] == "data" else path[:1]), "--help").out
-        assert all(option in said for option in options), line
+    for line in own_commands():
+        check_options(cli, line)
 
 
 def test_the_python_example_runs(my_loss: None) -> None:

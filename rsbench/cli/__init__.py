@@ -12,7 +12,24 @@ from rich.console import Console
 
 from ..errors import RsbenchError, SpecError
 from ..plugins import broken_in_words
-from . import audit, data, embed, export, leaderboard, listing, merge, rescore, run, sweep
+from . import (
+    audit,
+    cite,
+    compare,
+    data,
+    embed,
+    export,
+    export_model,
+    leaderboard,
+    listing,
+    merge,
+    predict,
+    report,
+    rescore,
+    run,
+    show,
+    sweep,
+)
 
 app = typer.Typer(
     name="rsbench",
@@ -26,6 +43,12 @@ app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=embed.EXAMPLES)(embed.embed)
 app.command(epilog=leaderboard.EXAMPLES)(leaderboard.leaderboard)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
+app.command(epilog=show.EXAMPLES)(show.show)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=report.EXAMPLES)(report.report)
+app.command(epilog=cite.EXAMPLES)(cite.cite)
+app.command(epilog=predict.EXAMPLES)(predict.predict)
+app.command(name="export-model", epilog=export_model.EXAMPLES)(export_model.export_model)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=merge.EXAMPLES)(merge.merge)
 app.command(epilog=rescore.EXAMPLES)(rescore.rescore)

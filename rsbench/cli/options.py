@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -44,6 +46,24 @@ ChosenRunsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[RUN_ID…]", help="Ids, their beginnings, or globs in quotes. Default: all runs."),
 ]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
+]
+RunOption = Annotated[
+    str, typer.Option(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
+]
+ResultsOption = Annotated[Path, typer.Option(help="Folder that holds runs/.")]
+SelectionOption = Annotated[
+    str | None, typer.Option(help="Whose epoch: val, last, cv-refit or oracle:SPLIT. Default: the run's first rule.")
+]
+AtOption = Annotated[
+    str | None, typer.Option(help="Operating point: val-bias or argmax. Default: val-bias, if the run has one.")
+]
+
+
+class Format(enum.StrEnum):
+    table = "table"
+    json = "json"
 
 
 def rows_to_keep(only: Sequence[str]) -> dict[str, str]:

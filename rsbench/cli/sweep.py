@@ -94,6 +94,7 @@ def run(
     plugins = tuple(
         str(Path(name).absolute()) if name.endswith(".py") else name for name in (*sweep.plugins, *(plugin or ()))
     )
+    sweep = sweep.model_copy(update={"plugins": plugins})
     roots = tuple(_absolute(folder) for folder in root or ())
     crew = Crew(roots, str(out.absolute()), device, sweep.resources.threads, partial or sweep.partial, plugins)
     study = make_study(sweep, crew, quiet=quiet)

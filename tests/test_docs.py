@@ -1,0 +1,139 @@
+"""What the documentation shows is true: its pages run from top to bottom, and the site can be built."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+from documents import Block, blocks, check_options, commands
+from tiny import CLIP_S, PROJECT, RATE, TINY_PLUGIN, Cli
+
+from rsbench.data import icbhi, sprsound
+from rsbench.data.splits import CLAIMS_FROM
+from rsbench.evaluation.statistics import RESAMPLES
+from rsbench.sweep.spec import Confirm, Limits, Resources, Search, SweepSpec, cells, load_sweep
+
+DOCS = PROJECT / "docs"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+
+# The embedded recordings and the smallest real backbone take minutes; the tests' own take a second.
+SMALL = {"synthetic-shift": "far", "synthetic": "tiny", "cnn6": "tiny"}
+SMALL_RUN = ["--plugin", TINY_PLUGIN, "--set", f"data.clip_s={CLIP_S}", "--epochs", "1", "--threads", "1", "--quiet"]
+SMALL_STUDY = ["--plugin", TINY_PLUGIN, "--set", f"base.data.clip_s={CLIP_S}", "--quiet"]
+
+# Real recordings, weights or other machines, and the seconds that a report's figures take (tests/report has them):
+# the commands of such a block are only parsed.
+ELSEWHERE = re.compile(r"icbhi|sprsound|\bDATA\b|<id>|gpu1|/shared/|rsbench report")
+
+
+def small(text: str) -> str:
+    return re.sub(r"synthetic-shift|\bsynthetic\b|\bcnn6\b", lambda word: SMALL[word[0]], text)
+
+
+def words_of(command: str) -> list[str]:
+    """A command of a page as it is run here."""
+    words = shlex.split(small(command))[1:]
+    if words[0] == "run":
+        data = (
+            [] if "--train" in words else ["--train", "tiny", "--test", "tiny,far"]
+        )  # the embedded set is the default
+        return [*words, *data, *SMALL_RUN]
+    return [*words, *SMALL_STUDY] if words[0] == "sweep" and words[1].endswith(".yaml") else words
+
+
+def carry_out(block: Block, cli: Cli, names: dict[str, Any]) -> None:
+    """Write a file, run commands, or execute Python, as a reader of the page would."""
+    if block.title:
+        Path(block.title).write_text(small(block.code), encoding="utf-8")
+    elif block.language == "python":
+        exec(small(block.code), names)
+    elif block.language == "console":
+        for command in (line for line in commands(block.code) if line.startswith("rsbench ")):
+            if ELSEWHERE.search(block.code):
+                check_options(cli, command)
+            else:
+                done = cli(*words_of(command))
+                assert done.code == 0, f"{command}\n{done.out}\n{done.err}"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to follow a page in, with the recordings that pages name: breath.wav, visits/, and a root."""
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 5 * RATE)
+    root = tmp_path / "recordings"
+    for folder in (root / "mine", root / "clinic", tmp_path / "visits"):
+        folder.mkdir(parents=True)
+    for name in (
+        "breath",
+        "visits/first",
+        *(f"recordings/mine/{name}" for name in ("p01_left", "p02_base", "p03_base")),
+    ):
+        soundfile.write(tmp_path / f"{name}.wav", noise, RATE)
+    marks = [(index * CLIP_S, (index + 1) * CLIP_S, word) for index, word in enumerate(("n", "c", "w", "cw", "?"))]
+    for patient in range(1, 26):
+        pd.DataFrame(marks).to_csv(root / f"clinic/{patient}_left.txt", sep="\t", header=False, index=False)
+        soundfile.write(root / f"clinic/{patient}_left.wav", noise, RATE)
+    for name in ("tiny", "far"):
+        (root / name).symlink_to(tiny_root / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RSBENCH_DATA", str(root))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_can_be_followed(page: str, cli: Cli, desk: Path) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(PAGES[page]):
+        carry_out(block, cli, names)
+
+
+def test_the_score_by_hand_is_the_one_that_is_stored(cli: Cli, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(*words_of("rsbench run --loss qlung --backbone cnn6")).code == 0
+    carry_out(blocks(PAGES["runs"], "python")[0], cli, {})
+    printed = capsys.readouterr().out
+    (stored,) = (json.loads(path.read_text()) for path in Path("results/runs").glob("*/metrics.json"))
+    figures = stored["val"]["tiny"]["argmax"]
+    assert printed == f"Sp {figures['sp'] / 100:.3f}, Se {figures['se'] / 100:.3f}\n"
+
+
+def test_the_reference_of_studies_has_every_key(tmp_path: Path) -> None:
+    (reference,) = (block for block in blocks(PAGES["sweeps"], "yaml") if block.title == "tuned.yaml")
+    path = tmp_path / reference.title
+    path.write_text(reference.code, encoding="utf-8")
+    study, written = load_sweep(path), yaml.safe_load(reference.code)
+    assert len(cells(study)) == 6
+    assert written.keys() == SweepSpec.model_fields.keys() - {"seeds"}  # which a study that tunes has in `confirm`
+    parts = {"search": Search, "confirm": Confirm, "resources": Resources, "limits": Limits}
+    for name, part in parts.items():
+        assert written[name].keys() == part.model_fields.keys()
+
+
+def test_figures_are_those_of_the_code() -> None:
+    for row in icbhi.OFFICIAL.itertuples(index=False):
+        assert f"| {' | '.join(map(str, row))} |" in PAGES["data"]
+    for row in sprsound.OFFICIAL.itertuples(index=False):
+        assert re.search(rf"\| {row.subset} \| {row.recordings} \| {row.patients}\b", PAGES["data"])
+    assert f"{RESAMPLES:,} draws" in PAGES["statistics"]
+    assert f"fewer than {CLAIMS_FROM}." in PAGES["statistics"]
+
+
+def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = {path.stem for path in tmp_path.glob("*.html")}
+    assert made == {*PAGES, "commands", "404"}
+    fetched = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
+    for page in tmp_path.glob("*.html"):
+        assert not fetched.search(page.read_text(encoding="utf-8")), page.name
+    assert "rsbench predict --run qlung-cnn6-s0 breath.wav" in (tmp_path / "commands.html").read_text(encoding="utf-8")
