@@ -41,11 +41,17 @@ def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment)
 
 
 def predict_rows(
-    model: Model, clips: ClipSet, rows: np.ndarray, spec: RunSpec, advance: Callable[[int], None] | None = None
+    model: Model,
+    clips: ClipSet,
+    rows: np.ndarray,
+    spec: RunSpec,
+    advance: Callable[[int], None] | None = None,
+    *,
+    keep_embeddings: bool = False,
 ) -> Predictions:
-    """Predictions of clips by position. Raises RunFailed when they are not numbers."""
+    """Predictions of clips by position; see `predict`. Raises RunFailed when they are not numbers."""
     chosen = torch.as_tensor(rows, device=clips.known.labels.device)
-    predicted = predict(model, clips, chosen, spec.optim.batch_size, advance)
+    predicted = predict(model, clips, chosen, spec.optim.batch_size, advance, keep_embeddings=keep_embeddings)
     if not torch.isfinite(predicted.logits).all():
         raise RunFailed(
             f"'{spec.loss.name}' gives logits that are not numbers. "
@@ -100,9 +106,16 @@ def predict_chosen(
     with display.track("predicting", sum(len(rows[name]) for name, _ in selections)) as advance:
         for (name, _), chosen_by in selections.items():
             checkpoints.restore(model, progress.kept[chosen_by[0]])
-            predicted = predict_rows(model, clips[name], rows[name], experiment.spec, lambda count: advance(count, ""))
+            predicted = predict_rows(
+                model,
+                clips[name],
+                rows[name],
+                experiment.spec,
+                lambda count: advance(count, ""),
+                keep_embeddings=shown in chosen_by,
+            )
             known = experiment.datasets[name].clips.iloc[rows[name]]
-            if shown in chosen_by:
+            if predicted.embeddings is not None:
                 seen[name] = predicted.embeddings.numpy()
             frames.setdefault(name, []).extend(
                 prediction_frame(known, predicted.logits.numpy(), predicted.margin_rad.numpy(), selection)

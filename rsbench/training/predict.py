@@ -42,12 +42,12 @@ class Model(nn.Module):
 class Predictions:
     """On the host, in the order of the rows asked for.
 
-    logits: (N, C). margin_rad: (N,), NaN where a loss has no angle. embeddings: (N, D), as the backbone gives them.
+    logits: (N, C). margin_rad: (N,), NaN where a loss has no angle. embeddings: (N, D), None where nobody asked.
     """
 
     logits: Tensor
     margin_rad: Tensor
-    embeddings: Tensor
+    embeddings: Tensor | None
 
 
 def exact() -> AbstractContextManager[None]:
@@ -63,6 +63,8 @@ def predict(
     rows: Tensor,
     batch_size: int,
     advance: Callable[[int], None] | None = None,
+    *,
+    keep_embeddings: bool = False,
 ) -> Predictions:
     """Logits, and the angular margin training would give each clip. Leaves the model in the mode it was in.
 
@@ -72,6 +74,7 @@ def predict(
         rows: (N,) which of them, on the device.
         batch_size: clips at a time; sums on a CPU depend on it in the last bits, so it is part of the spec.
         advance: called with the number of clips done, for a progress bar.
+        keep_embeddings: give them too; what is judged after every epoch has no use for them.
     """
     was_training = model.training
     model.eval()
@@ -81,11 +84,12 @@ def predict(
             embeddings = model.backbone(clips.features(chosen)).float()
             logits.append(model.loss.logits(embeddings).float().cpu())
             margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)).cpu())
-            seen.append(embeddings.cpu())
+            if keep_embeddings:
+                seen.append(embeddings.cpu())
             if advance:
                 advance(len(chosen))
     model.train(was_training)
-    return Predictions(torch.cat(logits), torch.cat(margins), torch.cat(seen))
+    return Predictions(torch.cat(logits), torch.cat(margins), torch.cat(seen) if seen else None)
 
 
 def _margin(loss: Loss, embeddings: Tensor, batch: Batch) -> Tensor:
