@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,21 @@ from tiny import PROJECT, Cli, Outcome, run_tiny, write_own_dataset
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The tests neither use nor fill the cache of the person who runs them."""
     os.environ["RSBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_plugins() -> Iterator[None]:
+    """What the tests of one file register is gone before the next file: any worker may get any file after any other."""
+    from rsbench import plugins
+    from rsbench.data.splits import SPLITS
+    from rsbench.listing import REGISTRIES
+
+    plugins.discover()
+    kept = [(registry, dict(registry._entries)) for registry in (*REGISTRIES.values(), SPLITS)]
+    yield
+    for registry, entries in kept:
+        registry._entries = entries
+    plugins._import.cache_clear()  # so that a file which is loaded again registers again
 
 
 @pytest.fixture(scope="session")
