@@ -21,6 +21,7 @@ NORM_EPS = 1e-6  # as in timm's blocks
 TRANSFORMERS_EPS = 1e-12  # as in the configuration of its published AST
 CHECKPOINT_MELS = 128  # bins that the authors' checkpoints were trained on
 STEM = "patch_embed.proj.weight"
+EXTRA_STATE = "_extra_state"  # torch's name for what `get_extra_state` returns
 DEIT_SIZES = {"base": 384, "small": 224, "tiny": 224}  # pixels of the images that AST's authors start from
 
 AUDIOSET = PublicWeights(
@@ -134,17 +135,23 @@ class Ast(Backbone):
         tokens = ["patch_embed", "cls_token", "dist_token", "pos_embed"]
         return [tokens, *([f"blocks.{index}"] for index in range(DEPTH)), ["norm"]]
 
+    def get_extra_state(self) -> Tensor:
+        """The norms' epsilon: weights were trained under one, so a checkpoint keeps it beside them."""
+        return torch.tensor(self.norm.eps, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = state.item()
+
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Checkpoints of AST's authors, of transformers and of DeiT, positions fitted to this grid.
 
         Our own are left as they are. DeiT saw squares in three colours: its stem is summed over them. With weights of
         transformers the norms take its epsilon.
         """
-        if of_transformers(state):
-            for module in self.modules():
-                if isinstance(module, nn.LayerNorm):
-                    module.eps = TRANSFORMERS_EPS
-        ours = in_our_names(state)
+        eps = TRANSFORMERS_EPS if of_transformers(state) else NORM_EPS
+        ours = {EXTRA_STATE: torch.tensor(eps, dtype=torch.float64)} | in_our_names(state)
         if STEM not in ours or "pos_embed" not in ours:
             return ours
         rows = patches(CHECKPOINT_MELS) if "pos_embed" not in state else 0

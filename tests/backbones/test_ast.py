@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rsbench import Backbone, create_backbone
 from rsbench.backbone import BACKBONES
@@ -32,6 +32,8 @@ def in_transformers_names(state: dict[str, Tensor], layers: str) -> dict[str, Te
     """The state of our AST under transformers' names; `layers` is what its blocks are called."""
     renamed = {}
     for name, tensor in state.items():
+        if name == "_extra_state":  # the norms' epsilon, which transformers keeps in its configuration
+            continue
         for ours, theirs in RENAMED:
             name = re.sub(ours, theirs, name)
         name = re.sub(r"^blocks\.", f"{layers}.", name)
@@ -99,6 +101,18 @@ def test_the_file_that_transformers_saves_gives_its_embeddings(tmp_path: Path) -
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("theirs", [True, False])
+def test_a_checkpoint_keeps_the_epsilon_of_the_weights_it_started_from(theirs: bool, tiny: Backbone) -> None:
+    if theirs:
+        tiny.load_state_dict(tiny.translate(in_transformers_names(tiny.state_dict(), "layers")))
+    faint = 1e-3 * torch.randn(2, 128, 119)  # where an epsilon is felt
+    again = create_backbone("ast", 128, 119, size="tiny").eval()
+    again.load_state_dict(tiny.state_dict())
+    assert torch.equal(again(faint), tiny(faint))
+    assert {m.eps for m in again.modules() if isinstance(m, nn.LayerNorm)} == {1e-12 if theirs else 1e-6}
+
+
+@torch.no_grad()
 def test_with_its_positions_resized_it_gives_transformers_embeddings_of_798_frames(tmp_path: Path) -> None:
     small = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
     longer, theirs = transformers_ast(1024, **small), transformers_ast(798, **small)
@@ -128,6 +142,7 @@ def test_todays_names_of_transformers_are_known_too(prefix: str, layers: str, ti
     assert load_weights(fresh, find_weights(str(tmp_path / "ast.safetensors"), (), [])).loaded == 1.0
     own = fresh.state_dict()
     assert torch.equal(own.pop("pos_embed"), theirs_positions)
+    assert own.pop("_extra_state") == 1e-12
     assert all(torch.equal(tensor, tiny.state_dict()[name]) for name, tensor in own.items())
 
 
