@@ -29,7 +29,7 @@ def run_to_map(group: Group) -> Record | None:
     board = group.boards[0]
     runs = board.runs[board.runs[POINT] == "argmax"]
     stored = runs["run_id"].map(lambda run_id: (group.records[run_id].folder.path / "embeddings").is_dir())
-    runs = runs[stored]
+    runs = runs[stored.astype(bool)]  # of no run at all, `map` makes no booleans
     best = next((method for method in board.table["method"] if method in set(runs["method"])), None)
     if best is None:
         return None
@@ -88,7 +88,7 @@ def _by_word(clips: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Ca
             mine = clips[clips[column] == word]
             if len(mine):
                 axes.scatter(mine["across"], mine["up"], s=5, color=colour, linewidth=0, rasterized=True, label=word)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=4, frameon=False, markerscale=3)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False, markerscale=3)
         _bare(axes)
 
     return draw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -125,6 +126,16 @@ def test_the_command_makes_the_runs_again(reported: Reported) -> None:
 
 def test_damaged_runs_are_named_and_the_others_reported(reported: Reported) -> None:
     assert f"Damaged, left out: {reported.results / 'runs' / 'damaged' / 'spec.json'}: cannot be read" in reported.text
+
+
+def test_a_group_of_which_nothing_is_finished_says_so(cli: Cli, reported: Reported, tmp_path: Path) -> None:
+    results = shutil.copytree(reported.results, tmp_path / "results", ignore=shutil.ignore_patterns("damaged"))
+    for status in results.glob("runs/*/status.json"):
+        if json.loads((status.parent / "spec.json").read_text())["validation"]["fraction"] == 0:
+            status.write_text(json.dumps({"state": "running"}))
+    done = cli("report", "--results", results, "--out", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    assert "4 runs done, 2 runs running" in " ".join((tmp_path / "page.html").read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize(
