@@ -18,18 +18,25 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["RSBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def forgotten_plugins() -> Iterator[None]:
-    """What the tests of one file register is gone before the next file: any worker may get any file after any other."""
-    from rsbench import plugins
+@pytest.fixture(scope="session", autouse=True)
+def built_in() -> list[tuple[Any, dict[str, Any]]]:
+    """Every registry with what it holds before any test has loaded a plugin."""
     from rsbench.data.splits import SPLITS
     from rsbench.listing import REGISTRIES
+    from rsbench.plugins import discover
 
-    plugins.discover()
-    kept = [(registry, dict(registry._entries)) for registry in (*REGISTRIES.values(), SPLITS)]
+    discover()
+    return [(registry, dict(registry._entries)) for registry in (*REGISTRIES.values(), SPLITS)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_plugins(built_in: list[tuple[Any, dict[str, Any]]]) -> Iterator[None]:
+    """What the tests of one file register is gone before the next file: any worker may get any file after any other."""
+    from rsbench import plugins
+
     yield
-    for registry, entries in kept:
-        registry._entries = entries
+    for registry, entries in built_in:
+        registry._entries = dict(entries)
     plugins._import.cache_clear()  # so that a file which is loaded again registers again
 
 
