@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from rsbench import Batch, ClassWeights, Loss, Range, cross_entropy, register_loss
+from rsbench import Batch, ClassWeights, LinearLoss, Range, cross_entropy, register_loss
 
 
 @register_loss("ce", summary="cross-entropy over a linear classifier, plain, weighted or smoothed")
-class CrossEntropy(Loss):
+class CrossEntropy(LinearLoss):
     """Cross-entropy of softmax(W·x + b).
 
     Weighted, it is the mean over the batch with each clip counted by its class's weight, as in the published
@@ -40,13 +40,8 @@ class CrossEntropy(Loss):
         super().__init__(embedding_dim, class_counts)
         self.class_weights = class_weights
         self.smoothing = smoothing
-        self.classifier = nn.Linear(embedding_dim, self.num_classes)
 
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(
             self.logits(embeddings), batch.labels, self.class_counts, self.class_weights, self.smoothing
         )
-
-    def logits(self, embeddings: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(embeddings)
-        return logits

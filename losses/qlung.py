@@ -8,23 +8,23 @@ class and π_y that class's share of the training clips:
     m_d = γ·m_q + (1 − γ)·m_c
     loss = CE(s_a·cos θ) + λ·CE(s_d·cos θ with the target's at cos(θ_y + m_d))
 
-The rows of its ablation (AST, ICBHI Score), each one configuration:
+Both terms are rules by name (`_margins.py`), of which these are by_quality=linear and by_class=log_prior; a term that
+stands alone enters whole, as if γ were 1 or 0. The rows of its ablation (AST, ICBHI Score), each one configuration:
 
-    row                     classifier  margin             dfam_lambda  published
-    CE                      linear      (any)              0            59.55
-    + fixed margin          linear      fixed              0.4          59.72 ± 0.89
-    + quality margin        linear      quality            0.4          60.47 ± 0.96
-    + imbalance margin      linear      quality+imbalance  0.4          60.56 ± 0.83
-    + angular classifier    angular     quality+imbalance  0.4          62.01 ± 1.18
+    row                     classifier  by_quality  by_class   dfam_lambda  published
+    CE                      linear      (any)       (any)      0            59.55
+    + fixed margin          linear      none        constant   0.4          59.72 ± 0.89
+    + quality margin        linear      linear      none       0.4          60.47 ± 0.96
+    + imbalance margin      linear      linear      log_prior  0.4          60.56 ± 0.83
+    + angular classifier    angular     linear      log_prior  0.4          62.01 ± 1.18
 
-The last row is QLung, and the defaults. Its controls: the angular classifier without margin is margin=none
+The last row is QLung, and the defaults. Its controls: the angular classifier without margin has neither rule
 (dfam_lambda=0 drops the second term as well); constant, shuffled and inverted quality are a setting of the
 run, `quality.control`, and need nothing here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ from torch.nn import functional as F
 from rsbench import AngularLoss, Batch, Range, register_loss
 
 from ._dfam import DualScaleLoss
+from ._margins import ByClass, ByQuality, Margin
 from ._options import MarginRad, Share
 
 
@@ -50,18 +51,18 @@ class QLung(DualScaleLoss):
         embedding_dim: D.
         class_counts: training clips per class.
         classifier: "angular" (s_a·cos θ) or "linear" (W·x + b, where the scale plays no part).
-        margin: the terms of m_d. A term that stands alone enters whole, as if γ were 1 or 0.
-        kappa_rad: κ, the margin of a clip of quality 1.
-        target_rad: m_target, the imbalance margin of a class of share 1/C.
-        gamma: γ, the share of the quality margin, in [0, 1].
-        fixed_rad: m_d under margin="fixed". Not stated by the paper; the default is m_target.
+        by_quality: how m_q follows from the recording's quality.
+        by_class: how m_c follows from the class's clips; "constant" alone is the ablation's fixed margin, whose size
+            the paper does not state.
+        kappa_rad: κ, the margin of a clip of quality 1, in [0, π/2].
+        target_rad: m_target, the margin of a class whose share by `by_class` is 1: that of 1/C of the clips under
+            "log_prior". In [0, π/2].
+        gamma: γ, the share of the quality margin where there are both, in [0, 1].
         dfam_weights: whether DFAM's cosines are taken with the classifier's class weights ("shared") or with
             a second set ("own"). Not stated by the paper for the linear classifier.
         **options: scale, dfam_scale, dfam_lambda and class_weights of `DualScaleLoss`. The paper does not state
             whether its cross-entropy is weighted.
     """
-
-    imbalance_rad: Tensor
 
     # Each margin from none to twice the paper's, and any blend of them.
     # Without γ: κ and m_target already set both terms of m_d, and a third number would only cost trials.
@@ -77,31 +78,28 @@ class QLung(DualScaleLoss):
         class_counts: Sequence[int],
         *,
         classifier: Literal["angular", "linear"] = "angular",
-        margin: Literal["none", "fixed", "quality", "imbalance", "quality+imbalance"] = "quality+imbalance",
+        by_quality: ByQuality = "linear",
+        by_class: ByClass = "log_prior",
         kappa_rad: MarginRad = 0.5,
         target_rad: MarginRad = 0.2,
         gamma: Share = 0.5,
-        fixed_rad: MarginRad = 0.2,
         dfam_weights: Literal["shared", "own"] = "shared",
         **options: Any,
     ) -> None:
         super().__init__(embedding_dim, class_counts, **options)
-        self.margin = margin
-        self.kappa_rad = kappa_rad
-        self.gamma = {"quality": 1.0, "imbalance": 0.0}.get(margin, gamma)
-        self.fixed_rad = fixed_rad
+        self.margin = Margin(
+            self.class_counts,
+            by_quality=by_quality,
+            by_class=by_class,
+            quality_rad=kappa_rad,
+            class_rad=target_rad,
+            gamma=gamma,
+        )
         self.bias = nn.Parameter(torch.zeros(self.num_classes)) if classifier == "linear" else None
         self.dfam_head = AngularLoss(embedding_dim, class_counts) if dfam_weights == "own" else None
-        imbalance_rad = -self.priors.log() * target_rad / math.log(self.num_classes)
-        self.register_buffer("imbalance_rad", imbalance_rad, persistent=False)
 
-    def target_margin(self, batch: Batch, cosine: Tensor) -> tuple[Tensor | float, float]:
-        if self.margin == "none":
-            return 0.0, 0.0
-        if self.margin == "fixed":
-            return self.fixed_rad, 0.0
-        quality_rad = self.kappa_rad * batch.quality
-        return self.gamma * quality_rad + (1 - self.gamma) * self.imbalance_rad[batch.labels], 0.0
+    def target_margin(self, batch: Batch, cosine: Tensor) -> tuple[Tensor, float]:
+        return self.margin(batch), 0.0
 
     def logits(self, embeddings: Tensor) -> Tensor:
         if self.bias is None:

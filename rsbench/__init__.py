@@ -15,12 +15,16 @@ _HOMES = {
         "AngularLoss",
         "Batch",
         "ClassWeights",
+        "LinearLoss",
         "Loss",
         "Range",
+        "at_least_float32",
         "create_loss",
         "cross_entropy",
         "inverse_frequency",
         "list_losses",
+        "move_target",
+        "own_cosine",
         "register_loss",
         "shift_angle",
     ),
@@ -61,12 +65,16 @@ if TYPE_CHECKING:
     from .loss import AngularLoss as AngularLoss
     from .loss import Batch as Batch
     from .loss import ClassWeights as ClassWeights
+    from .loss import LinearLoss as LinearLoss
     from .loss import Loss as Loss
     from .loss import Range as Range
+    from .loss import at_least_float32 as at_least_float32
     from .loss import create_loss as create_loss
     from .loss import cross_entropy as cross_entropy
     from .loss import inverse_frequency as inverse_frequency
     from .loss import list_losses as list_losses
+    from .loss import move_target as move_target
+    from .loss import own_cosine as own_cosine
     from .loss import register_loss as register_loss
     from .loss import shift_angle as shift_angle
     from .signal.quality import QualityIndex as QualityIndex

@@ -46,6 +46,8 @@ def _entries(kind: str) -> Table:
         # A reader of recordings takes a folder and has no options of its own.
         options = {} if kind == "datasets" else entry.parameters()
         table.add_row(name, about, "\n".join(_option(parameter) for parameter in options.values()))
+    for name, family in registry.families.items():
+        table.add_row(f"{name}:NAME", family.summary, "those of NAME")
     return table
 
 

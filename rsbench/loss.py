@@ -73,6 +73,8 @@ class Loss(nn.Module, ABC):
 
     search: ClassVar[Mapping[str, Range | tuple[str, ...]]] = {}
     views = 1  # augmented views per clip; embeddings arrive view-major, (views·B, D)
+    stochastic: ClassVar[bool] = False  # forward draws at random, from torch's own generators, seeded at every step
+    compares: ClassVar[bool] = False  # a clip's loss depends on its neighbours in the batch
     class_counts: Tensor
 
     def __init__(self, embedding_dim: int, class_counts: Sequence[int]) -> None:
@@ -149,6 +151,24 @@ def shift_angle(cosine: Tensor, angle_rad: Tensor | float) -> Tensor:
     return torch.where(past_zero, 1 + cosine - cos_margin, shifted)
 
 
+def own_cosine(cosines: Tensor, labels: Tensor) -> Tensor:
+    """(B,) of the cosines (B, C), each clip's with its own class."""
+    return cosines.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def move_target(cosines: Tensor, labels: Tensor, angle_rad: Tensor | float, additive: Tensor | float) -> Tensor:
+    """(B, C) cosines with each clip's own, that of its label, replaced by cos(θ_y + angle) − additive.
+
+    Args:
+        cosines: (B, C).
+        labels: (B,).
+        angle_rad: a number, or one per clip; see `shift_angle`.
+        additive: in units of the cosine, a number or one per clip.
+    """
+    moved = shift_angle(own_cosine(cosines, labels), angle_rad) - additive
+    return cosines.scatter(1, labels.unsqueeze(1), moved.unsqueeze(1))
+
+
 class AngularLoss(Loss):
     """Cross-entropy over scaled cosines between normalised embeddings and normalised class weights.
 
@@ -197,36 +217,49 @@ class AngularLoss(Loss):
             norms: (B,) lengths of the embeddings before normalisation.
             batch: the clips.
         """
-        labels = batch.labels.unsqueeze(1)
-        target = cosines.gather(1, labels).squeeze(1)
-        angle_rad, additive = self.target_margin(batch, target)
-        moved = shift_angle(target, angle_rad) - additive
-        return cosines.scatter(1, labels, moved.unsqueeze(1))
+        return move_target(cosines, batch.labels, *self.target_margin(batch, own_cosine(cosines, batch.labels)))
+
+    def margined_logits(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """(B, C) the scores whose cross-entropy training minimises."""
+        norms = at_least_float32(embeddings).norm(dim=1)
+        return self.scale * self.margined(self.cosines(embeddings), norms, batch)
+
+    def margin_rad(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """(B,) the angle that training would add to each clip's own, for a run's record; NaN where there is none."""
+        own = own_cosine(self.cosines(embeddings), batch.labels)
+        angle_rad, _ = self.target_margin(batch, own)
+        return torch.as_tensor(angle_rad, dtype=own.dtype, device=own.device).expand(len(own))
 
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        norms = at_least_float32(embeddings).norm(dim=1)
-        margined = self.margined(self.cosines(embeddings), norms, batch)
-        return cross_entropy(self.scale * margined, batch.labels, self.class_counts, self.class_weights)
+        logits = self.margined_logits(embeddings, batch)
+        return cross_entropy(logits, batch.labels, self.class_counts, self.class_weights)
 
     def logits(self, embeddings: Tensor) -> Tensor:
         return self.scale * self.cosines(embeddings)
 
 
+class LinearLoss(Loss):
+    """Base of losses over a linear classifier, W·x + b."""
+
+    def __init__(self, embedding_dim: int, class_counts: Sequence[int]) -> None:
+        super().__init__(embedding_dim, class_counts)
+        self.classifier = nn.Linear(embedding_dim, self.num_classes)
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(embeddings)
+        return logits
+
+
 def _loss_from_function(function: Callable[..., Tensor]) -> type[Loss]:
     """A plain `f(logits, batch, *, …)` over a linear classifier; its keyword-only arguments are options."""
 
-    class FunctionLoss(Loss):
+    class FunctionLoss(LinearLoss):
         def __init__(self, embedding_dim: int, class_counts: Sequence[int], **hyper: Any) -> None:
             super().__init__(embedding_dim, class_counts)
             self.hyper = hyper
-            self.classifier = nn.Linear(embedding_dim, self.num_classes)
 
         def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
             return function(self.logits(embeddings), batch, **self.hyper)
-
-        def logits(self, embeddings: Tensor) -> Tensor:
-            logits: Tensor = self.classifier(embeddings)
-            return logits
 
     FunctionLoss.__name__ = FunctionLoss.__qualname__ = function.__name__
     FunctionLoss.__doc__ = function.__doc__

@@ -62,6 +62,18 @@ class Entry(Generic[T]):
         return found
 
 
+@dataclass(frozen=True)
+class Family:
+    """Names that are registered when they are first asked for, as `pml:ArcFaceLoss` of the family `pml`.
+
+    make: registers what follows the colon, or raises SpecError. example: a member that stands for all in checks.
+    """
+
+    make: Callable[[str], None]
+    summary: str
+    example: str
+
+
 def _signatures(value: object) -> Iterable[Callable[..., Any]]:
     if isinstance(value, type):
         return [vars(base)["__init__"] for base in value.__mro__[:-1] if "__init__" in vars(base)]
@@ -92,6 +104,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.families: dict[str, Family] = {}
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str, value: T, *, summary: str = "", paper: str = "", source: object = None) -> None:
@@ -113,6 +126,9 @@ class Registry(Generic[T]):
         self._entries[name] = Entry(name, value, summary, paper, origin, source)
 
     def entry(self, name: str) -> Entry[T]:
+        family, colon, member = name.partition(":")
+        if name not in self._entries and colon and family in self.families:
+            self.families[family].make(member)
         if name not in self._entries:
             raise SpecError(f"There is no {self.kind} '{name}'.{did_you_mean(name, self._entries)}")
         return self._entries[name]

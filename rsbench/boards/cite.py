@@ -18,10 +18,9 @@ from typing import Any
 
 from .. import __version__
 from ..errors import PluginError, ResultsError, did_you_mean
-from ..plugins import BUILT_IN_PACKAGES
 from ..results.store import RunFolder
 
-ROOMS = (*BUILT_IN_PACKAGES, "rsbench.data")
+ROOMS = ("rsbench.losses", "rsbench.backbones", "rsbench.data")
 FILE = "references.bib"
 KINDS = ("loss", "backbone", "dataset")  # as their registries call them, in the order of the bibliography
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -29,8 +31,18 @@ OF_RULE = {"oracle": ("D", False), "val": ("o", True), "last": ("|", True)}
 
 
 def colours_of(losses: Iterable[str]) -> dict[str, str]:
-    """A colour per loss; the eighth has that of the first again."""
-    return {loss: PALETTE[place % len(PALETTE)] for place, loss in enumerate(sorted(set(losses)))}
+    """A colour per loss, told by its name, so that it has the same one on most boards.
+
+    Where two names want one colour, the later in the alphabet gets the next that is used least. So up to seven losses
+    have colours of their own; of more, some share one, and are told apart by their names, which stand at every mark.
+    """
+    used: Counter[str] = Counter()
+    found = {}
+    for loss in sorted(set(losses)):
+        start = zlib.crc32(loss.encode()) % len(PALETTE)
+        found[loss] = min(PALETTE[start:] + PALETTE[:start], key=used.__getitem__)
+        used[found[loss]] += 1
+    return found
 
 
 def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
@@ -90,7 +102,7 @@ def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_p
         colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
         axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
         axes.plot(row["delta"], position, "o", color=colour)
-        _say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
+        say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
     axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
     axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
     name_rows(axes, order)
@@ -114,7 +126,7 @@ def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, oper
         whole, bottom = summary.loc[loss], len(places)
         width = [whole["low"], whole["mean"], whole["high"], whole["mean"]]
         axes.fill(width, [bottom, bottom - 0.2, bottom, bottom + 0.2], color=PALETTE[0])
-        _say(axes, f"{whole['mean']:+z.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
+        say(axes, f"{whole['mean']:+z.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
         axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
         axes.set_yticks(range(bottom + 1), [*places, "all (random effects)"])
         axes.set_ylim(bottom + 0.5, -0.5)
@@ -179,10 +191,10 @@ def _dots(axes: Axes, runs: pd.DataFrame, order: Sequence[str], colours: Mapping
     for name, mean in runs.groupby("method")["score"].mean().items():
         method = str(name)
         axes.plot(mean, order.index(method), "|", color=colours[method], markersize=14, markeredgewidth=2)
-        _say(axes, f"{mean:.1f}", (mean, order.index(method)), colours[method])
+        say(axes, f"{mean:.1f}", (mean, order.index(method)), colours[method])
 
 
-def _say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
+def say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
     """A label just above a mark."""
     axes.annotate(text, at, (0, 10), textcoords="offset points", ha="center", fontsize="small", color=colour)
 

@@ -46,7 +46,7 @@ def shift_panel(inside: Board, outside: Board, colours: Colours, methods: Sequen
         axes.set(xlabel=f"Score on {inside.split}", ylabel=f"Score on {outside.split}")
         axes.margins(x=0.08, y=0.08)
         marks = [(there[name]["score_mean"], here[name]["score_mean"], name) for name in known]
-        _names_at_the_side(axes, marks, [colours[here[name]["loss"]] for name in known], apart=0.055)
+        names_at_the_side(axes, marks, [colours[here[name]["loss"]] for name in known], apart=0.055)
 
     return Panel(f"at {point}", draw, 5.0, 3.8)
 
@@ -56,7 +56,7 @@ def _rows_at(board: Board, point: str) -> dict[Any, dict[Any, Any]]:
     return board.table[board.table[POINT] == point].set_index("method").to_dict("index")
 
 
-def _names_at_the_side(
+def names_at_the_side(
     axes: Axes, marks: Sequence[tuple[float, float, str]], colours: Sequence[str], apart: float
 ) -> None:
     """A name for each mark (height, place, name) right of the axes, at its height or as near as the others allow.
@@ -214,7 +214,7 @@ def margin_panel(method: OfMethod, colours: Colours) -> Panel:
                 ends.append((means["margin_rad"].iloc[-1], means["quality"].iloc[-1], name))
         low, high = min(0.0, clips["margin_rad"].min()), max(0.0, clips["margin_rad"].max())
         axes.set(xlabel="quality", ylabel="margin, rad", ylim=(low - 0.05 * (high - low), high + 0.1 * (high - low)))
-        _names_at_the_side(axes, ends, [SOFT_INK] * len(ends), apart=0.09)
+        names_at_the_side(axes, ends, [SOFT_INK] * len(ends), apart=0.09)
 
     return Panel(_title(method.name), draw)
 

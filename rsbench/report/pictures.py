@@ -117,7 +117,7 @@ def _whole(picture: Picture) -> tuple[Figure, list[SubFigure]]:
     down = -(-len(picture.panels) // across)
     width = across * max(panel.width for panel in picture.panels)
     height = down * max(panel.height for panel in picture.panels)
-    figure = Figure(figsize=(width, height + 0.4))
+    figure = Figure(figsize=(width, height + 0.4), dpi=DPI)  # laid out for the resolution that text is drawn in
     cells = list(figure.subfigures(down, across, squeeze=False).flat)[: len(picture.panels)]
     for number, (panel, cell) in enumerate(zip(picture.panels, cells, strict=True)):
         cell.set_gid(f"cell-{number}")

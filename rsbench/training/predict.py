@@ -95,6 +95,4 @@ def predict(
 def _margin(loss: Loss, embeddings: Tensor, batch: Batch) -> Tensor:
     if not isinstance(loss, AngularLoss):
         return torch.full((len(embeddings),), torch.nan)
-    target = loss.cosines(embeddings).gather(1, batch.labels.unsqueeze(1)).squeeze(1)
-    angle_rad, _ = loss.target_margin(batch, target)
-    return torch.as_tensor(angle_rad, dtype=torch.float32, device=target.device).expand(len(target))
+    return loss.margin_rad(embeddings, batch).float()

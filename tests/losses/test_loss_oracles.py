@@ -9,57 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from by_hand import (
+    BATCH,
+    COUNTS,
+    DIM,
+    LABELS,
+    PRIORS,
+    QUALITY,
+    cosines_of,
+    cross_entropy,
+    make_embeddings,
+    make_loss,
+    turned,
+    with_target,
+)
 from pytorch_metric_learning import losses as pml
-from torch import Tensor
 
-from rsbench import AngularLoss, Batch, Loss, create_loss, inverse_frequency
-
-COUNTS = (2063, 1215, 501, 363)
-PRIORS = np.array(COUNTS) / sum(COUNTS)
-LABELS = torch.tensor([0, 1, 2, 3, 3, 2, 0, 1, 0])
-QUALITY = torch.linspace(0, 1, 9, dtype=torch.float64)
-BATCH = Batch(LABELS, QUALITY, torch.zeros(9), torch.zeros(9))
-DIM = 6
+from rsbench import AngularLoss, inverse_frequency
 
 # A clip's two terms: the cross-entropy that class weights count, and what they leave alone.
 ClipLoss = Callable[[np.ndarray, int, float], tuple[float, float]]
-
-
-def make_loss(name: str, **options: Any) -> Loss:
-    torch.manual_seed(0)
-    return create_loss(name, DIM, COUNTS, **options).double()
-
-
-def make_embeddings(loss: Loss) -> Tensor:
-    """Nine clips in all directions; the eighth lies against its own class, past every margin's π − m."""
-    embeddings = torch.randn(9, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    if isinstance(loss, AngularLoss):
-        embeddings[7] = -2 * loss.weight[LABELS[7]].detach() + 0.01 * embeddings[7]
-    return embeddings
-
-
-def cross_entropy(logits: np.ndarray, label: int) -> float:
-    """−log softmax, for one clip."""
-    return math.log(sum(math.exp(logit - logits.max()) for logit in logits)) + logits.max() - logits[label]
-
-
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    product = sum(x * y for x, y in zip(a, b, strict=True))
-    return float(product / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b)))
-
-
-def cosines_of(loss: AngularLoss, embedding: np.ndarray) -> np.ndarray:
-    return np.array([cosine(embedding, weight) for weight in loss.weight.detach().numpy()])
-
-
-def turned(target: float, margin_rad: float) -> float:
-    """cos(θ + m), or ArcFace's continuation where θ + m passes π."""
-    angle = math.acos(target)
-    return math.cos(angle + margin_rad) if angle + margin_rad <= math.pi else target - margin_rad * math.sin(margin_rad)
-
-
-def with_target(cosines: np.ndarray, label: int, value: float) -> np.ndarray:
-    return np.array([value if k == label else c for k, c in enumerate(cosines)])
 
 
 def arcface_clip(cosines: np.ndarray, label: int, quality: float) -> tuple[float, float]:
@@ -195,7 +164,7 @@ def test_gradients_are_those_of_finite_differences(name: str, options: dict[str,
         ("arcface", {"m_rad": 0.0, "scale": 30}),
         ("cosface", {"m": 0.0, "scale": 30}),
         ("fixed_margin", {"m_rad": 0.0, "dfam_scale": 30, "scale": 30, "dfam_lambda": 0.0}),
-        ("qlung", {"margin": "none", "scale": 30, "dfam_lambda": 0.0}),
+        ("qlung", {"by_quality": "none", "by_class": "none", "scale": 30, "dfam_lambda": 0.0}),
     ],
 )
 def test_without_margin_all_are_normalised_softmax(name: str, options: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ DIM = 5
 
 ABLATION = {
     "ce": {"classifier": "linear", "dfam_lambda": 0.0},
-    "fixed margin": {"classifier": "linear", "margin": "fixed"},
-    "quality margin": {"classifier": "linear", "margin": "quality"},
-    "imbalance margin": {"classifier": "linear", "margin": "quality+imbalance"},
+    "fixed margin": {"classifier": "linear", "by_quality": "none", "by_class": "constant"},
+    "quality margin": {"classifier": "linear", "by_class": "none"},
+    "imbalance margin": {"classifier": "linear"},
     "angular classifier": {},
 }
 
@@ -55,7 +55,7 @@ def embeddings() -> Tensor:
 
 def test_imbalance_margins_of_icbhi() -> None:
     every_class = make_batch(torch.arange(4), torch.ones(4))
-    margins = margins_of(make_qlung(margin="imbalance"), every_class)
+    margins = margins_of(make_qlung(by_quality="none"), every_class)
     np.testing.assert_allclose(margins, [0.10056, 0.17694, 0.30474, 0.35123], atol=5e-6)
 
 
@@ -66,26 +66,26 @@ def test_largest_margin_on_icbhi() -> None:
 
 def test_uniform_prior_gives_every_class_the_target_margin() -> None:
     margins = margins_of(
-        make_qlung(UNIFORM, margin="imbalance", target_rad=0.3), make_batch(torch.arange(4), torch.ones(4))
+        make_qlung(UNIFORM, by_quality="none", target_rad=0.3), make_batch(torch.arange(4), torch.ones(4))
     )
     np.testing.assert_allclose(margins, 0.3, rtol=1e-12)
 
 
 def test_margin_grows_with_quality_alone_when_asked() -> None:
     quality = torch.tensor([0.0, 0.25, 0.5, 1.0])
-    margins = margins_of(make_qlung(margin="quality", kappa_rad=0.4), make_batch(torch.tensor([3, 0, 1, 2]), quality))
+    margins = margins_of(make_qlung(by_class="none", kappa_rad=0.4), make_batch(torch.tensor([3, 0, 1, 2]), quality))
     torch.testing.assert_close(margins.float(), 0.4 * quality)
 
 
-@pytest.mark.parametrize(("margin", "gamma"), [("quality", 1.0), ("imbalance", 0.0)])
-def test_a_term_alone_is_the_end_of_the_blend(margin: str, gamma: float, batch: Batch) -> None:
+@pytest.mark.parametrize(("alone", "gamma"), [({"by_class": "none"}, 1.0), ({"by_quality": "none"}, 0.0)])
+def test_a_term_alone_is_the_end_of_the_blend(alone: dict[str, str], gamma: float, batch: Batch) -> None:
     blend = margins_of(make_qlung(gamma=gamma), batch)
-    torch.testing.assert_close(margins_of(make_qlung(margin=margin), batch), blend, check_dtype=False)
+    torch.testing.assert_close(margins_of(make_qlung(**alone), batch), blend, check_dtype=False)
 
 
 @pytest.mark.parametrize("class_weights", ["none", "inverse"])
 def test_its_fixed_margin_is_the_loss_of_that_name(class_weights: str, batch: Batch, embeddings: Tensor) -> None:
-    qlung = make_qlung(margin="fixed", fixed_rad=0.3, class_weights=class_weights)
+    qlung = make_qlung(by_quality="none", by_class="constant", target_rad=0.3, class_weights=class_weights)
     torch.manual_seed(0)
     fixed = create_loss("fixed_margin", DIM, ICBHI_TRAIN, m_rad=0.3, class_weights=class_weights)
     assert torch.equal(qlung(embeddings, batch), fixed(embeddings, batch))
@@ -167,7 +167,7 @@ def test_class_weights_enter_the_classification_term_only(batch: Batch, embeddin
         ("gamma", 1.1),
         ("scale", 0.0),
         ("dfam_lambda", -1.0),
-        ("margin", "loudness"),
+        ("by_quality", "loudness"),
         ("classifier", "cosine"),
         ("kapa_rad", 0.5),
         ("target_rad", float("nan")),
