@@ -22,8 +22,8 @@ from typing import Any, cast
 from .errors import PluginError
 from .registry import Entry
 
-BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones")
-BUILT_IN_MODULES = ("rsbench.signal.frontends", "rsbench.signal.aqs")
+BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.indices")
+BUILT_IN_MODULES = ("rsbench.signal.frontends",)
 BUILT_IN_DATASETS = ("rsbench.data.icbhi", "rsbench.data.sprsound", "rsbench.data.synthetic")
 ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
 DATASETS_GROUP = "rsbench.datasets"

@@ -267,8 +267,15 @@ def what_to_know(found: pd.DataFrame, design: Design) -> list[str]:
         warnings.append("CONTAMINATED: weights that were fitted on recordings of this test set; not a result")
     if (found["pretrained"] == "?").any():
         warnings.append("?: nobody says what these weights were fitted on; state it with --set backbone.pretrained_on=")
+    warnings += [_fitted_in_words(text) for text in sorted(set(found["fitted_on"]) - {ABSENT})]
     if found["synthetic"].any():
         warnings.append("SYNTHETIC: generated recordings; these figures say nothing about real lungs")
     if found["partial"].any():
         warnings.append("PARTIAL: an incomplete set of recordings; not to be compared with published figures")
     return warnings
+
+
+def _fitted_in_words(fitted_on: str) -> str:
+    if fitted_on.startswith("IN TRAINING"):
+        return f"fitted_on {fitted_on}: the quality index knows patients trained on; validation is not blind to it"
+    return f"fitted_on {fitted_on}: the quality index knows recordings of these; it is judged on other patients"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-NAMES = ("loss", "backbone", "weights", "pretrained")
+NAMES = ("loss", "backbone", "weights", "pretrained", "fitted_on")
 # Parts of a spec that a board names otherwise, or that say how runs are judged, not what is judged.
 APART = ("loss.name", "backbone.name", "backbone.weights", "data.test", "select", "tuning_trials")
 ABSENT = "–"  # a setting that a method does not have

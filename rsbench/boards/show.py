@@ -12,7 +12,7 @@ from rich.table import Table
 from ..data.clips import CLASSES
 from ..display import duration
 from ..evaluation.selection import rule
-from ..results.schema import OPERATING_POINTS, pretrained
+from ..results.schema import OPERATING_POINTS, index_fitted_on, pretrained
 from ..spec import RunSpec
 from .leaderboard import NOBODY, what_to_know
 from .methods import short
@@ -125,7 +125,9 @@ def _warnings(known: Known) -> list[str]:
     tested = {data["splits"][split]["dataset"] for split in known["spec"]["data"]["test"]}
     seen = [pretrained(data["weights"]["pretrained_on"], dataset) for dataset in sorted(tested)]
     rows = pd.DataFrame({"pretrained": pd.Series(seen, dtype="str")})
+    train = data["splits"][known["spec"]["data"]["train"]]["dataset"]
     shared = {"code_version": known["env"]["code_version"], "synthetic": data["synthetic"], "partial": data["partial"]}
+    shared["fitted_on"] = index_fitted_on(data, train)
     return what_to_know(rows.assign(**shared), NOBODY)
 
 

@@ -31,9 +31,10 @@ from ..plugins import source_sha256
 from ..registry import Registry
 from ..seeds import derive
 from ..signal.frontends import FRONTENDS, FrontendModule, create_frontend
-from ..signal.quality import QUALITY, apply_control, create_quality, measure_clips
+from ..signal.quality import QUALITY, QualityIndex, apply_control, create_quality, measure_clips
 from ..spec import BackboneChoice, RunSpec, run_id
 from ..weights import WeightsFile, find_weights
+from .blindness import index_record, refuse_seen_patients
 from .shelf import Shelf
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
@@ -62,7 +63,7 @@ class Experiment:
     """A run that could start now.
 
     backbone: its name on boards. identity: what the run id hashes beside the spec. folds: patients that each fold
-    of cv-refit holds out. measures: (N, k) raw values of the quality index for the clips of each data set.
+    of cv-refit holds out. index: of quality. measures: (N, k) its raw values for the clips of each data set.
     frontend: None where embeddings are given.
     """
 
@@ -76,6 +77,7 @@ class Experiment:
     class_counts: tuple[int, ...]
     validation_patients: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
+    index: QualityIndex
     measures: list[np.ndarray]
     quality_normaliser: dict[str, float]
     frontend: FrontendModule | None
@@ -116,6 +118,7 @@ class Experiment:
             "validation_patients": list(self.validation_patients),
             "folds": [list(patients) for patients in self.folds],
             "class_counts": dict(zip(CLASSES, self.class_counts, strict=True)),
+            "quality_index": index_record(self.index),
             "quality_normaliser": self.quality_normaliser,
             "datasets": {name: _dataset_record(clips) for name, clips in self.datasets.items()},
         }
@@ -143,6 +146,8 @@ def prepare_experiment(spec: RunSpec, shelf: Shelf) -> Experiment:
     train, tests = split(spec.data.train, own), tuple(split(name, own) for name in spec.data.test)
     names = list(dict.fromkeys(item.dataset for item in (train, *tests)))
     tables = {name: shelf.table(name) for name in names}
+    index = create_quality(spec.quality.name, **spec.quality.params)
+    refuse_seen_patients(spec.quality.name, index, tests, tables)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
     embeddings = None if spec.frontend else _given_embeddings(spec, shelf)
     weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, shelf.roots)
@@ -151,9 +156,9 @@ def prepare_experiment(spec: RunSpec, shelf: Shelf) -> Experiment:
     datasets = {name: _dataset(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
     validation = _assign_parts(datasets, train, tests, spec)
     counts = _class_counts(datasets[train.dataset], train)
-    measures = _measure_quality(datasets, spec, shelf.display)
-    normaliser = _score_quality(datasets, measures, spec)
-    identity = _identity(spec, tables, weights)
+    measures = _measure_quality(datasets, index, shelf.display)
+    normaliser = _score_quality(datasets, index, measures, spec)
+    identity = _identity(spec, tables, weights, index)
     made_by = f":{embeddings.provenance.backbone}" if embeddings else ""
     backbone = backbone_name(spec.backbone) + made_by
     return Experiment(
@@ -167,6 +172,7 @@ def prepare_experiment(spec: RunSpec, shelf: Shelf) -> Experiment:
         counts,
         validation,
         _folds(datasets, train, tests, spec),
+        index,
         measures,
         normaliser,
         frontend,
@@ -181,7 +187,7 @@ def hold_out(experiment: Experiment, patients: Collection[str]) -> Experiment:
     held_out = (clips["part"] == "fit") & clips["patient"].isin(list(patients))
     clips.loc[held_out, "part"] = "validation"
     counts = _class_counts(datasets[experiment.train.dataset], experiment.train)
-    normaliser = _score_quality(datasets, experiment.measures, experiment.spec)
+    normaliser = _score_quality(datasets, experiment.index, experiment.measures, experiment.spec)
     return replace(
         experiment,
         datasets=datasets,
@@ -303,9 +309,8 @@ def _class_counts(dataset: DatasetClips, train: Split) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def _measure_quality(datasets: dict[str, DatasetClips], spec: RunSpec, display: Display) -> list[np.ndarray]:
+def _measure_quality(datasets: dict[str, DatasetClips], index: QualityIndex, display: Display) -> list[np.ndarray]:
     """(N, k) raw values of the quality index for the clips of every data set."""
-    index = create_quality(spec.quality.name, **spec.quality.params)
     measures = []
     for name, dataset in datasets.items():
         with display.track(f"quality of {name}", dataset.clips["recording"].nunique()) as advance:
@@ -315,10 +320,9 @@ def _measure_quality(datasets: dict[str, DatasetClips], spec: RunSpec, display: 
 
 
 def _score_quality(
-    datasets: dict[str, DatasetClips], measures: Sequence[np.ndarray], spec: RunSpec
+    datasets: dict[str, DatasetClips], index: QualityIndex, measures: Sequence[np.ndarray], spec: RunSpec
 ) -> dict[str, float]:
     """Write the column `quality`; its normaliser is fitted on the clips that are fitted, and returned."""
-    index = create_quality(spec.quality.name, **spec.quality.params)
     together = np.concatenate(measures)
     is_fit = np.concatenate([(dataset.clips["part"] == "fit").to_numpy() for dataset in datasets.values()])
     # A data set that is only tested has no clip to fit: whatever its rows say, nothing is learnt from them.
@@ -331,7 +335,9 @@ def _score_quality(
     return normaliser
 
 
-def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile) -> dict[str, Any]:
+def _identity(
+    spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex
+) -> dict[str, Any]:
     chosen: tuple[tuple[Registry[Any], str], ...] = (
         (LOSSES, spec.loss.name),
         (BACKBONES, spec.backbone.name),
@@ -344,6 +350,7 @@ def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile)
         "labels": {name: labels_id(table) for name, table in tables.items()},
         "weights": weights.sha256,
         "plugins": {name: sha for name, sha in sources.items() if sha is not None},
+        **({"quality_index": index.fitted_sha256} if index.fitted_sha256 else {}),
     }
 
 

@@ -61,8 +61,14 @@ class Pseudonyms:
             name: {**known, "bytes_id": self._hash("bytes", name, known["bytes_id"]), "notes": []}
             for name, known in record["datasets"].items()
         }
+        index = record.get("quality_index", {"fitted_on": [], "seen": {}})
+        seen = {
+            name: sorted(self._name("patient", name, patient) for patient in patients)
+            for name, patients in index["seen"].items()
+        }
         return {
             **record,
+            "quality_index": {**index, "seen": seen},
             "identity": {**record["identity"], "labels": labels},
             "validation_patients": patients(record["validation_patients"]),
             "folds": [patients(fold) for fold in record["folds"]],

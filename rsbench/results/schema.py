@@ -58,6 +58,7 @@ COLUMNS = {
     "backbone": "str",
     "weights": "str",  # sha256, or "none"
     "pretrained": "str",  # what the weights were fitted on; "?" unknown, "–" nothing, "CONTAMINATED (…)" this test set
+    "fitted_on": "str",  # what the quality index was fitted on; "–" nothing, "IN TRAINING (…)" patients trained on too
     "seed": "int64",
     "settings": "str",  # JSON: the whole spec but the seed, as dotted keys
     "plugins": "str",  # JSON: what each plugin's source hashes to
@@ -168,6 +169,7 @@ def _description(
         "backbone": data["backbone"],
         "weights": data["weights"]["sha256"] or "none",
         "pretrained": pretrained(data["weights"]["pretrained_on"], judged["dataset"]),
+        "fitted_on": index_fitted_on(data, train["dataset"]),
         "seed": spec["seed"],
         "settings": json.dumps(settings, sort_keys=True, ensure_ascii=False),
         "plugins": json.dumps(data["identity"]["plugins"], sort_keys=True),
@@ -214,7 +216,26 @@ def judged_clips(folder: RunFolder, split_name: str, rule_name: str, dataset: st
             f"metrics.json was made from {scored}. A split that a plugin brings needs its --plugin; else see: "
             f"rsbench rescore {folder.run_id}"
         )
+    _refuse_seen(folder, split_name, dataset, clips)
     return clips
+
+
+def _refuse_seen(folder: RunFolder, split_name: str, dataset: str, clips: pd.DataFrame) -> None:
+    """Raise ResultsError where the run's quality index was fitted on recordings of patients among these clips'."""
+    seen = set(clips["patient"]) & set(_quality_index(folder.read_json("data.json"))["seen"].get(dataset, ()))
+    if seen:
+        name = full_spec(folder)["quality"]["name"]
+        raise ResultsError(
+            f"{folder.run_id}: its quality index, {name}, was fitted on recordings of {len(seen)} patients of "
+            f"'{split_name}', and may be judged only on patients whom it did not see. Choose another split of "
+            f"{dataset}, or make the run with an index that saw none of them."
+        )
+
+
+def _quality_index(data: dict[str, Any]) -> dict[str, Any]:
+    """What a run's index was fitted on; runs that were made before any was fitted do not say."""
+    known: dict[str, Any] = data.get("quality_index", {"fitted_on": [], "seen": {}})
+    return known
 
 
 def _hits(folder: RunFolder, clips: pd.DataFrame, figures: dict[str, Any], point: str) -> Hits:
@@ -266,6 +287,15 @@ def pretrained(pretrained_on: list[str], dataset: str) -> str:
     names = ", ".join(pretrained_on)
     meets = any(_same_set(name, dataset) for name in pretrained_on)
     return f"CONTAMINATED ({names})" if meets else names
+
+
+def index_fitted_on(data: dict[str, Any], train_dataset: str) -> str:
+    """What a run's quality index was fitted on, as a board shows it: marked where the run trains on such patients."""
+    index = _quality_index(data)
+    if not index["fitted_on"]:
+        return "–"
+    names = ", ".join(index["fitted_on"])
+    return f"IN TRAINING ({names})" if train_dataset in index["seen"] else names
 
 
 def _same_set(name: str, dataset: str) -> bool:

@@ -38,9 +38,17 @@ class QualityIndex(ABC):
     """Base of every quality index. Subclasses take options as keyword-only arguments with defaults.
 
     Subclasses define `measure`; `fit` and `score` as they are suit an index of one raw value, high for good.
+
+    fitted_on: names of the data sets or parts of them whose recordings the index itself was fitted on, as
+        "sprsound-train"; nothing for an index that only measures.
+    seen: patients whom it saw, by data set. No split that holds one of them may judge what depends on the index.
+    fitted_sha256: of the file that keeps what was fitted; part of the identity of the index, and of a run's.
     """
 
-    identity = ""  # name, options and source; set by `create_quality`, used by the cache
+    identity = ""  # name, options, source and what was fitted; set by `create_quality`, used by the cache
+    fitted_on: tuple[str, ...] = ()
+    seen: Mapping[str, frozenset[str]] = {}
+    fitted_sha256 = ""
 
     @abstractmethod
     def measure(self, samples: NDArray[np.float32], rate: int) -> tuple[float, ...]:
@@ -122,7 +130,7 @@ def create_quality(name: str, **options: Any) -> QualityIndex:
     origin = QUALITY.entry(name).origin
     if origin.is_file():
         source = hashlib.sha256(origin.read_bytes()).hexdigest()
-        index.identity = json.dumps([name, QUALITY.resolve(name, options), source], sort_keys=True)
+        index.identity = json.dumps([name, QUALITY.resolve(name, options), source, index.fitted_sha256], sort_keys=True)
     return index
 
 
