@@ -17,6 +17,7 @@ from . import (
     cite,
     compare,
     data,
+    doctor,
     embed,
     export,
     export_model,
@@ -24,6 +25,7 @@ from . import (
     listing,
     merge,
     predict,
+    quality,
     report,
     rescore,
     run,
@@ -45,6 +47,7 @@ app.command(epilog=leaderboard.EXAMPLES)(leaderboard.leaderboard)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=show.EXAMPLES)(show.show)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=quality.EXAMPLES)(quality.quality)
 app.command(epilog=report.EXAMPLES)(report.report)
 app.command(epilog=cite.EXAMPLES)(cite.cite)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
@@ -53,6 +56,7 @@ app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=merge.EXAMPLES)(merge.merge)
 app.command(epilog=rescore.EXAMPLES)(rescore.rescore)
 app.command(name="list")(listing.list_)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(sweep.app, name="sweep")
 app.add_typer(data.app, name="data")
 

@@ -1,0 +1,157 @@
+"""`rsbench quality`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ResultsError, SpecError, did_you_mean
+from .options import PartialOption, PluginOption, QuietOption, RootOption, as_interrupt, standard_output
+
+if TYPE_CHECKING:
+    from ..display import Display
+    from ..results.store import RunFolder
+    from ..signal.quality import QualityIndex
+    from ..workbench.bench import Findings
+
+LOSS = "loss"  # what --set names the loss by
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench quality --index aqs --on synthetic
+
+rsbench quality --index aqs,rms --on icbhi,sprsound --root DATA --out quality/
+
+rsbench quality --index aqs --on sprsound --root DATA --set aqs.entropy=frames --run 'ce-*'
+
+rsbench quality --index mine --plugin my_index.py --on sprsound --root DATA --format csv > quality.csv
+"""
+
+
+def quality(
+    index: Annotated[str, typer.Option(help="Indices, with commas between; see: rsbench list quality.")],
+    on: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
+    root: RootOption = None,
+    partial: PartialOption = False,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="Whose errors to order: ids, beginnings, or globs in quotes; repeatable."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    loss: Annotated[str, typer.Option(help="Whose margins to show; see: rsbench list losses.")] = "qlung",
+    clips: Annotated[int, typer.Option(min=1, help="Clean clips to degrade.")] = 200,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An index's option, e.g. aqs.alpha=1, or loss.OPTION; repeatable."
+        ),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write a csv per question and the figures there.")
+    ] = None,
+    plugin: PluginOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """What quality indices are worth: do they tell poor recordings, and nothing else, and does it matter?
+
+    Each is asked: AUC against recordings that annotators called Poor Quality, and against the diagnosis; what goes with
+    it (class, device, site, rate, length); how it falls when clean clips are damaged; which margins a loss makes of it;
+    and with --run whether it orders a run's errors within each class. Intervals are over new patients. Patients whom an
+    index was fitted on are left out. What is measured is kept in the cache.
+    """
+    from ..boards.formats import known_format, print_sheets
+    from ..data.sources import Roots
+    from ..display import Display
+    from ..plugins import load
+    from ..workbench.bench import Questions, examine
+    from ..workbench.material import load_material
+    from ..workbench.selective import calls_of
+    from ..workbench.tables import sheets
+    from ..workbench.trial import try_indices
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    known_format(format_)
+    for name in plugin or ():
+        load(name)
+    options = _options(set_ or ())
+    indices = _indices(_names(index), options)
+    questions = Questions(loss, options.pop(LOSS, {}), clips)
+    questions.check()
+    datasets, roots, display = _names(on), Roots.parse(root or (), os.environ), Display(quiet=quiet)
+    folders = _finished(results, run) if run else []
+    # Whatever is wrong with the runs is told before anything is measured.
+    calls = {name: calls_of(folders, name) if folders else None for name in datasets}
+    try:
+        found = []
+        for name in datasets:
+            material = load_material(name, roots, display, partial=partial)
+            found.append(examine(try_indices(material, indices, display), questions, calls[name], display))
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What was measured of a whole data set is kept.", err=True)
+        raise typer.Exit(130) from None
+    print_sheets([sheet for one in found for sheet in sheets(one)], format_, standard_output())
+    if out:
+        _write(found, out, display)
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """INDEX.OPTION=VALUE, and loss.OPTION=VALUE, as name → options. Raises SpecError for another form."""
+    from ..spec import parse_assignment
+
+    options: dict[str, dict[str, Any]] = {}
+    for text in assignments:
+        key, value = parse_assignment(text)
+        name, dot, option = key.partition(".")
+        if not (dot and option):
+            raise SpecError(f"--set {text}: write INDEX.OPTION=VALUE or loss.OPTION=VALUE, e.g. --set aqs.alpha=1.")
+        options.setdefault(name, {})[option] = value
+    return options
+
+
+def _indices(names: Sequence[str], options: dict[str, dict[str, Any]]) -> dict[str, QualityIndex]:
+    """The indices by name. Raises SpecError where one is unknown, or an option belongs to none of them."""
+    from ..signal.quality import create_quality
+
+    indices = {name: create_quality(name, **options.get(name, {})) for name in names}
+    for name in options:
+        if name not in (*indices, LOSS):
+            known = " nor ".join([LOSS, *indices])
+            raise SpecError(f"--set {name}.…: '{name}' is neither {known}.{did_you_mean(name, [LOSS, *indices])}")
+    return indices
+
+
+def _finished(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
+    """The runs that are done. Raises ResultsError where none is."""
+    from ..results.bundle import chosen_runs
+
+    folders = [folder for folder in chosen_runs(results, patterns) if folder.status()["state"] == "done"]
+    if not folders:
+        raise ResultsError(f"{results}: none of these runs is finished: {', '.join(patterns)}.")
+    return folders
+
+
+def _write(found: Sequence[Findings], out: Path, display: Display) -> None:
+    """A csv per question with the rows of all data sets, and the figures."""
+    import pandas as pd
+
+    from ..results.store import write_csv
+    from ..workbench.figures import draw
+
+    questions = dict.fromkeys(name for one in found for name in one.answers)
+    for name in questions:
+        rows = [one.answers[name] for one in found if name in one.answers]
+        write_csv(out / f"{name}.csv", pd.concat(rows, ignore_index=True))
+    for one in found:
+        draw(one, out)
+    display.say(f"{', '.join(f'{name}.csv' for name in questions)} and the figures are in {out}")

@@ -1,0 +1,134 @@
+"""What a contract is, and how a check of it is written and run.
+
+A check is a function of a `Case` that looks at one registered thing and says with `expect` what must hold. It needs
+neither pytest nor assert, so that it holds wherever rsbench is installed, under `python -O` too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..backbone import BACKBONES
+from ..errors import PluginError, RsbenchError
+from ..loss import LOSSES
+from ..plugins import in_words
+from ..registry import Entry, Registry
+from ..signal.quality import QUALITY
+
+Kind = Literal["loss", "backbone", "index"]
+
+REGISTRIES: dict[Kind, Registry[Any]] = {"loss": LOSSES, "backbone": BACKBONES, "index": QUALITY}
+
+
+class BrokenContract(PluginError):
+    """A loss, backbone or index does not do what every one of its kind must.
+
+    contract: what must hold. seen: what was there instead. remedy: what to change.
+    """
+
+    exit_code = 1
+
+    def __init__(self, case: Case, check: str, contract: str, seen: str, remedy: str) -> None:
+        super().__init__(f"{case.kind} '{case}' fails {check}. {contract} Seen: {seen}. {remedy}")
+        self.case, self.check = case, check
+        self.contract, self.seen, self.remedy = contract, seen, remedy
+
+
+class _Unmet(Exception):
+    """What `expect` saw instead; a check turns it into a BrokenContract."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A registered thing and the options it is checked with; those left out have their defaults."""
+
+    kind: Kind
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def entry(self) -> Entry[Any]:
+        return REGISTRIES[self.kind].entry(self.name)
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in self.options)
+        return f"{self.name} ({options})" if options else self.name
+
+
+@dataclass(frozen=True)
+class Check:
+    """A contract in words, the remedy for whoever breaks it, and the function that looks.
+
+    slow: trains or compiles, so that one of a family of alike backbones does.
+    """
+
+    name: str
+    contract: str
+    remedy: str
+    look: Callable[[Case], None]
+    slow: bool = False
+
+    def __call__(self, case: Case) -> None:
+        """Look at one thing. Raises BrokenContract, also for whatever error its own code raises, with its place."""
+        try:
+            self.look(case)
+        except Exception as error:  # any error of a plugin's own code breaks the contract
+            own_words = isinstance(error, _Unmet | RsbenchError)
+            seen = str(error).rstrip(".") if own_words else in_words(error, case.entry.origin)
+            raise BrokenContract(case, self.name, self.contract, " ".join(seen.split()), self.remedy) from error
+
+
+def contract(words: str, remedy: str, *, slow: bool = False) -> Callable[[Callable[[Case], None]], Check]:
+    """Make a check of the function below: what must hold in one sentence, and what to change where it does not."""
+    return lambda look: Check(look.__name__, words, remedy, look, slow)
+
+
+def expect(held: bool, seen: str) -> None:
+    """Go on if it held; else end the check with what was seen instead."""
+    if not held:
+        raise _Unmet(seen)
+
+
+@contextlib.contextmanager
+def quiet_compiler() -> Iterator[None]:
+    """A fresh torch.compile, without its warnings: a graph that breaks is slower, not wrong.
+
+    Fresh, because it counts how often it has compiled a method that several classes share, and gives up.
+    """
+    torch.compiler.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def expect_defaults(case: Case) -> None:
+    """Every option has a default, so that a name alone is enough to run it."""
+    lacking = [key for key, option in case.entry.parameters().items() if option.default is inspect.Parameter.empty]
+    expect(not lacking, f"no default for {', '.join(lacking)}")
+
+
+def expect_finite(values: Tensor, what: str) -> None:
+    """Every value is a finite number. what: a noun in the singular, with where it was seen."""
+    wrong = int((~values.isfinite()).sum())
+    expect(wrong == 0, f"{what} has {wrong} of {values.numel()} values NaN or infinite")
+
+
+def expect_close(seen: Tensor, wanted: Tensor, what: str, rtol: float = 1.3e-6, atol: float = 1e-5) -> None:
+    """Two tensors agree within rounding, by default float32's. what: a noun in the plural."""
+    expect(seen.shape == wanted.shape, f"{what} have the shapes {tuple(seen.shape)} and {tuple(wanted.shape)}")
+    close = torch.allclose(seen.double(), wanted.double(), rtol, atol)
+    # The maximum only where they differ: an empty tensor has none.
+    expect(close, "" if close else f"{what} differ by up to {(seen.double() - wanted.double()).abs().max():.2g}")
+
+
+def expect_same(seen: Tensor, wanted: Tensor, what: str) -> None:
+    """Two tensors agree to the bit. what: a noun in the plural."""
+    expect_close(seen, wanted, what, rtol=0, atol=0)

@@ -1,0 +1,160 @@
+"""`rsbench doctor`: what it checks, what it prints, and the exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import PROJECT, TINY_PLUGIN, Cli
+
+from rsbench.conformance import examination
+from rsbench.conformance.backbones import CHECKS as OF_BACKBONES
+from rsbench.conformance.examination import plan
+from rsbench.conformance.losses import CHECKS as OF_LOSSES
+from rsbench.conformance.machine import EXTRAS, machine
+from rsbench.errors import SpecError
+from rsbench.loss import LOSSES
+from rsbench.plugins import broken, load
+from rsbench.registry import Family
+
+BROKEN_BACKBONES = Path(__file__).with_name("broken_backbones.py")
+
+
+def test_what_keeps_its_contracts_is_a_row_and_no_error(cli: Cli) -> None:
+    done = cli("doctor", "--plugin", TINY_PLUGIN, "tiny", "unhurried")
+    assert done.code == 0, done.out
+    assert f"│ backbone │ tiny      │ {len(OF_BACKBONES)} of {len(OF_BACKBONES)} " in done.out
+    assert f"│ loss     │ unhurried │ {len(OF_LOSSES)} of {len(OF_LOSSES)} " in done.out
+    assert "2 checked in" in done.out
+    assert "every contract is kept" in done.out
+
+
+def test_a_broken_contract_is_told_with_its_remedy(cli: Cli) -> None:
+    done = cli("doctor", "--plugin", TINY_PLUGIN, "--quiet", "stochastic", "ce")
+    assert done.code == 1
+    assert f"│ loss │ stochastic │ {len(OF_LOSSES) - 2} of {len(OF_LOSSES)} " in done.out
+    assert f"│ loss │ ce         │ {len(OF_LOSSES)} of {len(OF_LOSSES)} " in done.out
+    assert "loss stochastic fails order_of_the_batch_does_not_matter\n" in done.out  # each place has its own noise
+    told = done.out.partition("loss stochastic fails stochastic_as_declared\n")[2]
+    assert told.startswith("  contract: forward draws from torch's generators alone, and says so: stochastic = True")
+    assert "  seen:     stochastic is False, and seeds change the loss\n  remedy:   Draw with torch" in told
+    assert "2 checked in" in told
+    assert "2 broken contracts." in told
+    assert not done.err
+
+
+def test_an_error_of_a_plugin_is_a_failed_check_with_its_place(cli: Cli) -> None:
+    done = cli("doctor", "--plugin", BROKEN_BACKBONES, "--kind", "backbone", "is_made_with_its_defaults")
+    assert done.code == 1
+    assert f"0 of {len(OF_BACKBONES)}" in done.out
+    assert done.out.count("ZeroDivisionError: on purpose") == 1  # and not once for every check
+    assert f"({BROKEN_BACKBONES}, line " in done.out
+    assert "Traceback" not in done.out + done.err
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["qlnug"], "There is no loss or backbone or index 'qlnug'. Did you mean 'qlung'?"),
+    (["--kind", "index", "qlung"], "There is no index 'qlung'."),
+    (["ce:focal"], "loss 'ce' takes no name after a colon. Say ce."),
+    (["timm:"], "backbone 'timm' takes no name after a colon"),
+    (["--plugin", "absent.py"], "--plugin absent.py: there is no such file."),
+])  # fmt: skip
+def test_bad_usage_is_one_message(cli: Cli, arguments: list[str], said: str) -> None:
+    done = cli("doctor", *arguments)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {said}")
+    assert not done.out
+
+
+def test_an_interrupt_has_its_own_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(examination, "examine", interrupted)
+    assert cli("doctor", "ce").code == 130
+
+
+def test_everything_is_planned_and_one_of_a_family_is_checked_slowly() -> None:
+    load(TINY_PLUGIN)
+    planned = {(one.case.kind, one.case.name): one for one in plan()}
+    assert {"qlung", "unhurried"} <= {name for kind, name in planned if kind == "loss"}
+    assert "aqs" in {name for kind, name in planned if kind == "index"}
+    quick = {
+        name for (kind, name), one in planned.items() if kind == "backbone" and len(one.checks) < len(OF_BACKBONES)
+    }
+    assert quick == {"cnn10", "cnn14", "mn10", "mn40", "resnet"}
+    cnn14 = planned["backbone", "cnn14"]
+    assert not any(check.slow for check in cnn14.checks)
+    assert cnn14.note.endswith("on cnn6, of the same family")
+    assert len(planned["backbone", "tiny"].checks) == len(OF_BACKBONES)
+
+
+def test_what_is_named_goes_through_every_check() -> None:
+    first, second = plan(["cnn14", "timm:test_vit"])
+    assert first.checks == second.checks == OF_BACKBONES
+    assert second.case.options == (("model", "test_vit"),)
+    assert [one.case.name for one in plan(kind="index")] == [
+        one.case.name for one in plan() if one.case.kind == "index"
+    ]
+
+
+def test_an_example_stands_for_a_family_of_names() -> None:
+    examples = {f"{name}:{family.example}" for name, family in LOSSES.families.items()}
+    assert examples
+    planned = {one.case.name: one for one in plan(kind="loss")}
+    assert all(planned[example].checks == OF_LOSSES for example in examples)
+    assert {one.case.name for one in plan(list(LOSSES.families))} == examples
+
+
+def test_a_family_whose_package_is_missing_is_a_row_that_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise SpecError("theirs is not installed: pip install theirs.")
+
+    monkeypatch.setitem(LOSSES.families, "theirs", Family(missing, "losses of theirs", "Some"))
+    unchecked = next(one for one in plan(kind="loss") if one.case.name == "theirs:Some")
+    assert unchecked.checks == ()
+    assert unchecked.note == "not checked: theirs is not installed: pip install theirs."
+    assert cli("doctor", "theirs").code == 2  # where it is asked for, it is an error
+
+
+def test_a_broken_installed_plugin_is_a_failure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(broken, "cnn7 (theirs.cnn7)", "Traceback …\nImportError: no such thing\n")
+    monkeypatch.setattr(examination, "CHECKS", dict.fromkeys(examination.CHECKS, ()))
+    done = cli("doctor", "ce")
+    assert done.code == 1
+    assert "broken plugin cnn7 (theirs.cnn7): ImportError: no such thing" in done.out
+
+
+# --- the machine ---
+
+
+def test_extras_are_those_of_the_project() -> None:
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {
+        extra: tuple(need.partition(">")[0].partition("[")[0] for need in needs) for extra, needs in extras.items()
+    }
+    assert {extra: names[extra] for extra in names if extra not in ("docs", "test", "dev")} == EXTRAS
+
+
+def test_the_machine_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(broken, "cnn7 (theirs.cnn7)", "Traceback …\nImportError: no such thing\n")
+    monkeypatch.setitem(EXTRAS, "imagined", ("no-such-package",))
+    monkeypatch.setenv("RSBENCH_DATA", str(tmp_path))
+    (tmp_path / "icbhi").mkdir()
+    found = machine()
+    assert f"torch {torch.__version__.partition('+')[0]}" in found["libraries"]
+    assert found["recordings"] == f"{tmp_path}: icbhi"
+    assert "imagined: without no-such-package" in found["extras"]
+    assert found["plugins"] == "broken plugin cnn7 (theirs.cnn7): ImportError: no such thing"
+    assert found["threads"].startswith(f"{torch.get_num_threads()} of ")
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    ("", "RSBENCH_DATA is not set"),
+    ("/no/such/folder", "RSBENCH_DATA=/no/such/folder"),
+])  # fmt: skip
+def test_missing_recordings_are_told_and_no_error(data: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSBENCH_DATA", data)
+    assert machine()["recordings"].startswith(said)
