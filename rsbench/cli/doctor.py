@@ -42,7 +42,7 @@ def doctor(
 ) -> None:
     """Check this machine, and that every loss, backbone and quality index keeps its contracts, yours included.
 
-    On the CPU, without recordings, in about two minutes. Exit code 1 when a contract or an installed plugin is broken.
+    On the CPU, without recordings, in a minute or two. Exit code 1 when a contract or an installed plugin is broken.
     """
     from ..conformance.examination import examine, plan
     from ..conformance.machine import machine

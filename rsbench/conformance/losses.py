@@ -42,7 +42,7 @@ ORDER = torch.tensor([5, 2, 7, 0, 3, 6, 1, 4])
 
 
 @contract(
-    "It is made with its options' defaults, for any width of embeddings and any counts of the four classes.",
+    "It is made with its options' defaults, whatever the counts of the four classes.",
     "Take embedding_dim and class_counts, hand them to super().__init__, and give every option a default.",
 )
 def is_made_with_its_defaults(case: Case) -> None:

@@ -17,7 +17,7 @@ from .checks import Case, expect_finite
 COUNTS = (2063, 1215, 501, 363)  # of ICBHI's official training half
 CLASSES = len(COUNTS)
 DIM = 16
-FEATURES = (64, 96)  # bins and frames, whole patches of 16 or 32
+FEATURES = (32, 48)  # bins and frames, whole patches of 16
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 0, 3])
 
 

@@ -11,7 +11,8 @@ from tiny import PROJECT, TINY_PLUGIN, Cli
 
 from rsbench.conformance import examination
 from rsbench.conformance.backbones import CHECKS as OF_BACKBONES
-from rsbench.conformance.examination import plan
+from rsbench.conformance.checks import Case, Check
+from rsbench.conformance.examination import Examination, plan
 from rsbench.conformance.losses import CHECKS as OF_LOSSES
 from rsbench.conformance.machine import EXTRAS, machine
 from rsbench.errors import SpecError
@@ -89,6 +90,18 @@ def test_everything_is_planned_and_one_of_a_family_is_checked_slowly() -> None:
     assert not any(check.slow for check in cnn14.checks)
     assert cnn14.note.endswith("on cnn6, of the same family")
     assert len(planned["backbone", "tiny"].checks) == len(OF_BACKBONES)
+
+
+def test_one_thread_is_enough_and_the_others_are_given_back() -> None:
+    seen: list[int] = []
+    counting = Check("counts", "", "", lambda case: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        examination.examine(Examination(Case("loss", "ce"), (counting,)), lambda steps, note: None)
+        assert (seen, torch.get_num_threads()) == ([1], before + 1)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_is_named_goes_through_every_check() -> None:
