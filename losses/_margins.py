@@ -37,7 +37,7 @@ def log_prior(class_counts: Tensor) -> Tensor:
 
 
 def fourth_root(class_counts: Tensor) -> Tensor:
-    """n_y^(−1/4), the rarest class's being 1 (Cao et al., NeurIPS 2019, equation 13)."""
+    """n_y^(−1/4), the rarest class's being 1 (Cao et al., NeurIPS 2019)."""
     return (class_counts.min() / class_counts) ** 0.25
 
 

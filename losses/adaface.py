@@ -18,7 +18,7 @@ from ._options import MarginRad, NonNegative, Positive, Share
     paper="Kim et al., CVPR 2022, arXiv:2204.00964",
 )
 class AdaFace(AngularLoss):
-    """Cross-entropy with the target logit s·(cos(θ_y − m·k) − m − m·k), equations 15 and 16 of the paper.
+    """Cross-entropy with the target logit s·(cos(θ_y − m·k) − m − m·k).
 
     k = clip(h·(‖z‖ − μ)/(σ + 0.001), −1, 1) says how long an embedding is among those seen: μ and σ are moving averages
     of the batches' mean and standard deviation of ‖z‖, which is cut to [0.001, 100]. They begin at 20 and 100, as in

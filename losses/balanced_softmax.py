@@ -13,7 +13,7 @@ from rsbench import Batch, LinearLoss, cross_entropy, register_loss
     paper="Ren et al., NeurIPS 2020, arXiv:2007.10740",
 )
 class BalancedSoftmax(LinearLoss):
-    """Cross-entropy of W·x + b + ln π_j, equation 4 of the paper; inference uses W·x + b.
+    """Cross-entropy of W·x + b + ln π_j; inference uses W·x + b.
 
     The paper writes n_j for π_j, which is the same softmax. It has no class weights: they would balance twice.
     """

@@ -18,7 +18,7 @@ from ._weights import Beta, effective_number_weights
     paper="Cui et al., CVPR 2019, arXiv:1901.05555",
 )
 class ClassBalanced(LinearLoss):
-    """The mean of w_y·ℓ with w ∝ (1 − β)/(1 − β^n) and Σ w = C, the softmax form of the paper's equation 9.
+    """The mean of w_y·ℓ with w ∝ (1 − β)/(1 − β^n) and Σ w = C, the softmax form of the paper's loss.
 
     It is a plain mean over the batch, not divided by the batch's own weights as weighted `ce` is.
 

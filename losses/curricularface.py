@@ -21,7 +21,7 @@ class CurricularFace(AngularLoss):
     """Cross-entropy with the target logit s·cos(θ_y + m), and s·c_j·(t + c_j) for every hard class j.
 
     Hard is a class j with c_j > cos(θ_y + m); others keep s·c_j. t is the moving average of the batches' mean c_y,
-    from 0: easy classes first. Equations 5 to 9 of the paper. In eval mode t stands still.
+    from 0: easy classes first. In eval mode t stands still.
 
     Args:
         m_rad: the margin m, in [0, π/2].

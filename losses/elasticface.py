@@ -18,7 +18,7 @@ from ._options import MarginRad, NonNegative, Positive
     paper="Boutros et al., CVPR Workshops 2022, arXiv:2109.09416",
 )
 class ElasticFace(AngularLoss):
-    """Cross-entropy with the target logit s·cos(θ_y + E), or s·(cos θ_y − E), E ~ N(m, σ): equations 5 and 6.
+    """Cross-entropy with the target logit s·cos(θ_y + E), or s·(cos θ_y − E), with E ~ N(m, σ).
 
     In eval mode, where nothing is drawn, E = m.
 
@@ -33,7 +33,7 @@ class ElasticFace(AngularLoss):
 
     stochastic = True
 
-    # ArcFace's and CosFace's ranges, and σ from none to twice the largest that the paper tries.
+    # ArcFace's and CosFace's ranges, and σ from none to twice that of the authors' trainings.
     search = {"m_rad": Range(0.0, 0.6), "m": Range(0.0, 0.5), "sigma": Range(0.0, 0.1)}
 
     def __init__(

@@ -20,7 +20,7 @@ from ._weights import Beta, effective_number_weights
     paper="Cao et al., NeurIPS 2019, arXiv:1906.07413",
 )
 class Ldam(AngularLoss):
-    """Cross-entropy with the target logit s·(cos θ_y − m_y), m_y ∝ n_y^(−1/4), equations 10 and 13 of the paper.
+    """Cross-entropy with the target logit s·(cos θ_y − m_y), m_y ∝ n_y^(−1/4).
 
     Args:
         largest: the margin of the rarest class, in units of the cosine.

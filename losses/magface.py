@@ -19,7 +19,7 @@ from ._options import MarginRad, NonNegative, Positive
     paper="Meng et al., CVPR 2021, arXiv:2103.06627",
 )
 class MagFace(AngularLoss):
-    """CE with the target logit s·cos(θ_y + m(a)), plus λ_g·g(a), equation 3 of the paper; a = ‖z‖.
+    """CE with the target logit s·cos(θ_y + m(a)), plus λ_g·g(a) of its length a = ‖z‖.
 
     m(a) rises on a line from `lowest_rad` at `shortest` to `highest_rad` at `longest`, and is level outside.
     g(a) = a/longest² + 1/a is least at `longest`. Where embeddings begin below `shortest` the authors' code cuts a off

@@ -24,7 +24,7 @@ from ._options import NonNegative, Positive
     paper="Bae et al., Interspeech 2023, arXiv:2305.14032",
 )
 class PatchMixCL(LinearLoss):
-    """CE of the clips as they are + α·contrast of their mixtures, equations 3 to 6 of the paper.
+    """CE of the clips as they are + α·contrast of their mixtures.
 
     A mixture has a random set of patches from another clip of the batch; the same patches for the whole batch, their
     share drawn evenly from [0, 1). The contrast is −Σ_j w_j·ln softmax_j of the cosines over τ between its projection

@@ -19,7 +19,7 @@ from ._options import NonNegative, Positive
     paper="Liu et al., CVPR 2017, arXiv:1704.08063",
 )
 class SphereFace(AngularLoss):
-    """Cross-entropy of s·‖z‖·cos θ_j with the target's cosine at (λ·cos θ_y + ψ(θ_y))/(1 + λ), equation 7 of the paper.
+    """Cross-entropy of s·‖z‖·cos θ_j with the target's cosine at (λ·cos θ_y + ψ(θ_y))/(1 + λ).
 
     ψ(θ) = (−1)^k·cos(m·θ) − 2k for θ in [kπ/m, (k + 1)π/m] goes on falling where cos(m·θ) would rise. The published
     training lowers λ from 1000 to 5 in its first steps; here it is 5 from the start, as a number.

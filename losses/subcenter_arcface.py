@@ -19,7 +19,7 @@ from .arcface import ArcFace
     paper="Deng et al., ECCV 2020, Sub-center ArcFace",
 )
 class SubCenterArcFace(ArcFace):
-    """ArcFace on c_j = max_k cos θ_jk over K centres a class, equation 3 of the paper.
+    """ArcFace on c_j = max_k cos θ_jk over K centres a class.
 
     The first centre of each class begins where the other angular losses' class weight does.
 

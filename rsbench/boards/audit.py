@@ -103,7 +103,7 @@ def audit(
             table, more = with_baseline(table, rows, read, method, baseline)
             notes += more
         under[name] = _Under(name, read, rows, method, table)
-        notes += [f"damaged, left out: {why}" for why in read.damaged.values()]
+        notes += [f"left out: {why}" for why in read.damaged.values()]
     of_val = under["val"]
     names, alike = shown_apart(of_val.table, of_val.method)
     shared = {name: of_val.rows[name].iloc[0] for name in NEVER_MIXED} | alike

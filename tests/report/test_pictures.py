@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -71,3 +73,11 @@ def test_a_loss_has_one_colour_and_its_neighbours_have_others() -> None:
     losses = [f"loss{number}" for number in range(7)]
     assert len(set(colours_of(losses).values())) == 7
     assert colours_of(reversed(losses * 2)) == colours_of(losses)
+
+
+def test_a_loss_keeps_its_colour_from_board_to_board() -> None:
+    of_one = {name: colours_of([name])[name] for name in (f"loss{number}" for number in range(20))}
+    first, second = next(pair for pair in combinations(of_one, 2) if of_one[pair[0]] != of_one[pair[1]])
+    assert colours_of([first, second]) == {first: of_one[first], second: of_one[second]}
+    shared = Counter(colours_of(of_one).values())
+    assert max(shared.values()) - min(shared.values()) <= 1

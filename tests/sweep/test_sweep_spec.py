@@ -44,10 +44,10 @@ def test_the_grid_is_every_combination(tmp_path: Path) -> None:
 
 
 def test_a_row_may_set_several_keys_under_a_label(tmp_path: Path) -> None:
-    rows = [{"label": "no margin", "loss.margin": "none", "quality.control": "constant"}, {"loss.gamma": 0.2}]
+    rows = [{"label": "no margin", "loss.by_class": "none", "quality.control": "constant"}, {"loss.gamma": 0.2}]
     found = cells(load(tmp_path, base={"loss": "qlung"}, grid={"row": rows}))
     assert [cell.name for cell in found] == ["no margin", "loss.gamma 0.2"]
-    assert found[0].settings == {"loss.name": "qlung", "loss.margin": "none", "quality.control": "constant"}
+    assert found[0].settings == {"loss.name": "qlung", "loss.by_class": "none", "quality.control": "constant"}
 
 
 def test_a_key_of_the_file_can_be_changed(tmp_path: Path) -> None:
