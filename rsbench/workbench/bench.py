@@ -23,13 +23,12 @@ from .trial import Trial
 class Questions:
     """What is asked beside the indices themselves.
 
-    clips: how many clean ones are degraded. seed: of their choice. loss: whose margins are shown. options: of the loss.
+    loss: whose margins are shown. options: of the loss. clips: how many clean ones are degraded.
     """
 
     loss: str
     options: Mapping[str, Any]
-    clips: int = 200
-    seed: int = 0
+    clips: int
 
     def check(self) -> None:
         """Raise SpecError for a loss that does not exist, has no margins, or has other options."""
@@ -64,7 +63,7 @@ def examine(trial: Trial, questions: Questions, calls: pd.DataFrame | None, disp
 
     answers = {"contrasts": discrimination(trial), "association": associations(trial)}
     notes = [*_unlabelled(trial), *trial.fitted]
-    sample = clean_clips(trial, questions.clips, questions.seed)
+    sample = clean_clips(trial, questions.clips)
     if len(sample):
         qualities = degraded_qualities(trial, sample, display)
         dataset = trial.material.dataset

@@ -17,10 +17,13 @@ from ..report.pictures import INK, Panel, Picture, render
 from ..signal.degradation import DEGRADATIONS
 from .association import AUC, ETA, RARE, RHO
 from .bench import Findings, by_index
-from .discrimination import CLASS_OF_CLIPS, CLASS_OF_RECORDINGS, QUALITY
+from .discrimination import CLASS_OF_RECORDINGS, QUALITY
+from .intervals import Floats
 from .material import ADVENTITIOUS, CLEAN, POOR
 from .selective import MEAN, WITHIN
 
+FILLED: Mapping[str, Any] = {"fill": True, "alpha": 0.35}
+OUTLINED: Mapping[str, Any] = {"color": INK, "linewidth": 1.5}
 BINS = np.linspace(0, 1, 26)
 # The least and the largest that an effect can be, and between them what says nothing.
 LIMITS = {AUC: (0.0, 0.5, 1.0), ETA: (0.0, 0.0, 1.0), RHO: (-1.0, 0.0, 1.0)}
@@ -52,41 +55,41 @@ def pictures(findings: Findings) -> Iterator[Picture]:
     for name, make in makers.items():
         if name in ("distribution", *answers):
             told, panels = make(findings, colours)
-            yield Picture(f"{trial.material.dataset}_{name}", f"{trial.material.title}\n{told}", "", panels)
+            if panels:
+                yield Picture(f"{trial.material.dataset}_{name}", f"{trial.material.title}\n{told}", "", panels)
 
 
 def _distributions(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
-    """q of good recordings filled, of poor ones outlined; where none is poor, of normal and adventitious ones."""
+    """q of good recordings beside that of poor ones; where none is poor, of normal beside adventitious ones."""
     trial, contrasts = findings.trial, findings.answers["contrasts"]
-    kind = trial.material.recordings["kind"].to_numpy()
-    judged = trial.judged_recordings
-    labelled = bool((kind[judged] == POOR).any())
-    contrast = QUALITY if labelled else CLASS_OF_RECORDINGS
-    first = judged & (kind != POOR if labelled else kind == CLEAN)
-    second = judged & (kind == (POOR if labelled else ADVENTITIOUS))
-    names = ("good", "poor") if labelled else (CLEAN, ADVENTITIOUS)
-    auc = contrasts[contrasts["contrast"] == contrast].set_index("index").to_dict("index")
+    kind, judged = trial.material.recordings["kind"].to_numpy(), trial.judged_recordings
+    if (kind[judged] == POOR).any():
+        contrast, sides = QUALITY, {"good": judged & (kind != POOR), "poor": judged & (kind == POOR)}
+    else:
+        contrast, sides = CLASS_OF_RECORDINGS, {name: judged & (kind == name) for name in (CLEAN, ADVENTITIOUS)}
+    areas = contrasts[contrasts["contrast"] == contrast].set_index("index").to_dict("index")
+    panels = [
+        _distribution(index, {name: quality[side] for name, side in sides.items()}, areas[index], colours[index])
+        for index, quality in trial.recordings.items()
+    ]
+    return "whole recordings", panels
 
-    def panel(index: str) -> Panel:
-        def draw(axes: Axes) -> None:
-            quality, colour = trial.recordings[index], colours[index]
-            of_first, of_second = (100 * np.histogram(quality[side], BINS)[0] / side.sum() for side in (first, second))
-            axes.stairs(of_first, BINS, color=colour, alpha=0.35, fill=True)
-            axes.stairs(of_second, BINS, color=INK, linewidth=1.5)
-            axes.set(xlabel="q", ylabel="recordings, %", xlim=(0, 1))
-            axes.set_ylim(0, 1.45 * axes.get_ylim()[1])  # room for the words
-            found = auc[index]
-            lines = (
-                (f"{names[0]} ({first.sum()})", colour),
-                (f"{names[1]} ({second.sum()})", INK),
-                (f"AUC {found['value']:.2f}{_interval(found)}", INK),
-            )
-            for line, (text, colour_) in enumerate(lines):
-                axes.text(0.03, 0.93 - 0.1 * line, text, transform=axes.transAxes, color=colour_, fontsize="small")
 
-        return Panel(index, draw, 3.6)
+def _distribution(index: str, qualities: Mapping[str, Floats], area: Row, colour: str) -> Panel:
+    """The first of two kinds of recordings filled, the second outlined, and the AUC of the one over the other."""
 
-    return "whole recordings", [panel(index) for index in trial.indices]
+    def draw(axes: Axes) -> None:
+        for quality, style in zip(qualities.values(), ({**FILLED, "color": colour}, OUTLINED), strict=True):
+            axes.stairs(100 * np.histogram(quality, BINS)[0] / max(1, len(quality)), BINS, **style)
+        axes.set(xlabel="q", ylabel="recordings, %", xlim=(0, 1))
+        axes.set_ylim(0, 1.45 * axes.get_ylim()[1])  # room for the words
+        words = [f"{name} ({len(quality)})" for name, quality in qualities.items()]
+        if not np.isnan(area["value"]):
+            words.append(f"AUC {area['value']:.2f}{_interval(area)}")
+        for line, (text, ink) in enumerate(zip(words, (colour, INK, INK), strict=False)):
+            axes.text(0.03, 0.93 - 0.1 * line, text, transform=axes.transAxes, color=ink, fontsize="small")
+
+    return Panel(index, draw, 3.6)
 
 
 def _interval(row: Row) -> str:
@@ -95,9 +98,9 @@ def _interval(row: Row) -> str:
 
 def _contrasts(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
     frame = findings.answers["contrasts"]
+    known = frame[frame["value"].notna()]
     panels = [
-        _rows_panel(name, frame[frame["contrast"] == name], colours, AUC, LIMITS[AUC])
-        for name in (QUALITY, CLASS_OF_RECORDINGS, CLASS_OF_CLIPS)
+        _rows_panel(str(name), rows, colours, AUC, LIMITS[AUC]) for name, rows in known.groupby("contrast", sort=False)
     ]
     return "95 % over new patients; dashed: chance", panels
 
@@ -118,7 +121,7 @@ def _orderings(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
     runs = frame["run"].nunique() - (MEAN in set(frame["run"]))
     shown = frame[frame["run"] == MEAN] if runs > 1 else frame
     points = shown.assign(**{name: 100 * shown[name] for name in ("value", "low", "high")})
-    ends = float(points[["low", "high", "value"]].abs().to_numpy().max())
+    ends = float(np.nanmax(points[["low", "high", "value"]].abs()))
     panels = [
         _rows_panel(str(name), rows, colours, "points of risk won", (-ends, 0, ends))
         for name, rows in points.groupby("class", sort=False)
