@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from .selective import MEAN, WITHIN
 FILLED: Mapping[str, Any] = {"fill": True, "alpha": 0.35}
 OUTLINED: Mapping[str, Any] = {"color": INK, "linewidth": 1.5}
 BINS = np.linspace(0, 1, 26)
+TITLE_WIDTH = 26  # letters that fit over a panel of rows
 # The least and the largest that an effect can be, and between them what says nothing.
 LIMITS = {AUC: (0.0, 0.5, 1.0), ETA: (0.0, 0.0, 1.0), RHO: (-1.0, 0.0, 1.0)}
 
@@ -152,7 +154,7 @@ def _rows_panel(
         axes.set(xlabel=what, xlim=(lowest - room, highest + room))
         name_rows(axes, order)
 
-    return Panel(title, draw, 3.4, 1.1 + 0.4 * len(order))
+    return Panel(textwrap.fill(title, TITLE_WIDTH), draw, 3.4, 1.2 + 0.4 * len(order))
 
 
 def _degradations(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
