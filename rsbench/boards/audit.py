@@ -110,7 +110,9 @@ def audit(
     parts = [_inflated(one, of_val).assign(rule=name, method=labels(one.table, names)) for name, one in under.items()]
     left_out = len(set(reads["val"].rows["run_id"]) - tracked)
     if left_out:
-        notes.append(f"{left_out} run{'s' * (left_out > 1)} left out: not done, or not with the epochs of {', '.join(RULES)}")
+        notes.append(
+            f"{left_out} run{'s' * (left_out > 1)} left out: not done, or not with the epochs of {', '.join(RULES)}"
+        )
     warnings = (*what_to_know(of_val.rows, reads["val"].counts(of_val.rows)[0]), *notes)
     return Audit(split, pd.concat(parts, ignore_index=True), shared, baseline, tuple(dict.fromkeys(warnings)))
 

@@ -133,7 +133,7 @@ def leaderboard(
             *_mixture_in_words(found, mixed),
             *what_to_know(found, design),
             *notes,
-            *(f"damaged, left out: {why}" for why in read.damaged.values()),
+            *(f"left out: {why}" for why in read.damaged.values()),
         ),
         baseline,
     )
@@ -149,7 +149,7 @@ def that_belong_together(
 ) -> pd.DataFrame:
     """The rows that may stand on one board. Raises ResultsError where there is none, or where they must not."""
     if read.rows.empty:
-        damaged = "".join(f"\ndamaged: {why}" for why in read.damaged.values())
+        damaged = "".join(f"\nleft out: {why}" for why in read.damaged.values())
         raise ResultsError(
             f"No run was judged on '{split}' under '{selection}'. "
             f"Make one: rsbench run --loss ce --backbone cnn6 --test {split} --select {selection}{damaged}"

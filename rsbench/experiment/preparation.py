@@ -335,9 +335,7 @@ def _score_quality(
     return normaliser
 
 
-def _identity(
-    spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex
-) -> dict[str, Any]:
+def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> dict[str, Any]:
     chosen: tuple[tuple[Registry[Any], str], ...] = (
         (LOSSES, spec.loss.name),
         (BACKBONES, spec.backbone.name),

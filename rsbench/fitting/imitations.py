@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
 from ..signal.quality import Floats
@@ -18,10 +17,9 @@ KNOCKS_PER_S = (0.5, 6.0)
 KNOCK_S = (0.005, 0.03)
 RUB_S = (0.1, 0.8)
 RUB_SHARE = (0.1, 0.5)
+GRAINS_PER_S = 50  # how rough it is
 OVER_DB = (5.0, 30.0)  # of knocks and rubbing, over the clip's RMS
 CUT_HZ = (300.0, 1800.0)  # both are duller or sharper
-
-Samples = NDArray[np.float32]
 
 
 def no_breath(samples: Floats, rate: int, generator: np.random.Generator) -> Floats:
@@ -38,8 +36,11 @@ def knocks(samples: Floats, rate: int, generator: np.random.Generator) -> Floats
     times = generator.uniform(0, seconds, 1 + generator.poisson(generator.uniform(*KNOCKS_PER_S) * seconds))
     decay = generator.uniform(*KNOCK_S)
     since = np.arange(len(samples)) / rate - times[:, None]
-    envelope = np.where(since >= 0, np.exp(-np.maximum(since, 0) / decay), 0) * generator.uniform(0.2, 1, (len(times), 1))
-    return samples + _noise(samples, rate, envelope.max(axis=0), generator)
+    envelope = np.where(since >= 0, np.exp(-np.maximum(since, 0) / decay), 0) * generator.uniform(
+        0.2, 1, (len(times), 1)
+    )
+    knocked: Floats = samples + _noise(samples, rate, envelope.max(axis=0), generator)
+    return knocked
 
 
 def rubbing(samples: Floats, rate: int, generator: np.random.Generator) -> Floats:
@@ -48,9 +49,11 @@ def rubbing(samples: Floats, rate: int, generator: np.random.Generator) -> Float
     on = generator.random(len(samples) // stretch + 2) < generator.uniform(*RUB_SHARE)
     on[generator.integers(len(on) - 1)] = True
     start = generator.integers(stretch)
-    roughness = 1 + 0.8 * np.repeat(generator.standard_normal(len(samples) // (rate // 50) + 2), rate // 50)
-    envelope = np.repeat(on, stretch)[start : start + len(samples)] * np.abs(roughness[: len(samples)])
-    return samples + _noise(samples, rate, envelope, generator)
+    grain = max(1, rate // GRAINS_PER_S)
+    roughness = np.abs(1 + 0.8 * np.repeat(generator.standard_normal(len(samples) // grain + 1), grain))
+    envelope = np.where(np.repeat(on, stretch)[start : start + len(samples)], roughness[: len(samples)], 0.0)
+    rubbed: Floats = samples + _noise(samples, rate, envelope, generator)
+    return rubbed
 
 
 def _noise(samples: Floats, rate: int, envelope: Floats, generator: np.random.Generator) -> Floats:

@@ -30,10 +30,11 @@ LEAST_TILT_DB = {"middle": -19, "high": -36, "top": -56}
 SWELL_S = (0.3, 2.0)  # half a breath, from infants out of breath to adults at rest
 SWELL_DB = (3, 6)
 
-
 LIMIT = 4.0
 # How much energy there is at the top of the spectrum says as much of the device as of the recording.
 TILT_LIMIT = 1.25
+# What no good recording has much of goes on counting.
+DAMAGE_LIMIT = 12.0
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def _features() -> Iterator[Feature]:
     for over in SWELL_DB:
         yield Feature(f"swells_{over}db", "1/s", f"swells of 0.3 to 2 s, {over} dB over the middle band's floor")
         yield Feature(f"above_{over}db", "share", f"of the time {over} dB over the middle band's floor")
-    yield Feature("missing", "dB", "by which tilts fall below those of any recording, in sum", scale=6.0)
-    yield Feature("clipped", "share", "of samples cut flat at the clip's own peak", scale=0.05)
-    yield Feature("lost", "share", "of time in gaps of 10 ms and more without any signal", scale=0.05)
+    yield Feature("missing", "dB", "by which tilts fall below those of any recording, in sum", DAMAGE_LIMIT, scale=6.0)
+    yield Feature("clipped", "share", "of samples cut flat at the clip's own peak", DAMAGE_LIMIT, scale=0.05)
+    yield Feature("lost", "share", "of time in gaps of 10 ms and more without any signal", DAMAGE_LIMIT, scale=0.05)
 
 
 FEATURES = tuple(_features())
@@ -79,20 +80,18 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
     levels = _levels(at_rate(samples, rate, RATE_HZ))
     smooth = {band: ndimage.median_filter(level, SMOOTH_FRAMES, mode="nearest") for band, level in levels.items()}
     breath = float(np.median(levels["breath"]))
-    values: list[float] = []
-    missing = 0.0
+    found: dict[str, float] = {}
     for band in BANDS_HZ:
         low, middle, high = np.percentile(smooth[band], [5, 50, 95])
         moves = levels[band] - smooth[band]
-        tilt = middle - breath
-        missing += max(0.0, LEAST_TILT_DB.get(band, tilt) - tilt)
-        values += [tilt, high - middle, middle - low]
-        values += [float(np.median(np.abs(moves))), float(np.percentile(moves, 99))]
+        found |= {f"{band}_tilt": middle - breath, f"{band}_rise": high - middle, f"{band}_fall": middle - low}
+        found |= {f"{band}_jitter": np.median(np.abs(moves)), f"{band}_burst": np.percentile(moves, 99)}
     for over in SWELL_DB:
-        values += _swells(smooth["middle"], over)
-    values.append(missing)
-    values += [float(index.damaged(samples, rate).mean()) for index in (Clipping(), Dropout())]
-    return np.array(values)
+        found[f"swells_{over}db"], found[f"above_{over}db"] = _swells(smooth["middle"], over)
+    found["missing"] = sum(max(0.0, least - found[f"{band}_tilt"]) for band, least in LEAST_TILT_DB.items())
+    found["clipped"] = Clipping().damaged(samples, rate).mean()
+    found["lost"] = Dropout().damaged(samples, rate).mean()
+    return np.array([found[feature.name] for feature in FEATURES])
 
 
 def _levels(samples: Floats) -> dict[str, Floats]:

@@ -119,7 +119,7 @@ def test_a_run_made_before_a_field_was_there_has_its_default(results: Path) -> N
     pd.testing.assert_frame_equal(board(results).table, before)
     spec.write_text(json.dumps(content | {"of_old": 1}))
     made = board(results)
-    assert any(re.search(r"damaged.*spec\.json: of_old: .*another version of rsbench", said) for said in made.warnings)
+    assert any(re.search(r"left out.*spec\.json: of_old: .*another version of rsbench", said) for said in made.warnings)
     assert set(made.table.query("loss == 'ce'")["n_planned"]) == {1}
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rsbench import QualityIndex, RsbenchError, register_quality
+from rsbench.indices.aqs import spectral_entropy
 from rsbench.signal import quality as room
-from rsbench.signal.aqs import spectral_entropy
 from rsbench.signal.quality import QUALITY, apply_control, create_quality, measure_clips
 
 RATE = 4000
