@@ -58,11 +58,11 @@ def test_the_normaliser_is_stored_and_fitted_on_the_fitting_part_alone(tiny_run:
     "changes",
     [
         {"loss__classifier": "linear", "loss__dfam_lambda": 0},
-        {"loss__classifier": "linear", "loss__margin": "fixed"},
-        {"loss__classifier": "linear", "loss__margin": "quality"},
-        {"loss__classifier": "linear", "loss__margin": "quality+imbalance"},
+        {"loss__classifier": "linear", "loss__by_quality": "none", "loss__by_class": "constant"},
+        {"loss__classifier": "linear", "loss__by_class": "none"},
+        {"loss__classifier": "linear"},
         {},
-        {"loss__margin": "none"},
+        {"loss__by_quality": "none", "loss__by_class": "none"},
     ],
 )
 def test_every_row_of_the_ablation_is_one_configuration(tiny_run: Run, changes: dict[str, Any]) -> None:
