@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny import run_tiny
+from tiny import TINY_PLUGIN, run_tiny
+
+from rsbench.plugins import load
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,12 @@ def finished(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in (0, 1):
         run_tiny(tiny_root, out, loss="qlung", seed=seed, epochs=6, optim__lr=0.03, select="val,last,oracle")
     return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_plugin(forgotten_plugins: None) -> None:
+    """The commands of these tests are in a process that knows the runs' backbone, whichever file comes first."""
+    load(TINY_PLUGIN)
 
 
 @pytest.fixture
