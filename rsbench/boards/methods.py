@@ -11,6 +11,8 @@ import pandas as pd
 NAMES = ("loss", "backbone", "weights", "pretrained", "fitted_on")
 # Parts of a spec that a board names otherwise, or that say how runs are judged, not what is judged.
 APART = ("loss.name", "backbone.name", "backbone.weights", "data.test", "select", "tuning_trials")
+INDEX = "quality.name"
+OF_ANY_INDEX = (INDEX, "quality.control")
 ABSENT = "–"  # a setting that a method does not have
 
 
@@ -34,14 +36,16 @@ def _that_differ(rows: pd.DataFrame) -> pd.DataFrame:
     flat = flat.map(json.dumps, na_action="ignore").fillna(ABSENT).drop(columns=list(APART), errors="ignore")
     flat = flat.loc[:, flat.nunique() > 1].loc[rows["settings"]].set_index(rows.index)
     flat["plugins"] = rows["plugins"]
-    # An option that only some methods have does not tell two runs of one method apart.
+    # An option that only some losses, backbones or indices have does not tell two runs of one of them apart.
     of_method = [rows["loss"], rows["backbone"]]
-    kept = [
-        name
-        for name in flat
-        if (flat[name].groupby(of_method).nunique() > 1).any()
-        or (str(name).partition(".")[0] not in ("loss", "backbone", "frontend", "plugins") and flat[name].nunique() > 1)
-    ]
+    of_part = dict.fromkeys(("loss", "backbone", "frontend", "plugins"), of_method)
+    options = [name for name in flat if str(name).startswith("quality.") and name not in OF_ANY_INDEX]
+    of_option = {name: [flat[INDEX]] for name in options} if INDEX in flat else {}
+    kept = []
+    for name in flat:
+        among = of_option.get(name, of_part.get(str(name).partition(".")[0], []))
+        if (flat[name].groupby(among).nunique() > 1).any() if among else flat[name].nunique() > 1:
+            kept.append(name)
     return flat[kept].rename(columns=str)
 
 

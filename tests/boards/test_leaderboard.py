@@ -68,6 +68,18 @@ def test_settings_that_differ_become_columns(results: Path, tiny_run: Run) -> No
     assert len(table) == 6
 
 
+def test_an_option_of_an_index_is_a_column_where_that_index_has_two(results: Path, tiny_run: Run) -> None:
+    changes: dict[str, Any] = {"loss": "qlung", "epochs": 2, "select": "val,last,oracle"}
+    tiny_run(quality="rms", **changes)
+    table = board(results).table
+    assert set(table["quality.name"]) == {'"aqs"', '"rms"'}
+    assert not [name for name in table if str(name).startswith("quality.") and name != "quality.name"]
+    tiny_run(quality__alpha=0.5, **changes)
+    table = board(results).table
+    assert sorted(set(table["quality.alpha"])) == ["0.5", "0.7", "–"]  # rms has no α
+    assert len(table) == 8
+
+
 def test_another_split_of_an_external_set_is_judged_from_stored_predictions(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
