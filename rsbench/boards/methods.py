@@ -14,6 +14,7 @@ APART = ("loss.name", "backbone.name", "backbone.weights", "data.test", "select"
 INDEX = "quality.name"
 OF_ANY_INDEX = (INDEX, "quality.control")
 ABSENT = "–"  # a setting that a method does not have
+UNSAID = (ABSENT, '"none"')  # what a label need not say
 
 
 def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -58,7 +59,8 @@ def shown_apart(table: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], d
 def label(row: Mapping[Any, Any], names: Iterable[str]) -> str:
     """A method in words: its loss, its backbone, and the rest where it differs, `qlung · cnn6 (loss.gamma 0.25)`."""
     named = [str(row[name]) for name in names if name in ("loss", "backbone")]
-    rest = [f"{name} {short(row[name])}" for name in names if name not in ("loss", "backbone") and row[name] != ABSENT]
+    told = [name for name in names if name not in ("loss", "backbone") and row[name] not in UNSAID]
+    rest = [f"{name} {short(row[name])}" for name in told]
     return " · ".join(named) + (f" ({', '.join(rest)})" if rest else "")
 
 

@@ -114,8 +114,8 @@ def test_tuning_chooses_on_validation_and_repeats_on_fresh_seeds(sweep: Sweep, c
     for spec in specs:
         of_loss = [trial for trial in trials if trial["cell"] == spec["loss"]["name"]]
         assert len(of_loss) == 2
-        best = max(of_loss, key=lambda trial: trial["value"])
-        assert spec["optim"]["lr"] == best["params"]["optim.lr"]
+        best = max(trial["value"] for trial in of_loss)
+        assert spec["optim"]["lr"] in [trial["params"]["optim.lr"] for trial in of_loss if trial["value"] == best]
     again = sweep(TUNED)
     assert "search: 4 trials: 4 done, 0 to go" in again.err
     assert len(runs(tmp_path)) == 4
