@@ -85,7 +85,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rsbench' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    from .installation import libraries_blamed
+
+    with libraries_blamed():
+        value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -15,6 +15,10 @@ class RsbenchError(Exception):
     exit_code = 2
 
 
+class InstallationError(RsbenchError):
+    """A library is missing, or does not load beside the others."""
+
+
 class SpecError(RsbenchError):
     """A run was described wrongly: an unknown key, a value out of range, two fields at odds."""
 

@@ -17,6 +17,7 @@ from .plugins import broken_in_words, discover, load
 from .registry import Parameter, Registry
 from .signal.frontends import FRONTENDS
 from .signal.quality import QUALITY
+from .sweep.shipped import shipped_studies
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "losses": LOSSES,
@@ -32,7 +33,8 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
     discover()
     for plugin in plugins:
         load(plugin)
-    console.print(_splits() if kind == "splits" else _entries(kind))
+    others = {"splits": _splits, "sweeps": _sweeps}
+    console.print(others[kind]() if kind in others else _entries(kind))
     for line in broken_in_words():
         console.print(line, markup=False)
 
@@ -61,6 +63,13 @@ def _option(parameter: Parameter) -> str:
     if typing.get_origin(hint) is typing.Literal:
         text += f"  ({' | '.join(map(str, typing.get_args(hint)))})"
     return text
+
+
+def _sweeps() -> Table:
+    table = Table("name", "asks", "costs", title="sweeps", title_justify="left", show_lines=True)
+    for study in shipped_studies().values():
+        table.add_row(study.name, study.asks, study.costs)
+    return table
 
 
 def _splits() -> Table:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import PluginError
+from .installation import raise_if_library
 from .registry import Entry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.indices")
@@ -91,6 +92,7 @@ def _import(plugin: str) -> Path:
     except PluginError:
         raise
     except Exception as error:  # any error of the user's own code is reported with its place
+        raise_if_library(error)
         raise PluginError(
             f"Plugin {plugin} cannot be imported: {in_words(error, path)}. Mend it, or leave out --plugin."
         ) from error

@@ -6,11 +6,13 @@ Exit codes: 0 all done; 1 a run failed or a set is incomplete; 2 the input is wr
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from ..errors import RsbenchError, SpecError
+from ..installation import libraries_blamed
 from ..plugins import broken_in_words
 from . import (
     audit,
@@ -35,12 +37,29 @@ from . import (
 
 app = typer.Typer(
     name="rsbench",
-    help="Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ..results.environment import code_version
+
+        typer.echo(f"rsbench {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def rsbench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and stop.")
+    ] = False,
+) -> None:
+    """Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution."""
+
+
 app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=embed.EXAMPLES)(embed.embed)
 app.command(epilog=leaderboard.EXAMPLES)(leaderboard.leaderboard)
@@ -64,7 +83,8 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Entry point: every error that a user can mend is one message and an exit code, never a traceback."""
     try:
-        app()
+        with libraries_blamed():
+            app()
     except RsbenchError as error:
         # What a broken plugin would have registered is unknown, and its name may be what was asked for.
         notes = broken_in_words() if isinstance(error, SpecError) else []

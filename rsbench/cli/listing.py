@@ -17,6 +17,7 @@ class Kind(enum.StrEnum):
     splits = "splits"
     datasets = "datasets"
     quality = "quality"
+    sweeps = "sweeps"
 
 
 def list_(

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench sweep sweeps/smoke.yaml --serial
+rsbench sweep smoke --serial
 
-rsbench sweep sweeps/margins.yaml --root DATA --dry-run
+rsbench sweep margins --root DATA --dry-run
 
-rsbench sweep sweeps/margins.yaml --root DATA --set seeds=0-2 --address 10.0.0.1:6379
+rsbench sweep margins --root DATA --set seeds=0-2 --address 10.0.0.1:6379
+
+rsbench sweep my_study.yaml
 
 rsbench sweep status margins
 
@@ -42,8 +44,8 @@ rsbench sweep results margins --figures figures/
 """
 
 
-class FileFirst(TyperGroup):
-    """`sweep FILE` is short for `sweep run FILE`."""
+class StudyFirst(TyperGroup):
+    """`sweep STUDY` is short for `sweep run STUDY`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -52,8 +54,8 @@ class FileFirst(TyperGroup):
 
 
 app = typer.Typer(
-    cls=FileFirst,
-    help="Run a study of many runs: rsbench sweep FILE. Stopped anywhere, the same command goes on.",
+    cls=StudyFirst,
+    help="Run a study of many runs: rsbench sweep STUDY. Stopped anywhere, the same command goes on.",
     epilog=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -65,7 +67,9 @@ OutOption = Annotated[Path, typer.Option(help="Where runs/ and sweeps/ are kept.
 
 @app.command(epilog=EXAMPLES)
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The study, a YAML file; see sweeps/.")],
+    study_: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A YAML file, or one that ships: rsbench list sweeps.")
+    ],
     root: RootOption = None,
     partial: PartialOption = False,
     set_: Annotated[
@@ -83,14 +87,15 @@ def run(
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run what is missing of a study, then rank its runs. (`rsbench sweep FILE` is enough.)"""
+    """Run what is missing of a study, then rank its runs. (`rsbench sweep STUDY` is enough.)"""
     from ..spec import parse_assignment
     from ..sweep.driver import StudyUnfinished, carry_out, describe, make_study
     from ..sweep.engines import Crew
+    from ..sweep.shipped import study_file
     from ..sweep.spec import load_sweep
 
     signal.signal(signal.SIGTERM, as_interrupt)
-    sweep = load_sweep(file, dict(map(parse_assignment, set_ or [])))
+    sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
     plugins = tuple(
         str(Path(name).absolute()) if name.endswith(".py") else name for name in (*sweep.plugins, *(plugin or ()))
     )

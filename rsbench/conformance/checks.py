@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..backbone import BACKBONES
 from ..errors import PluginError, RsbenchError
+from ..installation import raise_if_library
 from ..loss import LOSSES
 from ..plugins import in_words
 from ..registry import Entry, Registry
@@ -81,6 +82,7 @@ class Check:
         try:
             self.look(case)
         except Exception as error:  # any error of a plugin's own code breaks the contract
+            raise_if_library(error)
             own_words = isinstance(error, _Unmet | RsbenchError)
             seen = str(error).rstrip(".") if own_words else in_words(error, case.entry.origin)
             raise BrokenContract(case, self.name, self.contract, " ".join(seen.split()), self.remedy) from error

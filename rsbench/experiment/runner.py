@@ -16,9 +16,10 @@ import torch
 
 from ..data.identity import mismatched
 from ..display import Display
-from ..errors import DataError, RsbenchError, RunFailed, StorageError
+from ..errors import DataError, InstallationError, RsbenchError, RunFailed, StorageError
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
+from ..installation import libraries_blamed
 from ..results.environment import environment
 from ..results.store import ORIGIN, RunFolder, write_array, write_bytes, write_csv, write_parquet
 from ..training.checkpoint import Checkpoints, Progress
@@ -122,8 +123,9 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     for name in ("error.txt", ORIGIN):  # of an earlier try, here or elsewhere
         (folder.path / name).unlink(missing_ok=True)
     try:
-        yield
-    except (KeyboardInterrupt, StorageError):
+        with libraries_blamed():
+            yield
+    except (KeyboardInterrupt, StorageError, InstallationError):
         # On a full disk even this cannot be written; the error itself is what the user must see.
         with contextlib.suppress(StorageError):
             folder.set_status("interrupted")

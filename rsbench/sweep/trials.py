@@ -24,6 +24,7 @@ from ..experiment.judging import evaluate
 from ..experiment.place import Place, make_spec
 from ..experiment.preparation import Experiment, prepare_experiment
 from ..experiment.shelf import Shelf
+from ..installation import raise_if_library
 from ..results.store import RunFolder, write_bytes, write_json
 from ..spec import RunSpec
 from ..training.checkpoint import Checkpoints, Progress
@@ -181,6 +182,7 @@ def run_trial(
         except ResultsError:
             raise
         except Exception as error:  # whatever a loss or a library raises is what came of these settings
+            raise_if_library(error)
             write_bytes(folder.path / "error.txt", traceback.format_exc().encode())
             reason = str(error) if isinstance(error, RsbenchError) else f"{type(error).__name__}: {error}"
             return note("failed", begun.scores, reason)

@@ -1,0 +1,1 @@
+"""The studies that ship, a YAML file each: `rsbench list sweeps`."""
