@@ -9,28 +9,31 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .backbone import BACKBONES
-from .data.datasets import DATASETS
 from .data.splits import named_splits
-from .loss import LOSSES
 from .plugins import broken_in_words, discover, load
 from .registry import Parameter, Registry
-from .signal.frontends import FRONTENDS
-from .signal.quality import QUALITY
 from .sweep.shipped import shipped_studies
 
-REGISTRIES: dict[str, Registry[Any]] = {
-    "losses": LOSSES,
-    "backbones": BACKBONES,
-    "frontends": FRONTENDS,
-    "datasets": DATASETS,
-    "quality": QUALITY,
-}
+
+def registries() -> dict[str, Registry[Any]]:
+    """What holds the entries of each kind. (Splits and sweeps are listed without: they need no torch.)"""
+    from .backbone import BACKBONES
+    from .data.datasets import DATASETS
+    from .loss import LOSSES
+    from .signal.frontends import FRONTENDS
+    from .signal.quality import QUALITY
+
+    return {
+        "losses": LOSSES,
+        "backbones": BACKBONES,
+        "frontends": FRONTENDS,
+        "datasets": DATASETS,
+        "quality": QUALITY,
+    }
 
 
 def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
     """Print the entries of one kind; broken plugins are shown with the last line of their traceback."""
-    discover()
     for plugin in plugins:
         load(plugin)
     others = {"splits": _splits, "sweeps": _sweeps}
@@ -40,7 +43,8 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
 
 
 def _entries(kind: str) -> Table:
-    registry = REGISTRIES[kind]
+    discover()
+    registry = registries()[kind]
     table = Table("name", "what it is", "options (defaults)", title=kind, title_justify="left", show_lines=True)
     for name in registry.names():
         entry = registry.entry(name)

@@ -22,11 +22,11 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def built_in() -> list[tuple[Any, dict[str, Any]]]:
     """Every registry with what it holds before any test has loaded a plugin."""
     from rsbench.data.splits import SPLITS
-    from rsbench.listing import REGISTRIES
+    from rsbench.listing import registries
     from rsbench.plugins import discover
 
     discover()
-    return [(registry, dict(registry._entries)) for registry in (*REGISTRIES.values(), SPLITS)]
+    return [(registry, dict(registry._entries)) for registry in (*registries().values(), SPLITS)]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import librosa
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -28,7 +29,9 @@ def flatness(samples: NDArray[np.float32], rate: int) -> float:
     kept = power[(frequencies >= FLATNESS_FROM_HZ) & (frequencies <= TOP_HZ)]
     if not kept.any():
         return 0.0
-    return float(np.median(decibels(kept.mean(axis=0)) - decibels(kept).mean(axis=0)))
+    # Power as it is, down to where `decibels` ends: what a 24-bit recording holds of silence is a spectrum too.
+    geometric_over_arithmetic = librosa.feature.spectral_flatness(S=kept, power=1.0, amin=1e-20)
+    return float(-np.median(decibels(geometric_over_arithmetic)))
 
 
 @register_quality(

@@ -7,10 +7,10 @@ import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import librosa
 import numpy as np
 import soundfile
 from matplotlib.image import imsave
-from scipy.signal import spectrogram
 
 from ..data.audio import read
 from ..data.bounds import clip_bounds
@@ -123,12 +123,12 @@ def _seen(mistake: Mistake, dataset: str, recordings: Recordings) -> Mistake:
 
 def _spectrogram(samples: FloatArray, rate: int) -> bytes:
     """PNG: time to the right, 0 to HIGHEST_HZ upwards, RANGE_DB below the loudest point black."""
-    window = min(round(WINDOW_S * rate), len(samples))
-    overlap = max(0, window - round(HOP_S * rate))
-    frequency, _, power = spectrogram(samples, rate, "hann", window, overlap, nfft=round(WINDOW_S * rate))
-    level = 10 * np.log10(power[frequency <= HIGHEST_HZ] + np.finfo(np.float32).tiny)
+    window, hop = round(WINDOW_S * rate), max(1, round(HOP_S * rate))
+    amplitude = np.abs(librosa.stft(samples, n_fft=window, hop_length=hop, pad_mode="constant"))
+    shown = librosa.fft_frequencies(sr=rate, n_fft=window) <= HIGHEST_HZ
+    level = librosa.amplitude_to_db(amplitude[shown], ref=np.max, top_db=RANGE_DB)
     file = io.BytesIO()
-    imsave(file, level[::-1], cmap="magma", vmin=level.max() - RANGE_DB, vmax=level.max(), format="png")
+    imsave(file, level[::-1], cmap="magma", vmin=-RANGE_DB, vmax=0, format="png")
     return file.getvalue()
 
 

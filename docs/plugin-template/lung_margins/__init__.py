@@ -1,0 +1,1 @@
+"""Losses for rsbench, a module each."""
