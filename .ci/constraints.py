@@ -8,6 +8,7 @@ The first Python named decides; the others are installed with its versions, and 
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -45,7 +46,7 @@ for key in sorted(set(seen) - {"rsbench"}):
 def lowest() -> Iterator[str]:
     """`name==version` for every dependency of pyproject.toml, extras included, that has a lower bound."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for wanted in (*project["dependencies"], *sum(project["optional-dependencies"].values(), [])):
+    for wanted in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
         bound = LOWER_BOUND.match(wanted)
         if bound:
             yield f"{bound['name']}=={bound['version']}"
@@ -57,7 +58,7 @@ def installed(python: str, constraints: Path | None) -> list[str]:
         subprocess.run([python, "-m", "venv", folder], check=True)
         own = Path(folder, "bin", "python")
         given = ["-c", str(constraints)] if constraints else []
-        subprocess.run([own, "-m", "pip", "install", "--quiet", "-e", f"{PROJECT}[dev]", "packaging", *given], check=True)
+        subprocess.run([own, "-m", "pip", "install", "--quiet", "-e", f"{PROJECT}[dev]", *given], check=True)
         listed = subprocess.run([own, "-c", CLOSURE], check=True, capture_output=True, text=True)
     return listed.stdout.split()
 
@@ -76,7 +77,7 @@ def tested(pythons: list[str]) -> None:
             found = installed(python, Path(given.name) if lines else None)
         lines += [line + marker for line in found if line.partition("==")[0] not in before]
     head = f"""\
-# All that `pip install -e ".[dev]"` takes, each in the version that the tests passed with on {date.today():%Y-%m-%d}.
+# All that `pip install -e ".[dev]"` took from nothing on {date.today():%Y-%m-%d}: the set that the tests pass with.
 # Written by .ci/constraints.py. docs/installation.md says when to use it.
 """
     TESTED.write_text(head + "\n".join(sorted(lines)) + "\n", encoding="utf-8")

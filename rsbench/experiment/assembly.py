@@ -41,7 +41,7 @@ def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Seq
     loss = create_loss(spec.loss.name, backbone.embedding_dim, class_counts, **spec.loss.params)
     model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
     # A layout in memory, not a change of the model: depthwise convolutions are many times faster so on a CPU.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    model.to(memory_format=torch.channels_last)
     return model
 
 

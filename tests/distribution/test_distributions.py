@@ -20,14 +20,14 @@ import rsbench
 
 Rsbench = Callable[..., "subprocess.CompletedProcess[str]"]
 
-SOURCES = {"rsbench": "rsbench", "losses": "rsbench/losses", "backbones": "rsbench/backbones", "sweeps": "rsbench/sweeps"}
-NOT_IN_THE_SDIST = re.compile(r"^(\.ci|\.github|docker|plugin-template)/|^\.gitignore$|^\.dockerignore$")
+PACKAGES = ("losses", "backbones", "sweeps")  # folders beside rsbench/ that are installed inside it
+NOT_IN_THE_SDIST = re.compile(r"^(\.ci|\.github|docker)/|^\.gitignore$|^\.dockerignore$")
 MADE_BY_SETUPTOOLS = re.compile(r"^(PKG-INFO|setup\.cfg|rsbench\.egg-info/.*)$")
 
 
-def tracked() -> set[str]:
-    """The files of the project. A source archive holds no history, and is checked as a checkout only."""
-    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False)
+def files_of_the_project(*others: str) -> set[str]:
+    """What git tracks. A source archive holds no history, and is checked as a checkout only."""
+    listed = subprocess.run(["git", "ls-files", *others], cwd=PROJECT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout: which files are the project's is known to git alone")
     return {name for name in listed.stdout.splitlines() if (PROJECT / name).is_file()}
@@ -64,19 +64,18 @@ def test_the_sdist_holds_the_project(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
     held = {name for name in names if not MADE_BY_SETUPTOOLS.match(name)}
-    assert held == {name for name in tracked() if not NOT_IN_THE_SDIST.match(name)}
+    wanted = {name for name in files_of_the_project() if not NOT_IN_THE_SDIST.match(name)}
+    assert not wanted - held
+    assert held - wanted <= files_of_the_project("--others", "--exclude-standard")  # not committed yet
 
 
 def test_the_wheel_holds_the_packages_and_their_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    wanted = {SOURCES[top] + rest for top, slash, rest in (_parted(name) for name in tracked()) if top in SOURCES}
+    names = files_of_the_project()
+    wanted = {name for name in names if name.startswith("rsbench/")}
+    wanted |= {f"rsbench/{name}" for name in names if name.partition("/")[0] in PACKAGES}
     assert held == wanted
-
-
-def _parted(name: str) -> tuple[str, str, str]:
-    top, slash, rest = name.partition("/")
-    return top, slash, slash + rest
 
 
 def test_an_index_accepts_them(built: Path) -> None:
@@ -113,10 +112,9 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Rsbench:
     own = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
     # As plain folders: the editable rsbench of the tests' environment is found by a .pth file, and stays unseen.
     (own / "dependencies.pth").write_text("\n".join(site.getsitepackages()), encoding="utf-8")
-    origin = subprocess.run(
-        [python, "-c", "import rsbench.losses; print(rsbench.losses.__file__)"], cwd=folder, capture_output=True, text=True
-    )
-    assert Path(origin.stdout.strip()).is_relative_to(own), origin.stdout + origin.stderr
+    asked = [python, "-c", "import rsbench.losses; print(rsbench.losses.__file__)"]
+    origin = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    assert Path(origin).is_relative_to(own), origin
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
