@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import site
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from examples import readme_block
-from tiny import CLIP_S
+from tiny import CLIP_S, PROJECT
 
 PYPROJECT = """
 [build-system]
@@ -66,7 +67,10 @@ def environment(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Pyth
     lines = [f"import site; site.addsitedir({inherited!r})" for inherited in site.getsitepackages()]
     (purelib / "inherited.pth").write_text("\n".join(lines), encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(package)], check=True)
+    template = folder / "template"  # built in a copy, since building leaves its traces
+    shutil.copytree(PROJECT / "docs" / "plugin-template", template)
+    for source in (package, template):
+        subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)], check=True)
 
     def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run([python, *arguments], capture_output=True, text=True, check=False)
@@ -100,6 +104,19 @@ def test_it_is_run_recorded_and_ranked(environment: Python, package: Path, recor
     board = environment(*rsbench, "leaderboard", "--split", "kauh,far", "--results", out)
     assert board.returncode == 0, board.stderr
     assert board.stdout.count("backbone pooled") == 2  # what all rows share stands once above each board
+
+
+def test_the_template_keeps_the_contracts_and_brings_its_reference(environment: Python, tmp_path: Path) -> None:
+    """What the workflow of docs/plugin-template does, with less to train on."""
+    examined = environment("-m", "rsbench", "doctor", "my_margin")
+    assert "every contract is kept" in examined.stdout, examined.stdout + examined.stderr
+    assert examined.returncode == 1  # for the broken one beside it
+    out = ["--out", str(tmp_path), "--epochs", "1", "--set", "data.clip_s=0.6", "--threads", "1", "--quiet"]
+    done = environment("-m", "rsbench", "run", "--loss", "my_margin", "--backbone", "cnn6", *out)
+    assert done.returncode == 0, done.stderr
+    asked = ["my_margin-cnn6", "--results", tmp_path, "--plugin", "lung_margins.my_margin"]
+    cited = environment("-m", "rsbench", "cite", *asked)
+    assert "A margin for good recordings" in cited.stdout, cited.stderr
 
 
 def test_its_splits_are_listed(environment: Python) -> None:
