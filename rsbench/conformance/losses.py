@@ -201,11 +201,17 @@ def finite_in_bfloat16(case: Case) -> None:
     "Keep cosines inside ±1 by a margin before acos or a square root, whose slopes are infinite there.",
 )
 def finite_at_the_ends_of_the_cosine(case: Case) -> None:
-    """Every row (or column) of every matrix that is D wide, with every label: some of them are class weights."""
-    found = [rows for parameter in build(case).parameters() for rows in _as_embeddings(parameter.detach())]
-    directions = torch.cat([torch.eye(DIM), *found])
-    for sign, label in itertools.product((1.0, -1.0), range(CLASSES)):
+    """Every row (or column) of every matrix that is D wide, with every label: some of them are class weights.
+
+    As they are, and along the axes, where a cosine is ±1 to the bit however a machine rounds.
+    """
+    for along_axes, sign, label in itertools.product((False, True), (1.0, -1.0), range(CLASSES)):
         loss = build(case)
+        found = [rows for parameter in loss.parameters() for rows in _as_embeddings(parameter.detach())]
+        if along_axes:
+            for rows in found:
+                rows.copy_(torch.eye(DIM)[torch.arange(len(rows)) % DIM])
+        directions = torch.cat([torch.eye(DIM), *found])
         labels = torch.full((len(directions),), label)
         _, batch = training_step(loss, labels)
         where = f"at a cosine of {sign:+g} for label {label}"

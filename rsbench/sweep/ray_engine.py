@@ -154,7 +154,7 @@ class RayEngine(Engine):
             if not ray.is_initialized():
                 _knock(self.address)
                 ray.init(
-                    address=self.address,
+                    address=self.address or "local",  # never a cluster that happens to run here
                     object_store_memory=OBJECT_STORE_BYTES if own else None,
                     include_dashboard=False if own else None,
                     log_to_driver=False,

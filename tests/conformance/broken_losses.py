@@ -142,6 +142,10 @@ def far_from_zero(logits: Tensor, batch: Batch) -> Tensor:
 
 @register_loss("finite_at_the_ends_of_the_cosine")
 class ByTheAngle(AngularLoss):
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        cosines = F.linear(F.normalize(embeddings), F.normalize(self.weight))
+        return cosines + (cosines.clamp(-1, 1) - cosines).detach()  # from torch 2.14 on, a clamp has no slope at ±1
+
     def margined(self, cosines: Tensor, norms: Tensor, batch: Batch) -> Tensor:
         return cosines.acos().cos()
 
