@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from rsbench import PublicWeights
-from rsbench.downloads import HUB, DownloadError, HubRepository
-from rsbench.errors import SpecError, WeightsError, did_you_mean
+from rsbench.core.downloads import HUB, DownloadError, HubRepository
+from rsbench.core.errors import SpecError, WeightsError, did_you_mean
 
 HUB_WEIGHTS = "model.safetensors"
 UNKNOWN = "unknown"

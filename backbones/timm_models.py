@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsbench import Backbone, Frontend, PublicWeights, RsbenchError, register_backbone
-from rsbench.errors import WeightsError
+from rsbench.core.errors import WeightsError
 
 from ._timm_catalogue import configuration, create, outline, published, stride
 

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 import rsbench
+from rsbench.core.display import Display
 from rsbench.data.splits import split
-from rsbench.display import Display
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
 from rsbench.results.index import judged
 from rsbench.results.store import RunFolder, run_folders, write_parquet

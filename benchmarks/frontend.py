@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import Tensor
 from torchaudio.compliance.kaldi import fbank
 
-from rsbench.signal.frontends import create_frontend
+from rsbench.features.frontends import create_frontend
 
 ROUNDS = 5
 

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from rsbench.display import Display
+from rsbench.core.display import Display
 from rsbench.inference.classifier import load_classifier
 from rsbench.inference.prediction import Predictor
 from rsbench.inference.recordings import Annotations, make_plan

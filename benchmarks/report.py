@@ -16,8 +16,8 @@ from boards import seconds, short_run, write_copies
 from rich.console import Console
 from rich.table import Table
 
-from rsbench.display import Display
-from rsbench.report.page import write_report
+from rsbench.core.display import Display
+from rsbench.report.page.page import write_report
 from rsbench.results.store import RunFolder, run_folders
 
 

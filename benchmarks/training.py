@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from torch.amp.grad_scaler import GradScaler
 
-from rsbench.experiment.assembly import build_model, clip_set
-from rsbench.experiment.place import make_place, make_spec
-from rsbench.experiment.preparation import prepare_experiment
-from rsbench.spec import parse_assignment
+from rsbench.core.spec import parse_assignment
+from rsbench.experiment.build import build_model, clip_set
+from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.prepare import prepare_experiment
 from rsbench.training.loop import accumulate_gradients, autocast
 from rsbench.training.optim import make_optimiser
 

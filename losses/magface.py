@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rsbench import AngularLoss, Batch, Range, at_least_float32, move_target, register_loss
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
 
 from ._options import MarginRad, NonNegative, Positive
 

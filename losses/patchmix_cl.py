@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsbench import Batch, ClassWeights, LinearLoss, Range, cross_entropy, register_loss
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
 
 from ._contrast import contrast, similarities
 from ._options import NonNegative, Positive

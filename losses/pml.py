@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from rsbench import Batch, Loss, at_least_float32
-from rsbench.errors import SpecError, did_you_mean
-from rsbench.loss import LOSSES
-from rsbench.registry import Family
+from rsbench.core.errors import SpecError, did_you_mean
+from rsbench.core.loss import LOSSES
+from rsbench.core.registry import Family
 
 PACKAGE = "pytorch-metric-learning"
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsbench import Batch, ClassWeights, Loss, at_least_float32, cross_entropy, register_loss
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
 
 
 @register_loss("two_sigmoid", summary="crackle and wheeze as two sigmoids, of which the four classes are the products")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "loss": (
+    "core.loss": (
         "AngularLoss",
         "Batch",
         "ClassWeights",
@@ -28,7 +28,7 @@ _HOMES = {
         "register_loss",
         "shift_angle",
     ),
-    "backbone": (
+    "core.backbone": (
         "Backbone",
         "Frontend",
         "PublicWeights",
@@ -40,52 +40,52 @@ _HOMES = {
     "data.datasets": ("register_dataset",),
     "data.folder": ("clip_table",),
     "data.splits": ("Split",),
-    "signal.quality": ("QualityIndex", "register_quality"),
-    "spec": ("RunSpec",),
-    "experiment.runner": ("run",),
-    "errors": ("RsbenchError",),
+    "quality.index": ("QualityIndex", "register_quality"),
+    "core.spec": ("RunSpec",),
+    "experiment.run": ("run",),
+    "core.errors": ("RsbenchError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [*_HOME_OF, "__version__"]
 
 if TYPE_CHECKING:
-    from .backbone import Backbone as Backbone
-    from .backbone import Frontend as Frontend
-    from .backbone import PublicWeights as PublicWeights
-    from .backbone import create_backbone as create_backbone
-    from .backbone import list_backbones as list_backbones
-    from .backbone import register_backbone as register_backbone
+    from .core.backbone import Backbone as Backbone
+    from .core.backbone import Frontend as Frontend
+    from .core.backbone import PublicWeights as PublicWeights
+    from .core.backbone import create_backbone as create_backbone
+    from .core.backbone import list_backbones as list_backbones
+    from .core.backbone import register_backbone as register_backbone
+    from .core.errors import RsbenchError as RsbenchError
+    from .core.loss import AngularLoss as AngularLoss
+    from .core.loss import Batch as Batch
+    from .core.loss import ClassWeights as ClassWeights
+    from .core.loss import LinearLoss as LinearLoss
+    from .core.loss import Loss as Loss
+    from .core.loss import Range as Range
+    from .core.loss import at_least_float32 as at_least_float32
+    from .core.loss import create_loss as create_loss
+    from .core.loss import cross_entropy as cross_entropy
+    from .core.loss import inverse_frequency as inverse_frequency
+    from .core.loss import list_losses as list_losses
+    from .core.loss import move_target as move_target
+    from .core.loss import own_cosine as own_cosine
+    from .core.loss import register_loss as register_loss
+    from .core.loss import shift_angle as shift_angle
+    from .core.spec import RunSpec as RunSpec
     from .data.clips import ClipTable as ClipTable
     from .data.datasets import register_dataset as register_dataset
     from .data.folder import clip_table as clip_table
     from .data.splits import Split as Split
-    from .errors import RsbenchError as RsbenchError
-    from .experiment.runner import run as run
-    from .loss import AngularLoss as AngularLoss
-    from .loss import Batch as Batch
-    from .loss import ClassWeights as ClassWeights
-    from .loss import LinearLoss as LinearLoss
-    from .loss import Loss as Loss
-    from .loss import Range as Range
-    from .loss import at_least_float32 as at_least_float32
-    from .loss import create_loss as create_loss
-    from .loss import cross_entropy as cross_entropy
-    from .loss import inverse_frequency as inverse_frequency
-    from .loss import list_losses as list_losses
-    from .loss import move_target as move_target
-    from .loss import own_cosine as own_cosine
-    from .loss import register_loss as register_loss
-    from .loss import shift_angle as shift_angle
-    from .signal.quality import QualityIndex as QualityIndex
-    from .signal.quality import register_quality as register_quality
-    from .spec import RunSpec as RunSpec
+    from .experiment.run import run as run
+    from .quality.index import QualityIndex as QualityIndex
+    from .quality.index import register_quality as register_quality
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rsbench' has no attribute '{name}'")
-    from .installation import libraries_blamed
+    from .core.installation import libraries_blamed
 
     with libraries_blamed():
         value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)

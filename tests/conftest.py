@@ -21,9 +21,9 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def built_in() -> list[tuple[Any, dict[str, Any]]]:
     """Every registry with what it holds before any test has loaded a plugin."""
+    from rsbench.core.plugins import discover
     from rsbench.data.splits import SPLITS
-    from rsbench.listing import registries
-    from rsbench.plugins import discover
+    from rsbench.report.tables.registered import registries
 
     discover()
     return [(registry, dict(registry._entries)) for registry in (*registries().values(), SPLITS)]
@@ -32,7 +32,7 @@ def built_in() -> list[tuple[Any, dict[str, Any]]]:
 @pytest.fixture(scope="module", autouse=True)
 def forgotten_plugins(built_in: list[tuple[Any, dict[str, Any]]]) -> Iterator[None]:
     """What the tests of one file register is gone before the next file: any worker may get any file after any other."""
-    from rsbench import plugins
+    from rsbench.core import plugins
 
     yield
     for registry, entries in built_in:

@@ -16,9 +16,9 @@ from huggingface_hub import constants
 from safetensors.torch import save
 
 from rsbench import PublicWeights
-from rsbench.downloads import DownloadError, HubRepository, bring_url
-from rsbench.errors import WeightsError
-from rsbench.weights import find_weights, read_state
+from rsbench.core.downloads import DownloadError, HubRepository, bring_url
+from rsbench.core.errors import WeightsError
+from rsbench.core.weights import find_weights, read_state
 
 STATE = {"weight": torch.arange(6.0)}
 CARD = b"---\nlicense: cc-by-nc-4.0\ndatasets:\n- agkphysics/AudioSet\n- me/icbhi\n---\n# Model\n"

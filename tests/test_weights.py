@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rsbench import Backbone, Frontend, PublicWeights, create_backbone
-from rsbench.errors import WeightsError
-from rsbench.weights import WeightsFile, WeightsRecord, find_weights, load_weights
+from rsbench.core.errors import WeightsError
+from rsbench.core.weights import WeightsFile, WeightsRecord, find_weights, load_weights
 
 LINEAR = {"net.weight": torch.arange(6.0).reshape(2, 3), "net.bias": torch.ones(2)}
 PUBLIC = PublicWeights(

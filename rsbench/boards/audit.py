@@ -18,8 +18,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ..display import Display
-from ..errors import ResultsError
+from ..core.display import Display
+from ..core.errors import ResultsError
 from ..evaluation.statistics import estimate
 from ..results.index import Judged, judged
 from ..results.schema import NEVER_MIXED, OPERATING_POINTS

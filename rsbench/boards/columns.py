@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.errors import SpecError, did_you_mean
 from ..data.clips import CLASSES
-from ..errors import SpecError, did_you_mean
 from .leaderboard import Board
 
 Row = Mapping[Hashable, Any]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..errors import ResultsError, SpecError, did_you_mean
+from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, counts_of, estimate, rank_sets, sign_flip_p
 from ..results.index import Judged
 from .methods import label

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.display import Display
+from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.clips import CLASSES
 from ..data.identity import mismatched
 from ..data.splits import CLAIMS_FROM
-from ..display import Display
-from ..errors import ResultsError, SpecError, did_you_mean
 from ..evaluation.counts import Design
 from ..evaluation.selection import rule
 from ..results.index import Judged, judged

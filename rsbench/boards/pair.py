@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.errors import ResultsError
 from ..data.clips import CLASSES
 from ..data.identity import mismatched
-from ..errors import ResultsError
 from ..evaluation.counts import count_hits, design_of
 from ..evaluation.metrics import BoolArray
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, counts_of, estimate_for_models

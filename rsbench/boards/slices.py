@@ -13,9 +13,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.clips import CLASSES, NORMAL
 from ..data.splits import CLAIMS_FROM
-from ..errors import ResultsError, SpecError, did_you_mean
 from ..evaluation.counts import Hits, count_hits, design_of
 from ..evaluation.metrics import FloatArray, IntArray, predicted_classes
 from ..evaluation.scoring import LOGIT_COLUMNS

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from scipy import stats
 
-from ..errors import ResultsError
+from ..core.errors import ResultsError
 from ..evaluation.statistics import CONFIDENCE, random_effects
 from .leaderboard import POINT, Board
 

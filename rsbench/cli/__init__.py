@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..errors import RsbenchError, SpecError
-from ..installation import libraries_blamed
-from ..plugins import broken_in_words
+from ..core.errors import RsbenchError, SpecError
+from ..core.installation import libraries_blamed
+from ..core.plugins import broken_in_words
 from . import (
     audit,
     cite,

@@ -37,10 +37,10 @@ def audit(
     """
     from ..boards.audit import audit as make_audit
     from ..boards.audit import audit_table
-    from ..boards.figures import audit_figure
-    from ..boards.formats import Sheet, known_format, known_picture, print_sheets
-    from ..display import Display
-    from ..plugins import load
+    from ..core.display import Display
+    from ..core.plugins import load
+    from ..report.figures.board import audit_figure
+    from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
     from ..results.store import run_folders
 
     known_format(format_)

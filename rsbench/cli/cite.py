@@ -33,7 +33,7 @@ def cite(
     Those of a plugin are read from the .bib beside it: my_loss.bib for my_loss.py.
     Above each of its entries a line says what it is of, for example: % loss my_margin
     """
-    from ..boards.cite import bibliography
+    from ..report.cite import bibliography
     from ..results.record import as_written
     from ..results.store import run_folder
 

@@ -33,9 +33,9 @@ def compare(
     The intervals are over new patients, for these two trained models; what another seed would do takes a leaderboard.
     Runs that were judged on other clips, labels or sound are refused, with the reason.
     """
-    from ..boards.formats import print_table
     from ..boards.pair import compare as compare_runs
-    from ..boards.pair_tables import pair_tables
+    from ..report.tables.formats import print_table
+    from ..report.tables.pair import pair_tables
     from ..results.record import as_written
     from ..results.store import run_folder
 

@@ -58,9 +58,9 @@ def clips(
 
     A row per clip: dataset, clip_id, recording, path, start_s, end_s, label, class, patient, device, location, subset.
     """
+    from ..core.display import Display
     from ..data.clip_list import check_ending, clip_list, write_list
     from ..data.sources import load_table
-    from ..display import Display
 
     check_ending(out)
     roots = _roots(root, plugin)
@@ -74,8 +74,8 @@ def _roots(root: list[str] | None, plugin: list[str] | None) -> Roots:
     """Where recordings lie, once plugins have brought their data sets."""
     import os
 
+    from ..core.plugins import load
     from ..data.sources import Roots
-    from ..plugins import load
 
     for name in plugin or ():
         load(name)

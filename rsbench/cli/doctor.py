@@ -46,8 +46,8 @@ def doctor(
     """
     from ..conformance.examination import examine, plan
     from ..conformance.machine import machine
-    from ..display import Display
-    from ..plugins import broken_in_words, load
+    from ..core.display import Display
+    from ..core.plugins import broken_in_words, load
 
     for name in plugin or ():
         load(name)

@@ -54,9 +54,9 @@ def embed(
     The same command again goes on where it was stopped. A file made by another program works as well: a row per
     clip, with the columns clip_id (rsbench data clips lists them) and embedding.
     """
-    from ..experiment.embedding import prepare_embedding, run_embedding
-    from ..experiment.place import make_place
-    from ..spec import parse_assignment
+    from ..core.spec import parse_assignment
+    from ..experiment.context import make_place
+    from ..experiment.embed import prepare_embedding, run_embedding
 
     signal.signal(signal.SIGTERM, as_interrupt)
     options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s}

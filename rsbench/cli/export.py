@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import ResultsError, SpecError
+from ..core.errors import ResultsError, SpecError
 from .options import ChosenRunsArgument
 
 EXAMPLES = """
@@ -38,7 +38,7 @@ def export(
     Labels, devices, locations, lengths and loudness of recordings stay. Such runs share boards only with runs of the
     same salt.
     """
-    from ..display import Display
+    from ..core.display import Display
     from ..results.bundle import chosen_runs, whole_status
     from ..results.bundle import export as write_bundle
     from ..results.pseudonyms import Pseudonyms, new_salt, salt_in

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunOption, SelectionOption
 
 EXAMPLES = """
@@ -33,12 +33,12 @@ def export_model(
     The front end is part of it. Clips are cut, resampled and padded before; the model card beside the file says how.
     The file is kept only if it gives PyTorch's numbers within 1e-4. Needs: pip install 'rsbench\\[export]'.
     """
-    from ..display import Display
-    from ..inference.card import model_card
+    from ..core.display import Display
+    from ..core.plugins import load
     from ..inference.classifier import changed_plugins, load_classifier
     from ..inference.onnx_file import export_onnx, how_to_use
     from ..inference.trained import trained_run
-    from ..plugins import load
+    from ..report.card import model_card
     from ..results.store import run_folder, write_bytes
 
     if out.suffix != ".onnx":

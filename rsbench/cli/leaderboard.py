@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 from .options import OnlyOption, PluginOption, rows_to_keep, standard_output
 
 if TYPE_CHECKING:
-    from ..boards.formats import Sheet
     from ..boards.leaderboard import Board
+    from ..report.tables.formats import Sheet
     from ..results.store import RunFolder
 
 EXAMPLES = """
@@ -63,11 +63,11 @@ def leaderboard(
 
     A plugin is needed only for a split of its own on which the runs were not judged when they were made.
     """
-    from ..boards.formats import known_format, known_picture, print_sheets
     from ..boards.leaderboard import leaderboard as make_board
     from ..boards.shift import with_shift
-    from ..display import Display
-    from ..plugins import load
+    from ..core.display import Display
+    from ..core.plugins import load
+    from ..report.tables.formats import known_format, known_picture, print_sheets
     from ..results.store import run_folders
 
     known_format(format_)
@@ -112,8 +112,8 @@ def leaderboard(
 
 
 def _board(board: Board, columns: str | None) -> Sheet:
-    from ..boards.formats import Sheet
-    from ..boards.tables import board_table
+    from ..report.tables.board import board_table
+    from ..report.tables.formats import Sheet
 
     about = {"split": board.split, "select": board.rule, **board.shared, "warnings": board.warnings}
     frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
@@ -121,8 +121,8 @@ def _board(board: Board, columns: str | None) -> Sheet:
 
 
 def _slices(folders: Sequence[RunFolder], board: Board, by: str) -> Sheet:
-    from ..boards.formats import Sheet
     from ..boards.slices import by_method, slice_table, slices
+    from ..report.tables.formats import Sheet
 
     best_first = {method: place for place, method in enumerate(board.table["method"])}
     runs = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
@@ -135,8 +135,8 @@ def _slices(folders: Sequence[RunFolder], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
-    from ..boards.formats import Sheet
     from ..boards.published import beside, published_table
+    from ..report.tables.formats import Sheet
 
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
     own = rows.assign(
@@ -151,16 +151,16 @@ def _published(board: Board) -> Sheet:
 
 
 def _summary(boards: Sequence[Board]) -> Sheet:
-    from ..boards.formats import Sheet
     from ..boards.summary import studies, summarise, summary_table
+    from ..report.tables.formats import Sheet
 
     frame = summarise(studies(boards))
     return Sheet(summary_table(frame, str(boards[0].baseline)), frame, {"summary": "random effects"})
 
 
 def _draw(boards: Sequence[Board], path: Path, *, summary: bool) -> None:
-    from ..boards.figures import difference_figure, forest_figure, score_figure
     from ..boards.summary import studies, summarise
+    from ..report.figures.board import difference_figure, forest_figure, score_figure
 
     if summary:
         found = studies(boards)

@@ -25,6 +25,6 @@ def list_(
     plugin: PluginOption = None,
 ) -> None:
     """List what can be named, with summaries, papers, and options with their units and defaults."""
-    from ..listing import print_listing
+    from ..report.tables.registered import print_listing
 
     print_listing(kind.value, plugin or (), standard_output())

@@ -35,7 +35,7 @@ def merge(
     A finished run replaces an unfinished one. Checkpoints are not copied. The same command again finishes a merge that
     was stopped.
     """
-    from ..display import Display
+    from ..core.display import Display
     from ..results.merge import merge as merge_runs
 
     signal.signal(signal.SIGTERM, as_interrupt)

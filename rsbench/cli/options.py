@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 
 WIDTH_IN_A_PIPE = 400
 
@@ -68,7 +68,7 @@ class Format(enum.StrEnum):
 
 def rows_to_keep(only: Sequence[str]) -> dict[str, str]:
     """FIELD=VALUE as typed after --only. Raises SpecError for what is not."""
-    from ..spec import parse_assignment
+    from ..core.spec import parse_assignment
 
     for text in only:
         field, equals, _ = text.partition("=")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 from .options import (
     WIDTH_IN_A_PIPE,
     AtOption,
@@ -27,7 +27,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..display import Display
+    from ..core.display import Display
     from ..inference.prediction import Heard
     from ..inference.trained import TrainedRun
 
@@ -75,11 +75,11 @@ def predict(
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1.
     """
-    from ..boards.formats import known_format
-    from ..display import Display
-    from ..inference.card import model_card
+    from ..core.display import Display
+    from ..core.plugins import load
     from ..inference.trained import trained_run
-    from ..plugins import load
+    from ..report.card import model_card
+    from ..report.tables.formats import known_format
     from ..results.store import run_folder, write_bytes
 
     signal.signal(signal.SIGTERM, as_interrupt)
@@ -125,7 +125,7 @@ def _hear(
     """What the run makes of the recordings, told of before it begins."""
     import torch
 
-    from ..experiment.place import DEFAULT_THREADS, device_named
+    from ..experiment.context import DEFAULT_THREADS, device_named
     from ..inference.classifier import changed_plugins, load_classifier
     from ..inference.prediction import Predictor
     from ..inference.recordings import Annotations, make_plan
@@ -140,8 +140,8 @@ def _hear(
 
 
 def _print(run: TrainedRun, heard: Heard, form: str, console: Console) -> None:
-    from ..boards.formats import Sheet, print_sheets
     from ..inference.prediction import prediction_table
+    from ..report.tables.formats import Sheet, print_sheets
 
     # A csv has no place for what all rows share but the rows.
     frame = heard.rows.assign(**run.about()) if form == "csv" else heard.rows

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ResultsError, SpecError, did_you_mean
+from ..core.errors import ResultsError, SpecError, did_you_mean
 from .options import PartialOption, PluginOption, QuietOption, RootOption, as_interrupt, standard_output
 
 if TYPE_CHECKING:
-    from ..display import Display
+    from ..core.display import Display
+    from ..quality.assessment.bench import Findings
+    from ..quality.index import QualityIndex
     from ..results.store import RunFolder
-    from ..signal.quality import QualityIndex
-    from ..workbench.bench import Findings
 
 LOSS = "loss"  # what --set names the loss by
 
@@ -66,15 +66,15 @@ def quality(
     and with --run whether it orders a run's errors within each class. Intervals are over new patients. Patients whom an
     index was fitted on are left out. What is measured is kept in the cache.
     """
-    from ..boards.formats import known_format, print_sheets
+    from ..core.display import Display
+    from ..core.plugins import load
     from ..data.sources import Roots
-    from ..display import Display
-    from ..plugins import load
-    from ..workbench.bench import Questions, examine
-    from ..workbench.material import load_material
-    from ..workbench.selective import calls_of
-    from ..workbench.tables import sheets
-    from ..workbench.trial import try_indices
+    from ..quality.assessment.bench import Questions, examine
+    from ..quality.assessment.material import load_material
+    from ..quality.assessment.selective import calls_of
+    from ..quality.assessment.trial import try_indices
+    from ..report.tables.formats import known_format, print_sheets
+    from ..report.tables.quality import sheets
 
     signal.signal(signal.SIGTERM, as_interrupt)
     known_format(format_)
@@ -107,7 +107,7 @@ def _names(text: str) -> list[str]:
 
 def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     """INDEX.OPTION=VALUE, and loss.OPTION=VALUE, as name → options. Raises SpecError for another form."""
-    from ..spec import parse_assignment
+    from ..core.spec import parse_assignment
 
     options: dict[str, dict[str, Any]] = {}
     for text in assignments:
@@ -121,7 +121,7 @@ def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _indices(names: Sequence[str], options: dict[str, dict[str, Any]]) -> dict[str, QualityIndex]:
     """The indices by name. Raises SpecError where one is unknown, or an option belongs to none of them."""
-    from ..signal.quality import create_quality
+    from ..quality.index import create_quality
 
     indices = {name: create_quality(name, **options.get(name, {})) for name in names}
     for name in options:
@@ -145,8 +145,8 @@ def _write(found: Sequence[Findings], out: Path, display: Display) -> None:
     """A csv per question with the rows of all data sets, and the figures."""
     import pandas as pd
 
+    from ..report.figures.quality import draw
     from ..results.store import write_csv
-    from ..workbench.figures import draw
 
     questions = dict.fromkeys(name for one in found for name in one.answers)
     for name in questions:

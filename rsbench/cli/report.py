@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 from .options import PluginOption
 
 EXAMPLES = """
@@ -43,11 +43,11 @@ def report(
 
     Runs that share no board stand in groups of their own. With --root the worst errors are shown as spectrograms.
     """
+    from ..core.display import Display
+    from ..core.plugins import load
     from ..data.sources import Roots
-    from ..display import Display
-    from ..plugins import load
-    from ..report.explorer import Recordings
-    from ..report.page import write_report
+    from ..report.page.explorer import Recordings
+    from ..report.page.page import write_report
     from ..results.store import run_folders
 
     if audio and not root:

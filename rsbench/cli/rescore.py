@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import FiguresDiffer, ResultsError
+from ..core.errors import FiguresDiffer, ResultsError
 from .options import ChosenRunsArgument, PluginOption
 
 EXAMPLES = """
@@ -28,8 +28,8 @@ def rescore(
 
     Neither audio nor a model is needed. Splits that a plugin brought need it again.
     """
-    from ..display import Display
-    from ..plugins import load
+    from ..core.display import Display
+    from ..core.plugins import load
     from ..results.bundle import chosen_runs, opened
     from ..results.rescore import rescore as score_again
 

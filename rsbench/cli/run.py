@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import RunFailed, SpecError
+from ..core.errors import RunFailed, SpecError
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -26,10 +26,10 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..experiment.place import Place
-    from ..experiment.preparation import Experiment
-    from ..experiment.runner import RunRecord
-    from ..spec import RunSpec
+    from ..core.spec import RunSpec
+    from ..experiment.context import Place
+    from ..experiment.prepare import Experiment
+    from ..experiment.run import RunRecord
 
 
 EXAMPLES = """
@@ -77,8 +77,8 @@ def run(
     Several losses and several seeds are a grid: every loss with every seed, in one process. The same command again goes
     on where it was stopped, and returns at once what is already done.
     """
-    from ..experiment.place import make_place, make_spec
-    from ..spec import parse_assignment, parse_seeds
+    from ..core.spec import parse_assignment, parse_seeds
+    from ..experiment.context import make_place, make_spec
 
     signal.signal(signal.SIGTERM, as_interrupt)
     given: dict[str, Any] = _read_spec(spec) if spec else {}
@@ -110,7 +110,7 @@ def run(
 def _read_spec(path: Path) -> dict[str, Any]:
     import yaml
 
-    from ..spec import flatten
+    from ..core.spec import flatten
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def _read_spec(path: Path) -> dict[str, Any]:
 
 
 def _dry_run(specs: list[RunSpec], place: Place) -> None:
-    from ..experiment.preparation import prepare_experiment
+    from ..experiment.prepare import prepare_experiment
     from ..results.store import RunFolder
 
     shelf = place.shelf()
@@ -135,9 +135,9 @@ def _dry_run(specs: list[RunSpec], place: Place) -> None:
 
 
 def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
-    from ..boards.tables import run_table
-    from ..experiment.preparation import prepare_experiment
-    from ..experiment.runner import run_experiment
+    from ..experiment.prepare import prepare_experiment
+    from ..experiment.run import run_experiment
+    from ..report.tables.board import run_table
 
     records: list[RunRecord] = []
     failed: list[str] = []
@@ -171,8 +171,8 @@ def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
 def _announce(experiment: Experiment, place: Place) -> None:
     """What is about to happen: data, clips per class and split, device, parameters."""
     from ..data.clips import CLASSES
-    from ..experiment.assembly import build_model
-    from ..experiment.preparation import class_table
+    from ..experiment.build import build_model
+    from ..experiment.prepare import class_table
 
     say, spec = place.display.say, experiment.spec
     if experiment.synthetic:
@@ -196,7 +196,7 @@ def _announce(experiment: Experiment, place: Place) -> None:
 
 def _starting_point(spec: RunSpec) -> str:
     """Where the backbone's weights come from; where published runs do not start at random, what they start from."""
-    from ..backbone import BACKBONES
+    from ..core.backbone import BACKBONES
 
     if spec.backbone.weights != "none":
         return spec.backbone.weights

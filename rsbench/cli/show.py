@@ -33,8 +33,8 @@ def show(
 
     Unfinished and failed runs are shown as far as they came.
     """
-    from ..boards.formats import print_table
-    from ..boards.show import run_tables
+    from ..report.tables.formats import print_table
+    from ..report.tables.run import run_tables
     from ..results.record import as_written, record
     from ..results.store import run_folder
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -88,7 +88,7 @@ def run(
     quiet: QuietOption = False,
 ) -> None:
     """Run what is missing of a study, then rank its runs. (`rsbench sweep STUDY` is enough.)"""
-    from ..spec import parse_assignment
+    from ..core.spec import parse_assignment
     from ..sweep.driver import StudyUnfinished, carry_out, describe, make_study
     from ..sweep.engines import Crew
     from ..sweep.shipped import study_file
@@ -125,7 +125,7 @@ def run(
 def status(name: NameArgument, out: OutOption = Path("results")) -> None:
     """What is done of a study, and what is to go; works while it runs."""
     from ..sweep.driver import open_study
-    from ..sweep.report import status as status_table
+    from ..sweep.results import status as status_table
 
     study = open_study(out, name)
     standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
@@ -140,15 +140,15 @@ def results(
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
     from ..sweep.driver import open_study
     from ..sweep.plan import runs_folder
-    from ..sweep.report import render
-    from ..sweep.report import results as study_results
+    from ..sweep.results import render
+    from ..sweep.results import results as study_results
 
     study = open_study(out, name)
     found = study_results(study.store, study.planned().runs, runs_folder(study.place), study.sweep)
     for part in render(found):
         standard_output().print(part)
     if figures:
-        from ..sweep.figures import study_figures
+        from ..report.figures.study import study_figures
 
         for path in study_figures(found, figures):
             typer.echo(f"drawn in {path}")
@@ -175,8 +175,8 @@ def _engine(study: Study, *, serial: bool, address: str | None) -> Engine:
 
 
 def _print(boards: Sequence[Board]) -> None:
-    from ..boards.formats import print_table
-    from ..boards.tables import board_table
+    from ..report.tables.board import board_table
+    from ..report.tables.formats import print_table
 
     for board in boards:
         print_table(board_table(board), standard_output())

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..backbone import Backbone, create_backbone
-from ..errors import RsbenchError
-from ..signal.frontends import FRONTENDS, create_frontend
-from ..spec import OptimPart
+from ..core.backbone import Backbone, create_backbone
+from ..core.errors import RsbenchError
+from ..core.spec import OptimPart
+from ..features.frontends import FRONTENDS, create_frontend
 from .checks import (
     Case,
     Check,

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..backbone import BACKBONES
-from ..errors import PluginError, RsbenchError
-from ..installation import raise_if_library
-from ..loss import LOSSES
-from ..plugins import in_words
-from ..registry import Entry, Registry
-from ..signal.quality import QUALITY
+from ..core.backbone import BACKBONES
+from ..core.errors import PluginError, RsbenchError
+from ..core.installation import raise_if_library
+from ..core.loss import LOSSES
+from ..core.plugins import in_words
+from ..core.registry import Entry, Registry
+from ..quality.index import QUALITY
 
 Kind = Literal["loss", "backbone", "index"]
 

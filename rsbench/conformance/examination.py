@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ..backbone import BACKBONES
-from ..display import Advance
-from ..errors import SpecError, did_you_mean
-from ..plugins import discover, source_sha256
+from ..core.backbone import BACKBONES
+from ..core.display import Advance
+from ..core.errors import SpecError, did_you_mean
+from ..core.plugins import discover, source_sha256
 from . import backbones, indices, losses
 from .checks import REGISTRIES, BrokenContract, Case, Check, Kind
 

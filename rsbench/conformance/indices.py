@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.datasets import DATASETS
-from ..signal.quality import Floats, QualityIndex, create_quality
+from ..quality.index import Floats, QualityIndex, create_quality
 from .checks import Case, Check, contract, expect, expect_defaults
 
 RATES = (4000, 8000, 44_100)  # Hz

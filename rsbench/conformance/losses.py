@@ -10,7 +10,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from ..loss import AngularLoss, Batch, Range
+from ..core.loss import AngularLoss, Batch, Range
 from .checks import (
     Case,
     Check,
@@ -184,7 +184,7 @@ def a_batch_may_hold_one_clip(case: Case) -> None:
 
 @contract(
     "Under bfloat16 autocast the loss is finite, and within 5 % of what it is in float32.",
-    "Compute in at least float32 (rsbench.loss.at_least_float32), with autocast off around cosines and exponentials.",
+    "Compute in at least float32 (rsbench.at_least_float32), with autocast off around cosines and exponentials.",
 )
 def finite_in_bfloat16(case: Case) -> None:
     loss = build(case)

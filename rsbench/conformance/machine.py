@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from ..data.cache import cache_dir
+from ..core.cache import cache_dir
+from ..core.errors import DataError
+from ..core.plugins import broken_in_words
 from ..data.sources import Roots
-from ..errors import DataError
-from ..plugins import broken_in_words
 from ..results.environment import LIBRARIES, code_version
 
 # What a plain install leaves out: extra → the packages it brings.

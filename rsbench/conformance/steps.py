@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..loss import Batch, Loss, create_loss
+from ..core.loss import Batch, Loss, create_loss
 from .checks import Case, expect_finite
 
 COUNTS = (2063, 1215, 501, 363)  # of ICBHI's official training half

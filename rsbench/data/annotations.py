@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from ..errors import DataError
+from ..core.errors import DataError
 from .clips import CLIP_COLUMNS, RECORDING_COLUMNS
 
 SHOWN = 20  # errors that are told in full before they are only counted

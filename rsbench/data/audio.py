@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..errors import DataError
+from ..core.errors import DataError
 
 ENDINGS = (".wav", ".flac")
 REMEDY = "Fetch the file again, or leave it out (of a data set, with its annotation and --partial)."

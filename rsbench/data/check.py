@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import DataError
+from ..core.errors import DataError
 from .audio import AudioInfo, probe, read
 from .bounds import clip_bounds
 from .clips import CLASSES, ClipTable, LabelMap

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..display import Display
-from ..errors import SpecError
+from ..core.display import Display
+from ..core.errors import SpecError
 from ..results.store import write_csv, write_parquet
 from .audio import probe
 from .bounds import clip_bounds

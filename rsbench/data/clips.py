@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ..errors import DataError, SpecError, did_you_mean
+from ..core.errors import DataError, SpecError, did_you_mean
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
 NORMAL = 0

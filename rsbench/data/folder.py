@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import DataError, PluginError, did_you_mean
+from ..core.errors import DataError, PluginError, did_you_mean
 from .annotations import Place, frames, read_each, read_text
 from .clips import CLASSES, ClipTable
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from ..errors import DataError
-from ..seeds import derive
+from ..core.errors import DataError
+from ..core.seeds import derive
 from .clips import CLASSES
 
 

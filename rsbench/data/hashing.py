@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ..core.cache import cache_dir, cache_error
 from .audio import readable
-from .cache import cache_dir, cache_error
 
 # A file changed this lately could change again with the same size and time: it is not remembered yet.
 SETTLED_NS = 2_000_000_000

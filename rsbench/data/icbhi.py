@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DataError
+from ..core.errors import DataError
 from .annotations import Place, frames, read_each, read_text
 from .audio import audio_files
 from .clips import ClipTable

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import DataError, did_you_mean
-from ..plugins import discover_datasets
-from .cache import cache_dir
+from ..core.cache import cache_dir
+from ..core.errors import DataError, did_you_mean
+from ..core.plugins import discover_datasets
 from .clips import ClipTable
 from .datasets import DATASETS, read_dataset
 from .folder import CLIPS_CSV, read_folder

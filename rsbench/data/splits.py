@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, PluginError, SpecError, did_you_mean
-from ..plugins import discover_datasets
-from ..registry import Registry
-from ..seeds import derive
+from ..core.errors import DataError, PluginError, SpecError, did_you_mean
+from ..core.plugins import discover_datasets
+from ..core.registry import Registry
+from ..core.seeds import derive
 from .clips import CLASSES, NORMAL
 
 VALIDATION_DRAWS = 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import DataError, did_you_mean
+from ..core.errors import DataError, did_you_mean
 from .annotations import Place, frames, read_each, read_text
 from .audio import audio_files
 from .clips import ClipTable

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from ..seeds import derive
+from ..core.cache import build_once
+from ..core.seeds import derive
 from . import synthesis
-from .cache import build_once
 from .clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
 from .datasets import register_dataset
 from .splits import Split

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torchaudio.functional import resample
 
-from ..errors import DataError
+from ..core.cache import build_once, cache_dir
+from ..core.errors import DataError
 from .audio import read
 from .bounds import clip_bounds
-from .cache import build_once, cache_dir
 from .clips import ClipTable
 from .hashing import content_hashes
 from .identity import SKETCH_COLUMNS, bytes_id, sketch

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.errors import ResultsError
 from ..data.clips import CLASSES
 from ..data.splits import Split, effective_patients
-from ..errors import ResultsError
 from .metrics import FloatArray, IntArray, at_operating_point, calibration, risk_coverage, threshold_free
 from .operating_point import OperatingPoint, fit_operating_point
 from .selection import Rule, rule

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import SpecError, did_you_mean
+from ..core.errors import SpecError, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from ..display import duration
+from ..core.display import duration
 from ..training.clipset import ClipSet
 from ..training.predict import Model
-from .place import Place
-from .preparation import Experiment
+from .context import Place
+from .prepare import Experiment
 
 LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller

@@ -21,11 +21,11 @@ from ..results.store import write_bytes
 from ..training.checkpoint import Checkpoints
 from ..training.loop import Evaluation, Plan
 from ..training.predict import Model
-from .assembly import build_model, clip_set
-from .fitting import fit
-from .judging import predict_rows, prediction_frame
-from .place import Place
-from .preparation import Experiment, hold_out
+from .build import build_model, clip_set
+from .context import Place
+from .fit import fit
+from .predict import predict_rows, prediction_frame
+from .prepare import Experiment, hold_out
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.display import Display
 from ..data.clips import ClipTable
-from ..data.embedded import EmbeddingFile, read_embeddings
+from ..data.embeddings import EmbeddingFile, read_embeddings
 from ..data.sources import Roots, load_table
 from ..data.waveforms import Waveforms, prepare
-from ..display import Display
 
 
 class Shelf:

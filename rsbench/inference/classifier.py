@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..backbone import BACKBONES
+from ..core.backbone import BACKBONES
+from ..core.errors import ResultsError, SpecError
+from ..core.loss import LOSSES
+from ..core.plugins import discover, source_sha256
+from ..core.registry import Registry
+from ..core.weights import read_state
 from ..data.clips import CLASSES, NORMAL
-from ..errors import ResultsError, SpecError
 from ..evaluation.operating_point import OperatingPoint
-from ..experiment.assembly import feature_size, untrained_model
-from ..loss import LOSSES
-from ..plugins import discover, source_sha256
-from ..registry import Registry
-from ..signal.frontends import FRONTENDS, FrontendModule, create_frontend
-from ..signal.quality import QUALITY
+from ..experiment.build import feature_size, untrained_model
+from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
+from ..quality.index import QUALITY
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
-from ..weights import read_state
 from .trained import TrainedRun
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.errors import ExportFailed, SpecError
 from ..data.clips import CLASSES
-from ..errors import ExportFailed, SpecError
 from ..results.store import write_bytes
 from .classifier import Classifier
 from .trained import TrainedRun

@@ -12,15 +12,15 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.display import Advance, Display
+from ..core.errors import DataError
 from ..data.audio import read
 from ..data.bounds import clip_bounds
 from ..data.clips import CLASSES
 from ..data.waveforms import Waveforms, of_recording
-from ..display import Advance, Display
-from ..errors import DataError
 from ..evaluation.metrics import predicted_classes
-from ..experiment.assembly import gather_from
-from ..signal.quality import create_quality, measure_recording
+from ..experiment.build import gather_from
+from ..quality.index import create_quality, measure_recording
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Plan, Recording

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..core.errors import DataError
 from ..data.audio import ENDINGS, probe
 from ..data.folder import CLIPS_CSV, read_folder
 from ..data.icbhi import read_cycles
 from ..data.sprsound import read_events
-from ..errors import DataError
 
 NO_ANNOTATIONS = "none"
 LEAVE_ASIDE = f"Or leave annotations aside with --annotations {NO_ANNOTATIONS}: recordings are then cut into windows."

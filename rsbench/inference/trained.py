@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ResultsError, SpecError, did_you_mean
+from ..core.errors import ResultsError, SpecError, did_you_mean
+from ..core.spec import RunSpec
 from ..evaluation.operating_point import OperatingPoint
 from ..evaluation.selection import Rule, rule
 from ..results.schema import OPERATING_POINTS, full_spec
 from ..results.store import RunFolder
-from ..spec import RunSpec
 
 ARGMAX, VAL_BIAS = OPERATING_POINTS
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..display import Display
-from ..errors import ResultsError, StorageError, did_you_mean
+from ..core.display import Display
+from ..core.errors import ResultsError, StorageError, did_you_mean
 from .pseudonyms import Pseudonyms
 from .store import (
     ORIGIN,

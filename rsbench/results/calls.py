@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from ..core.errors import ResultsError
 from ..data.clips import CLASSES
-from ..errors import ResultsError
 from ..evaluation.metrics import FloatArray, IntArray, predicted_classes
 from ..evaluation.scoring import LOGIT_COLUMNS
 from .schema import OPERATING_POINTS, full_spec, judged_as, judged_clips

@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import __version__
+from ..core.display import Display
+from ..core.errors import ResultsError, StorageError
+from ..core.spec import RunSpec
 from ..data.splits import named_splits
-from ..display import Display
-from ..errors import ResultsError, StorageError
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.selection import rule
-from ..spec import RunSpec
 from .schema import COLUMNS, Judgement, judgements, known_split
 from .store import RunFolder, writing
 

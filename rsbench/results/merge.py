@@ -28,8 +28,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..display import Display
-from ..errors import ResultsError, StorageError
+from ..core.display import Display
+from ..core.errors import ResultsError, StorageError
 from .agreement import disagreement
 from .bundle import check_whole, opened, record_files, whole_status
 from .store import ORIGIN, STATUS, RunFolder, explain_os_error, run_folders, write_bytes, write_json

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import ResultsError
+from ..core.errors import ResultsError
 
 SALT_DIGITS = 64  # hexadecimal: as many bits as the hash has
 SHORT = 16  # hexadecimal digits of a pseudonym: among a million clips, two share one with a chance of 3e-8

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import ResultsError
+from ..core.errors import ResultsError
 from ..evaluation.scoring import without_nan
 from .bundle import ANOTHER_SHAPE, check_whole
 from .calls import calls_of

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.display import Display
+from ..core.errors import ResultsError, RsbenchError
 from ..data.datasets import DATASETS
 from ..data.splits import Split, named_splits, split
-from ..display import Display
-from ..errors import ResultsError, RsbenchError
 from ..evaluation.scoring import PREDICTION_COLUMNS, score_run
 from .bundle import ANOTHER_SHAPE, whole_status
 from .store import RunFolder

@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from ..core.errors import ResultsError
+from ..core.spec import RunSpec, flatten
 from ..data.clips import CLASSES
 from ..data.splits import named_splits, own_split, split
-from ..errors import ResultsError
 from ..evaluation.counts import Design, Hits, count_hits, design_of
 from ..evaluation.metrics import at_operating_point, predicted_classes
 from ..evaluation.scoring import LOGIT_COLUMNS, score_run, without_nan
 from ..evaluation.selection import rule
-from ..spec import RunSpec, flatten
 from .merge import origin
 from .store import STATUS, RunFolder
 

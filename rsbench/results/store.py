@@ -19,7 +19,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from ..errors import ResultsError, StorageError, did_you_mean
+from ..core.errors import ResultsError, StorageError, did_you_mean
 
 State = Literal["running", "done", "failed", "interrupted"]
 

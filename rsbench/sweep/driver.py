@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..boards.leaderboard import Board, leaderboard
-from ..display import duration
-from ..errors import ResultsError, RunFailed, did_you_mean
-from ..experiment.place import Place, make_place
+from ..core.display import duration
+from ..core.errors import ResultsError, RunFailed, did_you_mean
+from ..experiment.context import Place, make_place
 from ..experiment.shelf import Shelf
 from ..results.store import RunFolder, write_json
-from .display import StudyDisplay
 from .engines import Crew, Engine, RunTask
 from .plan import Plan, PlannedRun, plan_runs, runs_folder
+from .progress import StudyDisplay
 from .spec import Cell, Search, SweepSpec, cells, parse_sweep
 from .trials import TrialRecord, TrialStore
 

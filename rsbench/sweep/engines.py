@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import DataError, RsbenchError, StorageError
-from ..experiment.place import Place, make_place, make_spec
-from ..experiment.preparation import prepare_experiment
-from ..experiment.runner import run_experiment
+from ..core.errors import DataError, RsbenchError, StorageError
+from ..core.plugins import load
+from ..experiment.context import Place, make_place, make_spec
+from ..experiment.prepare import prepare_experiment
+from ..experiment.run import run_experiment
 from ..experiment.shelf import Shelf
-from ..plugins import load
 from ..results.store import RunFolder
 from .space import Space, ends, search_space
 from .spec import Cell, SweepSpec

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.display import duration
 from ..data.splits import effective_patients
-from ..display import duration
 from ..evaluation.power import smallest_difference
-from ..experiment.assembly import build_model, clip_set
+from ..experiment.build import build_model, clip_set
+from ..experiment.context import Place, make_spec
 from ..experiment.cost import estimate_seconds
-from ..experiment.place import Place, make_spec
-from ..experiment.preparation import Experiment, prepare_experiment
+from ..experiment.prepare import Experiment, prepare_experiment
 from ..experiment.shelf import Shelf
 from ..results.store import RunFolder
 from .spec import Cell, SweepSpec

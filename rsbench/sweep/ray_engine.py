@@ -24,7 +24,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from ..errors import SpecError
+from ..core.errors import SpecError
 from .engines import Crew, Engine, RunTask, Stop, Watch, checked_space, do_run, do_trial
 from .search import REDUCTION, count_finished, distributions, first_rung, make_sampler, open_storage, open_study
 from .spec import Cell, Resources, Search, SweepSpec

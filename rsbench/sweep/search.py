@@ -20,8 +20,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StorageError
-from ..seeds import derive
+from ..core.errors import StorageError
+from ..core.seeds import derive
 from .space import Space
 from .spec import Cell, Interval, Search
 from .trials import TrialRecord, TrialStore

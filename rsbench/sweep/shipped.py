@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SpecError, did_you_mean
+from ..core.errors import SpecError, did_you_mean
 
 HEAD = re.compile(r"^(Asks|Costs|Expect): (.*?)(?=^\w+: |\Z)", flags=re.DOTALL | re.MULTILINE)
 FROM_COMMAND = re.compile(r":?\n *rsbench .*", flags=re.DOTALL)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backbone import BACKBONES
-from ..errors import SpecError, did_you_mean
-from ..loss import LOSSES, Range
-from ..registry import Registry
+from ..core.backbone import BACKBONES
+from ..core.errors import SpecError, did_you_mean
+from ..core.loss import LOSSES, Range
+from ..core.registry import Registry
 from .spec import Cell, Interval, SweepSpec
 
 Space = dict[str, Interval | tuple[Any, ...]]

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
-from ..errors import SpecError, did_you_mean
-from ..spec import SHORT_KEYS, Names, Part, flatten, parse_seeds
+from ..core.errors import SpecError, did_you_mean
+from ..core.spec import SHORT_KEYS, Names, Part, flatten, parse_seeds
 
 
 def _seeds(value: Any) -> Any:

@@ -16,17 +16,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import ResultsError, RsbenchError, RunFailed
-from ..experiment.assembly import build_model, clip_set
+from ..core.errors import ResultsError, RsbenchError, RunFailed
+from ..core.installation import raise_if_library
+from ..core.spec import RunSpec
+from ..experiment.build import build_model, clip_set
+from ..experiment.context import Place, make_spec
 from ..experiment.cross_validation import cross_validate
-from ..experiment.fitting import fit
-from ..experiment.judging import evaluate
-from ..experiment.place import Place, make_spec
-from ..experiment.preparation import Experiment, prepare_experiment
+from ..experiment.fit import fit
+from ..experiment.predict import evaluate
+from ..experiment.prepare import Experiment, prepare_experiment
 from ..experiment.shelf import Shelf
-from ..installation import raise_if_library
 from ..results.store import RunFolder, write_bytes, write_json
-from ..spec import RunSpec
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Evaluation, Plan
 from ..training.predict import Model

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..loss import Batch
-from ..signal.augment import spec_augment
-from ..signal.frontends import FrontendModule
-from ..spec import AugmentPart
+from ..core.loss import Batch
+from ..core.spec import AugmentPart
+from ..features.augment import spec_augment
+from ..features.frontends import FrontendModule
 
 
 @dataclass(frozen=True)

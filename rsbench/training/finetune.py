@@ -15,8 +15,8 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..backbone import Backbone
-from ..errors import PluginError, SpecError, did_you_mean
+from ..core.backbone import Backbone
+from ..core.errors import PluginError, SpecError, did_you_mean
 
 WHOLE = "all"  # what `optim.freeze` calls the whole backbone
 

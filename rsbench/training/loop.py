@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from ..errors import RunFailed
+from ..core.errors import RunFailed
+from ..core.seeds import derive
+from ..core.spec import RunSpec
 from ..evaluation.selection import better
-from ..seeds import derive
-from ..spec import RunSpec
 from .checkpoint import Checkpoints, Progress
 from .clipset import ClipSet
 from .optim import HalfStep, learning_rate, make_average, make_optimiser

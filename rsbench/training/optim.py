@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..spec import OptimPart
+from ..core.spec import OptimPart
 from .finetune import layer_scales
 from .predict import Model
 

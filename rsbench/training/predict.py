@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..backbone import Backbone
-from ..errors import SpecError
-from ..loss import AngularLoss, Batch, Loss
+from ..core.backbone import Backbone
+from ..core.errors import SpecError
+from ..core.loss import AngularLoss, Batch, Loss
 from .clipset import ClipSet
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rsbench import Backbone, create_backbone
-from rsbench.backbone import BACKBONES
-from rsbench.weights import find_weights, load_weights, read_state
+from rsbench.core.backbone import BACKBONES
+from rsbench.core.weights import find_weights, load_weights, read_state
 
 # The authors' names on the left, those of transformers on the right.
 RENAMED = (

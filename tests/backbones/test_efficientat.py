@@ -12,8 +12,8 @@ from torchaudio.functional import resample
 from torchvision.ops import SqueezeExcitation
 
 from rsbench import create_backbone
-from rsbench.signal.frontends import create_frontend
-from rsbench.weights import find_weights, load_weights
+from rsbench.core.weights import find_weights, load_weights
+from rsbench.features.frontends import create_frontend
 
 HEART_SOUNDS = 64  # of AudioSet's 527 classes: "Heart sounds, heartbeat"
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rsbench import create_backbone
-from rsbench.errors import WeightsError
-from rsbench.weights import find_weights, load_weights
+from rsbench.core.errors import WeightsError
+from rsbench.core.weights import find_weights, load_weights
 
 BLOCKS = {"cnn6": 4, "cnn10": 4, "cnn14": 6}
 

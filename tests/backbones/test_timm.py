@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from rsbench import RsbenchError, create_backbone
-from rsbench.backbone import BACKBONES, PublicWeights
-from rsbench.errors import SpecError, WeightsError
-from rsbench.weights import find_weights, load_weights
+from rsbench.core.backbone import BACKBONES, PublicWeights
+from rsbench.core.errors import SpecError, WeightsError
+from rsbench.core.weights import find_weights, load_weights
 
 AUDIO_MAE = "gaunernst/vit_base_patch16_1024_128.audiomae_as2m"
 # AudioMAE's shape: 1024 frames × 128 bins in patches of 16, one channel, here with two narrow blocks.

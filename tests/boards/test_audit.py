@@ -15,7 +15,7 @@ from rich.console import Console
 
 from rsbench.boards.audit import RULES, Audit, audit, audit_table
 from rsbench.boards.leaderboard import leaderboard
-from rsbench.errors import ResultsError, SpecError
+from rsbench.core.errors import ResultsError, SpecError
 from rsbench.results.store import run_folders
 
 POINTS = ("argmax", "val-bias")

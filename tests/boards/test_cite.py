@@ -13,12 +13,12 @@ import yaml
 from pybtex.database import BibliographyData, Entry, parse_string
 from tiny import PROJECT, TINY_PLUGIN, Cli
 
-from rsbench.backbone import BACKBONES
-from rsbench.boards.cite import AUTHOR, ROOMS, TITLE, bibliography
+from rsbench.core.backbone import BACKBONES
+from rsbench.core.errors import PluginError, ResultsError
+from rsbench.core.loss import LOSSES
+from rsbench.core.plugins import discover, source_sha256
 from rsbench.data.datasets import DATASETS
-from rsbench.errors import PluginError, ResultsError
-from rsbench.loss import LOSSES
-from rsbench.plugins import discover, source_sha256
+from rsbench.report.cite import AUTHOR, ROOMS, TITLE, bibliography
 from rsbench.results.store import RunFolder
 
 discover()

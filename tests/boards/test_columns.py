@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rsbench.boards import tables
 from rsbench.boards.columns import (
     ALWAYS,
     COLUMNS,
@@ -26,9 +25,10 @@ from rsbench.boards.columns import (
     mean_sd,
 )
 from rsbench.boards.leaderboard import Board, leaderboard
-from rsbench.boards.tables import board_table, cells_of
-from rsbench.display import Display
-from rsbench.errors import SpecError
+from rsbench.core.display import Display
+from rsbench.core.errors import SpecError
+from rsbench.report.tables import board as tables
+from rsbench.report.tables.board import board_table, cells_of
 from rsbench.results.merge import merge
 from rsbench.results.store import run_folders
 

@@ -14,7 +14,7 @@ import pytest
 from tiny import Cli, run_tiny, write_own_dataset
 
 from rsbench.boards.pair import COMPARED, MOST, Comparison, compare
-from rsbench.errors import ResultsError
+from rsbench.core.errors import ResultsError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.evaluation.statistics import Counts, counts_of, estimate, estimate_for_models
 from rsbench.results.store import RunFolder

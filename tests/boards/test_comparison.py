@@ -15,7 +15,7 @@ from imitated import Make, Method
 from rsbench.boards import comparison
 from rsbench.boards.comparison import ALIKE, DIFFERENCES, ERRORS
 from rsbench.boards.leaderboard import Board, leaderboard
-from rsbench.errors import ResultsError, SpecError
+from rsbench.core.errors import ResultsError, SpecError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.evaluation.statistics import Counts, estimate, rank_sets
 from rsbench.results.store import RunFolder, run_folders

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from rsbench.boards.formats import FORMATS, PICTURES, Sheet, known_format, known_picture, print_sheets
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
+from rsbench.report.tables.formats import FORMATS, PICTURES, Sheet, known_format, known_picture, print_sheets
 
 
 def sheet(rows: list[tuple[str, float]], title: str = "what it is\nof whom", caption: str = "how\nto read") -> Sheet:

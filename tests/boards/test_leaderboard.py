@@ -15,8 +15,8 @@ import pytest
 from tiny import bring_split
 
 from rsbench.boards.leaderboard import Board, leaderboard
+from rsbench.core.errors import ResultsError, SpecError
 from rsbench.data.splits import Split
-from rsbench.errors import ResultsError, SpecError
 from rsbench.results.store import run_folders
 
 Run = Callable[..., Any]

@@ -20,14 +20,14 @@ from rich.console import Console
 from sklearn.metrics import confusion_matrix
 from tiny import Cli, run_tiny
 
-from rsbench.boards.formats import print_table
-from rsbench.boards.show import run_tables
-from rsbench.boards.terminal import BARS, WIDTH, column, sparkline
-from rsbench.errors import RunFailed
+from rsbench.core.errors import RunFailed
+from rsbench.core.spec import flatten
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.report.tables.formats import print_table
+from rsbench.report.tables.run import run_tables
+from rsbench.report.tables.terminal import BARS, WIDTH, column, sparkline
 from rsbench.results.record import record
 from rsbench.results.store import RunFolder
-from rsbench.spec import flatten
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
 
@@ -207,7 +207,8 @@ def test_a_damaged_record_is_one_message(
 
 def test_reading_a_run_needs_no_torch() -> None:
     program = (
-        "import sys, rsbench.boards.show, rsbench.boards.pair_tables, rsbench.boards.cite, rsbench.results.record\n"
+        "import sys, rsbench.report.tables.run, rsbench.report.tables.pair\n"
+        "import rsbench.report.cite, rsbench.results.record\n"
         "print('torch' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

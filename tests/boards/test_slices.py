@@ -18,9 +18,9 @@ from rich.console import Console
 from tiny import bring_split, run_tiny
 
 from rsbench.boards.slices import BY, FIGURES, by_method, slice_table, slices
+from rsbench.core.errors import ResultsError, SpecError
 from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split
-from rsbench.errors import ResultsError, SpecError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.results.store import RunFolder, run_folders
 

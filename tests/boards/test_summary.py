@@ -12,7 +12,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from rsbench.boards.leaderboard import Board
 from rsbench.boards.summary import STUDIES, SUMMARY, studies, summarise, summary_table
-from rsbench.errors import ResultsError
+from rsbench.core.errors import ResultsError
 
 Boards = tuple[Board, Board]
 

@@ -13,8 +13,8 @@ import pytest
 from tiny import CLIP_S, TINY_PLUGIN, Cli, Outcome
 
 import rsbench
-from rsbench.data.embedded import read_embeddings
-from rsbench.errors import DataError, ResultsError, SpecError
+from rsbench.core.errors import DataError, ResultsError, SpecError
+from rsbench.data.embeddings import read_embeddings
 
 Embed = Callable[..., Outcome]
 
@@ -63,9 +63,9 @@ def test_the_first_view_is_the_clip_and_the_others_are_augmented(embed: Embed, t
 
 
 def test_stopped_and_continued_is_the_same_file(embed: Embed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsbench.experiment.embedding.PIECE", 24)
+    monkeypatch.setattr("rsbench.experiment.embed.PIECE", 24)
     embed("--views", "1", out=tmp_path / "whole.parquet")
-    import rsbench.experiment.embedding as engine
+    import rsbench.experiment.embed as engine
 
     work, done = engine._vectors, 0
 

@@ -10,7 +10,7 @@ import pytest
 from rsbench.conformance import checks as room
 from rsbench.conformance.checks import REGISTRIES, BrokenContract, Case, Check, Kind
 from rsbench.conformance.examination import CHECKS
-from rsbench.plugins import load
+from rsbench.core.plugins import load
 
 HERE = Path(__file__).parent
 BROKEN: dict[Kind, Path] = {

@@ -6,8 +6,8 @@ import pytest
 
 from rsbench.conformance.checks import Case, Check
 from rsbench.conformance.indices import CHECKS
-from rsbench.plugins import discover
-from rsbench.signal.quality import QUALITY
+from rsbench.core.plugins import discover
+from rsbench.quality.index import QUALITY
 
 discover()
 

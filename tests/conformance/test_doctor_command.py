@@ -15,10 +15,10 @@ from rsbench.conformance.checks import Case, Check
 from rsbench.conformance.examination import Examination, plan
 from rsbench.conformance.losses import CHECKS as OF_LOSSES
 from rsbench.conformance.machine import EXTRAS, machine
-from rsbench.errors import SpecError
-from rsbench.loss import LOSSES
-from rsbench.plugins import broken, load
-from rsbench.registry import Family
+from rsbench.core.errors import SpecError
+from rsbench.core.loss import LOSSES
+from rsbench.core.plugins import broken, load
+from rsbench.core.registry import Family
 
 BROKEN_BACKBONES = Path(__file__).with_name("broken_backbones.py")
 

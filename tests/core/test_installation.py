@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from tiny import PROJECT
 
-from rsbench.installation import FAMILY, FITTING, NEWEST_ALLOWED, raise_if_library, remedy
+from rsbench.core.installation import FAMILY, FITTING, NEWEST_ALLOWED, raise_if_library, remedy
 
 SAID = "undefined symbol: torch_exception_get_what_without_backtrace"
 NEEDS_TORCH = [

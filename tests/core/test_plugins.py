@@ -11,9 +11,9 @@ import pytest
 from tiny import Cli
 
 import rsbench
-from rsbench import plugins
-from rsbench.errors import PluginError
-from rsbench.loss import LOSSES
+from rsbench.core import plugins
+from rsbench.core.errors import PluginError
+from rsbench.core.loss import LOSSES
 
 
 def write(path: Path, text: str) -> str:
@@ -37,13 +37,13 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_boards_and_scores_need_no_torch() -> None:
-    program = "import sys, rsbench.boards.tables, rsbench.boards.figures; print('torch' in sys.modules)"
+    program = "import sys, rsbench.report.tables.board, rsbench.report.figures.board; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 
 
 def test_a_run_needs_no_sweep_engine() -> None:
-    program = "import sys, rsbench.experiment.runner; print([m for m in ('ray', 'optuna') if m in sys.modules])"
+    program = "import sys, rsbench.experiment.run; print([m for m in ('ray', 'optuna') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from tiny import TINY_PLUGIN, bring_split, tiny_settings
 
+from rsbench.core.errors import DataError
 from rsbench.data.splits import Split
-from rsbench.errors import DataError
-from rsbench.experiment.place import make_place, make_spec
-from rsbench.experiment.preparation import Experiment, prepare_experiment
+from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.prepare import Experiment, prepare_experiment
 
 Prepare = Callable[..., Experiment]
 

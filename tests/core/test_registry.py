@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from rsbench.errors import PluginError, SpecError
-from rsbench.registry import Registry
+from rsbench.core.errors import PluginError, SpecError
+from rsbench.core.registry import Registry
 
 
 class Base:

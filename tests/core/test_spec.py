@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsbench.errors import SpecError
-from rsbench.plugins import discover
-from rsbench.resolution import resolve
-from rsbench.seeds import derive
-from rsbench.spec import RunSpec, parse_assignment, parse_seeds, run_id
+from rsbench.core.errors import SpecError
+from rsbench.core.plugins import discover
+from rsbench.core.seeds import derive
+from rsbench.core.spec import RunSpec, parse_assignment, parse_seeds, run_id
+from rsbench.experiment.resolve import resolve
 
 BASE = {"loss": "qlung", "backbone": "cnn6"}
 

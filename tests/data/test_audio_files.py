@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from rsbench.core.errors import DataError
 from rsbench.data.audio import AudioInfo, audio_files, probe, read
-from rsbench.errors import DataError
 
 Record = Callable[..., Path]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rsbench.data.cache import build_once, cache_dir
-from rsbench.errors import DataError
+from rsbench.core.cache import build_once, cache_dir
+from rsbench.core.errors import DataError
 
 BUILDER = """
 import sys, time
 from pathlib import Path
-from rsbench.data.cache import build_once
+from rsbench.core.cache import build_once
 
 def build(folder):
     with Path(sys.argv[2]).open("a") as log:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rsbench.core.errors import DataError
 from rsbench.data.annotations import read_each
 from rsbench.data.check import Check, check, count_overlapping, render
 from rsbench.data.clips import label_map
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.sprsound import read_sprsound
-from rsbench.errors import DataError
 
 FOUR = label_map("four-class")
 DATABASE = "ICBHI_final_database"

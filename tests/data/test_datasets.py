@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rsbench.core.errors import DataError, PluginError
+from rsbench.core.plugins import load
 from rsbench.data.clips import ClipTable
 from rsbench.data.datasets import DATASETS, read_dataset, register_dataset
 from rsbench.data.folder import clip_table
 from rsbench.data.identity import labels_id
 from rsbench.data.sources import Roots, load_table
 from rsbench.data.splits import SPLITS, Split, named_splits, split
-from rsbench.errors import DataError, PluginError
-from rsbench.plugins import load
 
 READER = """
 from rsbench import Split, register_dataset

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsbench.data.embedded import Provenance, clips_hash, read_embeddings, read_provenance, write_embeddings
-from rsbench.errors import DataError
+from rsbench.core.errors import DataError
+from rsbench.data.embeddings import Provenance, clips_hash, read_embeddings, read_provenance, write_embeddings
 
 CLIPS = pd.DataFrame({"clip_id": ["b:0", "a:0", "a:1"], "start_s": [0.0, 0.0, 1.5], "end_s": [1.0, 1.5, 3.0]})
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rsbench.core.errors import DataError
 from rsbench.data.icbhi import ALIASES, OFFICIAL, read_icbhi, read_official_list
 from rsbench.data.splits import split
-from rsbench.errors import DataError
 
 DATABASE = "ICBHI_final_database"
 FIRST = f"{DATABASE}/101_1b1_Al_sc_Meditron.txt"

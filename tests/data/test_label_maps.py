@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pytest
 
+from rsbench.core.errors import DataError, SpecError
 from rsbench.data.clips import CLASSES, ClipTable, label_map
-from rsbench.errors import DataError, SpecError
 
 WORDS = ("Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle", *CLASSES)
 OWN_WORDS = {"D": "crackle", "I": None, "Rhonchi": "crackle"}

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rsbench.core.errors import DataError, PluginError
 from rsbench.data.folder import clip_table, read_folder
-from rsbench.errors import DataError, PluginError
 
 Own = Callable[[Sequence[str]], Path]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rsbench.core.errors import DataError
 from rsbench.data.sources import Roots, load_table
-from rsbench.errors import DataError
 
 Own = Callable[[Sequence[str]], Path]
 

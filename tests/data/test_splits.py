@@ -10,10 +10,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from rsbench.core.errors import DataError, SpecError
 from rsbench.data.clips import label_map
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.splits import choose_validation, effective_patients, named_splits, split
-from rsbench.errors import DataError, SpecError
 
 FRAME = pd.DataFrame(
     {

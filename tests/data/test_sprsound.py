@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rsbench.core.errors import DataError
 from rsbench.data.clips import ClipTable, label_map
 from rsbench.data.splits import split
 from rsbench.data.sprsound import LABELS, OFFICIAL, read_sprsound
-from rsbench.errors import DataError
 
 Build = Callable[..., Path]
 

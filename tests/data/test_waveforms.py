@@ -18,6 +18,7 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsbench.core.errors import DataError
 from rsbench.data import hashing, waveforms
 from rsbench.data.audio import read
 from rsbench.data.bounds import clip_bounds
@@ -25,7 +26,6 @@ from rsbench.data.clips import ClipTable
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.waveforms import ClipGatherer, Waveforms, prepare
-from rsbench.errors import DataError
 
 Record = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rsbench.core.errors import ResultsError
 from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split
-from rsbench.errors import ResultsError
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.operating_point import fit_operating_point
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, PREDICTION_COLUMNS, score_predictions, score_run

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
 from rsbench.evaluation.selection import RULES, better, rule
 
 

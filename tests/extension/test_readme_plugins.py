@@ -14,8 +14,8 @@ import pytest
 from examples import readme_block, readme_command, write_kauh
 from tiny import CLIP_S, TINY_PLUGIN, Cli
 
+from rsbench.core.plugins import load
 from rsbench.data.datasets import DATASETS
-from rsbench.plugins import load
 
 SHORT = ["--epochs", "1", "--threads", "1", "--set", f"data.clip_s={CLIP_S}", "--quiet"]
 

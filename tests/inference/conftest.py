@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny import TINY_PLUGIN, run_tiny
 
-from rsbench.plugins import load
+from rsbench.core.plugins import load
 
 
 @pytest.fixture(scope="session")

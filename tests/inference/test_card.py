@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 from tiny import Cli
 
-from rsbench.display import Display
-from rsbench.inference.card import model_card, same_method
+from rsbench.core.display import Display
 from rsbench.inference.trained import trained_run
+from rsbench.report.card import model_card, same_method
 from rsbench.results.store import run_folder
 
 RUN = "qlung-tiny-s0"
@@ -83,6 +83,6 @@ def test_an_oracles_card_says_so(cli: Cli, results: Path) -> None:
 
 
 def test_a_card_needs_no_torch() -> None:
-    program = "import sys, rsbench.inference.card; print('torch' in sys.modules)"
+    program = "import sys, rsbench.report.card; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

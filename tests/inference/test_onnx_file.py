@@ -16,15 +16,15 @@ from tiny import CLIP_S, Cli
 from torch import Tensor
 
 from rsbench import Backbone, Frontend, create_loss
+from rsbench.core.errors import ExportFailed
 from rsbench.data.clips import CLASSES
-from rsbench.errors import ExportFailed
 from rsbench.evaluation.operating_point import OperatingPoint
+from rsbench.features.frontends import create_frontend
 from rsbench.inference import onnx_file
 from rsbench.inference.classifier import Classifier, load_classifier
 from rsbench.inference.onnx_file import check_sounds
 from rsbench.inference.trained import trained_run
 from rsbench.results.store import run_folder
-from rsbench.signal.frontends import create_frontend
 from rsbench.training.predict import Model
 
 RUN = "qlung-tiny-s0"

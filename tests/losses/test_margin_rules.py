@@ -12,7 +12,7 @@ import torch
 from by_hand import BATCH, COUNTS, DIM, LABELS, QUALITY, make_embeddings, make_loss
 
 from rsbench import AngularLoss, Batch, RsbenchError, create_loss
-from rsbench.loss import LOSSES
+from rsbench.core.loss import LOSSES
 
 BY_QUALITY = {
     "none": None,

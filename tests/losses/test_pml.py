@@ -15,7 +15,7 @@ from pytorch_metric_learning import losses as pml
 from tiny import Cli
 
 from rsbench import RsbenchError, create_loss
-from rsbench.loss import LOSSES
+from rsbench.core.loss import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # of the package, under NumPy 2
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rsbench import AngularLoss, Batch, Range, RsbenchError, create_loss, list_losses, register_loss
-from rsbench.loss import LOSSES
+from rsbench.core.loss import LOSSES
 
 BATCH = Batch(torch.tensor([0, 1, 1]), torch.ones(3), torch.zeros(3), torch.zeros(3))
 

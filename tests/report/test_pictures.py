@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.axes import Axes
 
-from rsbench.boards.figures import PALETTE, colours_of
-from rsbench.report.pictures import Drawn, Panel, Picture, render
+from rsbench.report.figures.board import PALETTE, colours_of
+from rsbench.report.figures.picture import Drawn, Panel, Picture, render
 
 WORDS = ("lr 0.00125 <of> #262626 & more", "#0072B2")
 

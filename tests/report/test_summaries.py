@@ -9,9 +9,9 @@ from pages import Reported
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
-from rsbench.report.groups import Record
-from rsbench.report.provenance import ranges
-from rsbench.report.summaries import COVERAGE, SP_GRID, OfRun, read_run
+from rsbench.report.page.commands import ranges
+from rsbench.report.page.groups import Record
+from rsbench.report.page.summaries import COVERAGE, SP_GRID, OfRun, read_run
 from rsbench.results.schema import full_spec
 from rsbench.results.store import RunFolder
 

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import bring_split, run_tiny
 
+from rsbench.core.display import Display
+from rsbench.core.errors import ResultsError, SpecError
 from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split, split
-from rsbench.display import Display
-from rsbench.errors import ResultsError, SpecError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
 from rsbench.results import index
 from rsbench.results.index import Judged, judged
@@ -292,7 +292,7 @@ def test_a_long_reading_says_how_far_it_is(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(index, "MANY", 3)
-    monkeypatch.setattr("rsbench.display.LOG_EVERY_S", 0)
+    monkeypatch.setattr("rsbench.core.display.LOG_EVERY_S", 0)
     for _ in range(2):
         judged(run_folders(results), "tiny", "val", cache=results / ".index", display=Display())
     assert capsys.readouterr().err.count("reading runs: 3 of 3") == 1

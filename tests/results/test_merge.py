@@ -15,7 +15,7 @@ import pytest
 from tiny import TINY_PLUGIN, Cli
 
 import rsbench.results.merge as merge_module
-from rsbench.errors import ResultsError
+from rsbench.core.errors import ResultsError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.results.agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, disagreement
 from rsbench.results.merge import origin

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rsbench.errors import ResultsError
+from rsbench.core.errors import ResultsError
 from rsbench.results.store import RunFolder, run_folders, write_json, write_parquet, writing
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsbench.sweep.plan import PlannedRun
-from rsbench.sweep.report import StudyResults, results
+from rsbench.sweep.results import StudyResults, results
 from rsbench.sweep.spec import SweepSpec, cells
 from rsbench.sweep.trials import TrialRecord, TrialState, TrialStore
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from tiny import CLIP_S, TINY_PLUGIN
 
-from rsbench.experiment.place import make_spec
-from rsbench.experiment.preparation import prepare_experiment
+from rsbench.experiment.context import make_spec
+from rsbench.experiment.prepare import prepare_experiment
 from rsbench.sweep.engines import Crew, RunTask, shelf
 from rsbench.sweep.spec import SweepSpec, cells
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from studies import LR, Log, crew, never, run_states, study, tasks
 
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
 from rsbench.sweep.engines import RunTask, SerialEngine
 from rsbench.sweep.spec import cells
 

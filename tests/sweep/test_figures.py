@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from searched import cell_names, found, searched_study, write_trial, write_trials
 
-from rsbench.sweep.figures import study_figures
-from rsbench.sweep.report import StudyResults
+from rsbench.report.figures.study import study_figures
+from rsbench.sweep.results import StudyResults
 from rsbench.sweep.trials import TrialStore
 
 SWEEP = searched_study(["ce", "qlung"], ["tiny", "cnn6"])

@@ -15,7 +15,7 @@ import pytest
 import ray
 from studies import Log, crew, never, run_states, study, tasks
 
-from rsbench.errors import SpecError
+from rsbench.core.errors import SpecError
 from rsbench.sweep.engines import Crew, SerialEngine
 from rsbench.sweep.ray_engine import RayEngine
 from rsbench.sweep.spec import Resources, cells

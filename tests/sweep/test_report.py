@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from searched import cell_names, found, searched_study, write_trial, write_trials
 
 from rsbench.sweep.plan import PlannedRun
-from rsbench.sweep.report import budget_in_words, render, status
+from rsbench.sweep.results import budget_in_words, render, status
 from rsbench.sweep.spec import SweepSpec, cells
 from rsbench.sweep.trials import TrialStore
 
@@ -180,8 +180,7 @@ def test_cells_of_several_backbones_are_told_apart(store: TrialStore) -> None:
 
 
 def test_a_report_loads_neither_torch_nor_ray_nor_optuna() -> None:
-    code = (
-        "import sys, rsbench.sweep.report, rsbench.sweep.figures; print({'torch', 'ray', 'optuna'} & set(sys.modules))"
-    )
+    code = "import sys, rsbench.sweep.results, rsbench.report.figures.study\n"
+    code += "print({'torch', 'ray', 'optuna'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "set()"

@@ -8,9 +8,9 @@ import pytest
 from studies import study
 from tiny import TINY_PLUGIN
 
-from rsbench.errors import SpecError
-from rsbench.loss import LOSSES, Range
-from rsbench.plugins import load
+from rsbench.core.errors import SpecError
+from rsbench.core.loss import LOSSES, Range
+from rsbench.core.plugins import load
 from rsbench.sweep.space import ends, search_space
 from rsbench.sweep.spec import Interval, cells
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tiny import PROJECT
 
-from rsbench.errors import SpecError
-from rsbench.experiment.place import make_place, make_spec
+from rsbench.core.errors import SpecError
+from rsbench.experiment.context import make_place, make_spec
 from rsbench.sweep.spec import SweepSpec, cells, load_sweep
 
 STUDY: dict[str, Any] = {

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from studies import crew, study
 
-import rsbench.experiment.judging
-from rsbench.errors import ResultsError, SpecError
+import rsbench.experiment.predict
+from rsbench.core.errors import ResultsError, SpecError
 from rsbench.sweep.engines import shelf
 from rsbench.sweep.spec import SweepSpec, cells
 from rsbench.sweep.trials import TrialRecord, TrialStopped, TrialStore, run_trial, trial_settings
@@ -65,14 +65,14 @@ def test_no_clip_of_a_test_set_is_predicted(
     tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int
 ) -> None:
     """Every prediction goes through `predict_rows`: none of the clips that it is given is tested."""
-    predict_rows = rsbench.experiment.judging.predict_rows
+    predict_rows = rsbench.experiment.predict.predict_rows
     seen = []
 
     def looked_at(model: Any, clips: Any, rows: Any, *more: Any) -> Any:
         seen.append((len(clips.known.labels), set(rows.tolist())))
         return predict_rows(model, clips, rows, *more)
 
-    monkeypatch.setattr("rsbench.experiment.judging.predict_rows", looked_at)
+    monkeypatch.setattr("rsbench.experiment.predict.predict_rows", looked_at)
     monkeypatch.setattr("rsbench.experiment.cross_validation.predict_rows", looked_at)
     tried(tiny_root, tmp_path, study(folds=folds))
     clips = pd.read_csv(tiny_root / "tiny" / "clips.csv")

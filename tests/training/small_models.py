@@ -10,9 +10,9 @@ from tiny import TINY_PLUGIN, tiny_settings
 from torch import Tensor, nn
 
 from rsbench import Backbone, Frontend, create_loss
-from rsbench.experiment.assembly import build_model
-from rsbench.experiment.place import make_place, make_spec
-from rsbench.experiment.preparation import prepare_experiment
+from rsbench.experiment.build import build_model
+from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.prepare import prepare_experiment
 from rsbench.training.finetune import freeze
 from rsbench.training.predict import Model
 

@@ -19,8 +19,8 @@ from tiny import TINY_PLUGIN, Cli
 from torch import Tensor, nn
 
 from rsbench import Backbone, Frontend, Loss
-from rsbench.errors import PluginError, SpecError
-from rsbench.spec import OptimPart
+from rsbench.core.errors import PluginError, SpecError
+from rsbench.core.spec import OptimPart
 from rsbench.training.finetune import freeze, layer_scales
 from rsbench.training.optim import HalfStep, make_average, make_optimiser
 from rsbench.training.predict import Model

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import rsbench
-from rsbench.errors import RunFailed
-from rsbench.spec import OptimPart
+from rsbench.core.errors import RunFailed
+from rsbench.core.spec import OptimPart
 from rsbench.training.optim import HalfStep, learning_rate, make_average
 
 Run = Callable[..., Any]
@@ -63,7 +63,7 @@ def test_stopped_after_an_epoch_and_continued_is_the_same_run(
     changes |= {"loss": "stochastic", "optim__clip_norm": 1.0}
     whole = tiny_run(out=tmp_path / "whole", **changes)
     with monkeypatch.context() as patched:
-        patched.setattr("rsbench.experiment.runner.write_csv", _interrupt)
+        patched.setattr("rsbench.experiment.run.write_csv", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             tiny_run(out=tmp_path / "parts", **changes)
     status = (tmp_path / "parts" / "runs" / whole.run_id / "status.json").read_text()
@@ -81,9 +81,9 @@ def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
     """One seed: the same initial backbone and the same class weights, whatever the loss."""
     from tiny import TINY_PLUGIN, tiny_settings
 
-    from rsbench.experiment.assembly import build_model
-    from rsbench.experiment.place import make_place, make_spec
-    from rsbench.experiment.preparation import prepare_experiment
+    from rsbench.experiment.build import build_model
+    from rsbench.experiment.context import make_place, make_spec
+    from rsbench.experiment.prepare import prepare_experiment
 
     place = make_place(tiny_root, tmp_path, threads=1, quiet=True)
     models = []
@@ -106,7 +106,7 @@ def test_nan_is_a_recorded_failure_that_names_the_remedy(tiny_run: Run, tmp_path
 
 def test_a_finished_run_returns_at_once(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tiny_run()
-    monkeypatch.setattr("rsbench.experiment.runner.fit", _interrupt)
+    monkeypatch.setattr("rsbench.experiment.run.fit", _interrupt)
     assert tiny_run().metrics == first.metrics
 
 

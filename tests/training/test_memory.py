@@ -17,9 +17,9 @@ from torch.amp.grad_scaler import GradScaler
 from torch.utils.checkpoint import checkpoint
 
 from rsbench import Backbone, create_backbone
-from rsbench.errors import PluginError, SpecError
-from rsbench.resolution import resolve
-from rsbench.spec import OptimPart
+from rsbench.core.errors import PluginError, SpecError
+from rsbench.core.spec import OptimPart
+from rsbench.experiment.resolve import resolve
 from rsbench.training.clipset import EmbeddedClips, Known
 from rsbench.training.finetune import checkpoint_activations, freeze
 from rsbench.training.loop import accumulate_gradients

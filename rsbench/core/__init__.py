@@ -1,0 +1,1 @@
+"""Contracts and machinery that everything stands on."""

@@ -1,0 +1,135 @@
+"""Discovery: built-in losses and backbones, then installed entry points, then files and modules a user names.
+
+A plugin that cannot be imported is kept as broken with its traceback; it is fatal only when something it should
+have registered is asked for, or when it was named by the user.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from .errors import PluginError
+from .installation import raise_if_library
+from .registry import Entry
+
+BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
+BUILT_IN_MODULES = ("rsbench.features.frontends",)
+BUILT_IN_DATASETS = ("rsbench.data.icbhi", "rsbench.data.sprsound", "rsbench.data.synthetic")
+ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
+DATASETS_GROUP = "rsbench.datasets"
+
+broken: dict[str, str] = {}  # what could not be imported: entry point → traceback
+
+
+@functools.cache
+def discover() -> None:
+    """Import everything that registers itself: once per process."""
+    for package in BUILT_IN_PACKAGES:
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.iter_modules(path):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{package}.{module.name}")
+    for name in BUILT_IN_MODULES:
+        importlib.import_module(name)
+    discover_datasets()
+    for group in ENTRY_POINT_GROUPS:
+        _load_installed(group)
+
+
+@functools.cache
+def discover_datasets() -> None:
+    """Import what may bring data sets and their splits: boards need no more, and so no torch."""
+    for name in BUILT_IN_DATASETS:
+        importlib.import_module(name)
+    _load_installed(DATASETS_GROUP)
+    for plugin in filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)):
+        _import(plugin)
+
+
+def _load_installed(group: str) -> None:
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except Exception:  # whatever a stranger's package raises: shown by `list`, fatal when asked for
+            broken[f"{point.name} ({point.value})"] = traceback.format_exc()
+
+
+def load(plugin: str) -> Path:
+    """Import a plugin named by the user, a path to a .py file or a module name, and return its file.
+
+    Raises PluginError with the last line of its traceback when it cannot be imported.
+    """
+    discover()
+    return _import(plugin)
+
+
+@functools.cache
+def _import(plugin: str) -> Path:
+    path = Path(plugin)
+    if plugin.endswith(".py") and not path.is_file():
+        raise PluginError(f"--plugin {plugin}: there is no such file.")
+    try:
+        if not plugin.endswith(".py"):
+            return Path(importlib.import_module(plugin).__file__ or plugin)
+        name = f"rsbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    except PluginError:
+        raise
+    except Exception as error:  # any error of the user's own code is reported with its place
+        raise_if_library(error)
+        raise PluginError(
+            f"Plugin {plugin} cannot be imported: {in_words(error, path)}. Mend it, or leave out --plugin."
+        ) from error
+    return path.resolve()
+
+
+def in_words(error: Exception, origin: Path) -> str:
+    """An error of a plugin's own code with its place: the last line that was reached of the file `origin`, if any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]
+    where = (own or frames)[-1]
+    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
+
+
+def broken_in_words() -> list[str]:
+    """A line for each installed plugin that could not be imported: its name, and the last line of its traceback."""
+    return [f"broken plugin {name}: {trace.strip().splitlines()[-1]}" for name, trace in broken.items()]
+
+
+def source_sha256(entry: Entry[Any]) -> str | None:
+    """The hash of a plugin's source, which enters the run id; None for what ships with rsbench.
+
+    Raises PluginError for a thing typed at a prompt, whose source nobody can tell.
+    """
+    built_in = {Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)}
+    if any(parent in built_in for parent in entry.origin.resolve().parents):
+        return None
+    if entry.origin.is_file():
+        return hashlib.sha256(entry.origin.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(inspect.getsource(cast(Any, entry.source)).encode()).hexdigest()
+    except (OSError, TypeError):
+        raise PluginError(
+            f"'{entry.name}' was typed at a prompt, so a record could not say what it was. "
+            "Write it to a file and load that as a plugin."
+        ) from None
+
+
+def _package_path(name: str) -> list[str]:
+    return list(importlib.import_module(name).__path__)

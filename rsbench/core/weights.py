@@ -1,0 +1,297 @@
+"""Weights of backbones: found, read without running their code, checked tensor by tensor, known by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .backbone import Backbone, PublicWeights
+from .cache import cache_dir
+from .downloads import HUB, DownloadError, HubRepository, bring_url
+from .errors import WeightsError, did_you_mean
+
+NONE = "none"
+UNKNOWN = "unknown"
+AGAIN = "Get the file again."
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # what a repository's weights are called, the best first
+WRAPPERS = ("state_dict", "model")  # under which training scripts keep the state dict beside other things
+DATA_PARALLEL = "module."
+
+# What NumPy's arrays and numbers are pickled as: published checkpoints hold some beside their tensors.
+_ARRAY, _NUMBER = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+NUMPY_PICKLES: list[Any] = [
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in "?bhilqBHILQefd"),
+    *(  # as NumPy 1 and NumPy 2 name them
+        (function, f"numpy.{core}.multiarray.{name}")
+        for function, name in ((_ARRAY, "_reconstruct"), (_NUMBER, "scalar"))
+        for core in ("core", "_core")
+    ),
+]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint that was found, and what is known of it.
+
+    source: what was asked for. path: None for "none". sha256: of the file, "" for none.
+    licence: "unknown" where nobody says, "" for none.
+    pretrained_on: data sets it was fitted on; ("unknown",) where nobody says, () for none.
+    origin: the page it was published on, `OWNER/NAME@COMMIT` of the hub, or its path; "" for none.
+    """
+
+    source: str
+    path: Path | None = None
+    sha256: str = ""
+    licence: str = ""
+    pretrained_on: tuple[str, ...] = ()
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """Where a backbone's weights come from, as a run's record and a board need it: a `WeightsFile` without its place.
+
+    loaded: share of the backbone's tensors that came from it, in [0, 1].
+    """
+
+    source: str
+    sha256: str = ""
+    licence: str = ""
+    pretrained_on: tuple[str, ...] = ()
+    origin: str = ""
+    loaded: float = 0.0
+
+
+def find_weights(
+    source: str,
+    public: tuple[PublicWeights, ...],
+    folders: Sequence[Path],
+    pretrained_on: tuple[str, ...] = (),
+) -> WeightsFile:
+    """The file that `source` names, downloaded if need be.
+
+    Args:
+        source: "none", the name of one of `public`, a path, or `hf-hub:OWNER/NAME[@REVISION][:FILE]`.
+        public: the backbone's published checkpoints. One that was placed by hand, in a folder of `folders` or in
+            `weights/` of the cache, is used as it is; else it is downloaded into that folder or the hub's cache.
+        folders: where to look for it, in order. A public file of the hub is looked for as NAME/FILE, for most are
+            called the same.
+        pretrained_on: what the user declares of a file of which nobody else says it.
+
+    Raises WeightsError saying which file to get, from where, under which licence, and where to put it.
+    """
+    if source == NONE:
+        return WeightsFile(NONE)
+    for entry in public:
+        if entry.name == source:
+            return _public(entry, [*folders, cache_dir() / "weights"])
+    if source.startswith(HUB):
+        return _from_hub(source, public, pretrained_on)
+    return _own(source, public, pretrained_on)
+
+
+def _public(entry: PublicWeights, folders: Sequence[Path]) -> WeightsFile:
+    """A public checkpoint: placed by hand in one of the folders, or downloaded, a plain URL's into the last."""
+    places = [folder / _place(entry) for folder in folders]
+    path, origin = next((place for place in places if place.is_file()), None), entry.source
+    if path is None:
+        try:
+            if entry.download.startswith(HUB):
+                repository = HubRepository.parse(entry.download)
+                path = repository.file(entry.filename)
+                origin = _commit(repository, path, entry.filename)
+            else:
+                path = bring_url(entry.download, places[-1], entry.sha256)
+        except DownloadError as failure:
+            raise WeightsError(
+                f"--weights {entry.name}: {failure} Get {entry.filename} from {entry.source} (licence: "
+                f"{entry.licence}) and put it at {places[0].resolve()}, or give its place: --weights PATH."
+            ) from None
+    sha256 = _sha256(path)
+    if entry.sha256 and sha256 != entry.sha256:
+        raise WeightsError(
+            f"{path} is not the {entry.filename} that was published: its sha256 is {sha256} and should be "
+            f"{entry.sha256}. Get it again from {entry.source}, or give it as --weights {path} if it is your own."
+        )
+    return WeightsFile(entry.name, path, sha256, entry.licence, entry.pretrained_on, origin)
+
+
+def _place(entry: PublicWeights) -> str:
+    """Where a public file is looked for in a folder; the hub's, most of which are called the same, as NAME/FILE."""
+    if entry.download.startswith(HUB):
+        return f"{HubRepository.parse(entry.download).name.rpartition('/')[2]}/{entry.filename}"
+    return entry.filename
+
+
+def _from_hub(source: str, public: tuple[PublicWeights, ...], pretrained_on: tuple[str, ...]) -> WeightsFile:
+    """A file of any repository on the hub; what its card says of licence and training data is believed."""
+    text, _, filename = source.removeprefix(HUB).partition(":")
+    repository = HubRepository.parse(text)
+    try:
+        path = repository.file(*([filename] if filename else HUB_FILES))
+        licence, datasets = _published(repository, public) or repository.card()
+    except DownloadError as failure:
+        raise WeightsError(
+            f"--weights {source}: {failure} A file that you have may be given by its place: --weights PATH."
+        ) from None
+    name = filename or path.name
+    known = tuple(dict.fromkeys((*datasets, *pretrained_on)))
+    origin = _commit(repository, path, name)
+    return WeightsFile(source, path, _sha256(path), licence or UNKNOWN, known or (UNKNOWN,), origin)
+
+
+def _published(repository: HubRepository, public: tuple[PublicWeights, ...]) -> tuple[str, tuple[str, ...]] | None:
+    """Licence and training data of one of the public repositories."""
+    for entry in public:
+        if entry.download == f"{HUB}{repository.name}":
+            return entry.licence, entry.pretrained_on
+    return None
+
+
+def _commit(repository: HubRepository, path: Path, filename: str) -> str:
+    """`OWNER/NAME@COMMIT`: the hub's cache keeps a file at snapshots/COMMIT/FILE."""
+    return f"{repository.name}@{path.parents[filename.count('/')].name}"
+
+
+def _own(source: str, public: tuple[PublicWeights, ...], pretrained_on: tuple[str, ...]) -> WeightsFile:
+    """A file by its path; a public one is known by its hash."""
+    path = Path(source).expanduser()
+    if not path.is_file():
+        what = "is a folder; name a file in it" if path.is_dir() else "there is no such file"
+        names = [NONE, *(entry.name for entry in public)]
+        raise WeightsError(
+            f"--weights {source}: {what}.{did_you_mean(source, names)} A path or {HUB}OWNER/NAME will do as well."
+        )
+    sha256 = _sha256(path)
+    known = next((entry for entry in public if entry.sha256 == sha256), None)
+    if known:
+        return WeightsFile(source, path, sha256, known.licence, known.pretrained_on, known.source)
+    return WeightsFile(source, path, sha256, UNKNOWN, pretrained_on or (UNKNOWN,), str(path))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}).") from None
+
+
+def load_weights(backbone: Backbone, file: WeightsFile) -> WeightsRecord:
+    """Fill a backbone from a .pt, .pth, .bin or .safetensors file; "none" leaves it as it is.
+
+    Every tensor must fit, or none is changed. Raises WeightsError naming the file, and the first tensor that
+    differs with both shapes.
+    """
+    if file.path is None:
+        return WeightsRecord(file.source)
+    read = read_state(file.path)
+    for name, tensor in read.items():
+        if not tensor.isfinite().all():
+            raise WeightsError(f"{file.path}: tensor '{name}' {_shape(read, name)} holds NaN or infinity. {AGAIN}")
+    state = backbone.translate(read)
+    own = backbone.state_dict()
+    _check_fits(own, state, file.path, type(backbone).__name__)
+    backbone.load_state_dict(state)
+    return WeightsRecord(
+        source=file.source,
+        sha256=file.sha256,
+        licence=file.licence,
+        pretrained_on=file.pretrained_on,
+        origin=file.origin,
+        loaded=len(own.keys() & state.keys()) / len(own),
+    )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Names to tensors of a checkpoint, on the CPU; of its code, none runs.
+
+    A state dict that is kept under "state_dict" or "model" is taken out, and the "module." that
+    `nn.DataParallel` puts before every name is dropped. Raises WeightsError when that leaves anything but tensors.
+    """
+    state = _opened(path)
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), state)
+    if not (isinstance(state, Mapping) and state and all(_is_named_tensor(item) for item in state.items())):
+        raise WeightsError(
+            f"{path} is not a state dict (names to tensors). Save module.state_dict() alone and load that."
+        )
+    parallel = all(name.startswith(DATA_PARALLEL) for name in state)
+    return {name.removeprefix(DATA_PARALLEL) if parallel else name: tensor for name, tensor in state.items()}
+
+
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    name, value = item
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+def _opened(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(NUMPY_PICKLES):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} is not a checkpoint of tensors alone, and is not opened because it could run code. "
+            f"Save its state_dict() again, best as .safetensors. ({_first_line(error)})"
+        ) from None
+    # A pickle that is cut short or overwritten fails wherever the reader happens to be.
+    except (SafetensorError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as a checkpoint; it may be incomplete, so get it again. ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _check_fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path, backbone: str) -> None:
+    """Raises WeightsError on the first tensor that is missing, too many or of another shape, and counts the rest."""
+    differing = [name for name in dict.fromkeys((*own, *given)) if _shape(own, name) != _shape(given, name)]
+    if not differing:
+        return
+    prefix = common_prefix(given, own)
+    if prefix:
+        raise WeightsError(
+            f"{path} does not fit {backbone}: its tensors are named '{prefix}…', as those of a larger model of which "
+            "the backbone is a part. Save the state_dict() of that part alone and load that."
+        )
+    first, more = differing[0], len(differing) - 1
+    others = f" and {more} more differ" if more else ""
+    raise WeightsError(
+        f"{path} does not fit {backbone}: tensor '{first}' is {_shape(given, first)} in the file and "
+        f"{_shape(own, first)} in the backbone{others}. Give the weights of this backbone and size, or the options "
+        "they were trained with."
+    )
+
+
+def common_prefix(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """What stands before most of `own` names in `given`, such as "encoder."; "" for nothing."""
+    prefixes = Counter(name.removesuffix(ours) for name in given for ours in _tails(name) if ours in own)
+    prefix, count = prefixes.most_common(1)[0] if prefixes else ("", 0)
+    return prefix if 2 * count > len(own) else ""
+
+
+def _tails(name: str) -> list[str]:
+    """The ends of a dotted name, itself left out: "a.b.c" gives "b.c" and "c"."""
+    parts = name.split(".")
+    return [".".join(parts[start:]) for start in range(1, len(parts))]
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> str:
+    return str(tuple(state[name].shape)) if name in state else "missing"

@@ -1,0 +1,97 @@
+"""From a prepared run to its parts on a device: the model, and the clips of its data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..core.backbone import create_backbone
+from ..core.loss import create_loss
+from ..core.seeds import derive
+from ..core.spec import RunSpec
+from ..core.weights import WeightsRecord, load_weights
+from ..data.waveforms import ClipGatherer, Waveforms
+from ..features.frontends import FrontendModule
+from ..training.clipset import ClipSet, EmbeddedClips, HeardClips, Known
+from ..training.finetune import checkpoint_activations, freeze
+from ..training.predict import Model
+from .prepare import DatasetClips, Experiment
+
+RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take before they are streamed
+
+
+def build_model(experiment: Experiment) -> tuple[Model, WeightsRecord]:
+    """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses."""
+    spec = experiment.spec
+    model = untrained_model(spec, *_input_size(experiment), experiment.class_counts)
+    weights = load_weights(model.backbone, experiment.weights) if experiment.frontend else _embedded(experiment)
+    if spec.optim.checkpoint_activations:
+        checkpoint_activations(model.backbone)
+    return model, weights
+
+
+def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Sequence[int]) -> Model:
+    """The model of a spec for features (B, n_mels, n_frames), at random weights."""
+    torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
+    backbone = create_backbone(spec.backbone.name, n_mels, n_frames, **spec.backbone.params)
+    torch.manual_seed(derive(spec.seed, "init", "classifier"))
+    loss = create_loss(spec.loss.name, backbone.embedding_dim, class_counts, **spec.loss.params)
+    model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
+    # A layout in memory, not a change of the model: depthwise convolutions are many times faster so on a CPU.
+    model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _input_size(experiment: Experiment) -> tuple[int, int]:
+    """Bins and frames of the features, or the width of the embeddings that are given and 1."""
+    frontend, embeddings = experiment.frontend, experiment.fit.embeddings
+    if frontend is None:
+        assert embeddings is not None
+        return embeddings.shape[2], 1
+    return feature_size(frontend, experiment.spec.data.clip_s)
+
+
+def feature_size(frontend: FrontendModule, clip_s: float) -> tuple[int, int]:
+    """Bins and frames of the features of clips of `clip_s` seconds."""
+    return frontend.n_mels, frontend.frames(round(clip_s * frontend.rate))
+
+
+def _embedded(experiment: Experiment) -> WeightsRecord:
+    """The record of what made the embeddings; none of its tensors is in this model."""
+    file = experiment.weights
+    return WeightsRecord(file.source, file.sha256, file.licence, file.pretrained_on, file.origin, loaded=0.0)
+
+
+def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device) -> ClipSet:
+    """One data set's clips on the device; the waveforms too, where they fit."""
+    clips = dataset.clips
+    columns = (
+        clips["class_index"].to_numpy(np.int64),
+        clips["quality"].to_numpy(np.float32),
+        pd.factorize(clips["patient"], sort=True)[0],
+        pd.factorize(clips["device"], sort=True)[0],
+    )
+    known = Known(*(torch.tensor(column, device=device) for column in columns))
+    if experiment.frontend is None:
+        return EmbeddedClips(known, torch.as_tensor(dataset.embeddings, device=device))
+    frontend = experiment.frontend.to(device)
+    gatherer = gather_from(dataset.waveforms, clips, frontend, experiment.spec.data.clip_s, device)
+    return HeardClips(known, gatherer.gather, frontend, experiment.spec.augment)
+
+
+def gather_from(
+    waveforms: Waveforms, clips: pd.DataFrame, frontend: FrontendModule, clip_s: float, device: torch.device
+) -> ClipGatherer:
+    """Clips of `clip_s` seconds for this front end, from waveforms that live on the device where they fit."""
+    size = waveforms.samples.nbytes
+    return ClipGatherer(
+        waveforms,
+        clips,
+        n_samples=round(clip_s * frontend.rate),
+        edge_fade=frontend.edge_fade,
+        device=device,
+        resident=device.type == "cpu" or size < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0],
+    )

@@ -1,0 +1,183 @@
+"""`rsbench embed`: a backbone runs once over clips, and what it makes of them is kept in a file.
+
+The work is kept in pieces beside the file, in FILE.unfinished, so that the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..core.backbone import BACKBONES, Backbone, create_backbone
+from ..core.errors import DataError
+from ..core.plugins import discover, load, source_sha256
+from ..core.seeds import derive
+from ..core.spec import EmbedSpec
+from ..core.weights import WeightsFile, load_weights
+from ..data.clips import ClipTable
+from ..data.embeddings import Provenance, clips_hash, read_provenance, write_embeddings
+from ..data.waveforms import ClipGatherer
+from ..features.augment import spec_augment
+from ..features.frontends import FrontendModule, create_frontend
+from ..results.environment import code_version
+from ..results.store import writing
+from ..training.predict import exact
+from .build import gather_from
+from .context import Place
+from .prepare import backbone_name, weights_of
+from .resolve import resolve_embedding
+from .shelf import Shelf
+
+PIECE = 256  # clips that are lost at most when it is stopped
+AT_ONCE = 16  # clips in a batch
+
+
+@dataclass(frozen=True)
+class EmbeddingJob:
+    """Embeddings that could be made now: everything is read and checked but the sound itself."""
+
+    spec: EmbedSpec
+    shelf: Shelf
+    tables: tuple[ClipTable, ...]
+    out: Path
+    weights: WeightsFile
+    frontend: FrontendModule
+    backbone: Backbone
+    provenance: Provenance
+
+    @property
+    def clips(self) -> int:
+        return sum(len(table.clips) for table in self.tables)
+
+    def describe(self) -> str:
+        """What would be done, in a line."""
+        made_by = self.provenance.backbone
+        weights = f"weights from {self.weights.source}" if self.weights.path else "RANDOM weights"
+        views = f", {self.spec.views} augmented views of each" if self.spec.views else ""
+        sets = " and ".join(table.dataset for table in self.tables)
+        return f"{self.clips} clips of {self.spec.clip_s:g} s from {sets}{views}, by {made_by} with {weights}"
+
+
+def prepare_embedding(
+    settings: Mapping[str, Any], data: Sequence[str], out: Path, place: Place, plugins: Sequence[str]
+) -> EmbeddingJob:
+    """Read and check everything but the sound. Raises RsbenchError."""
+    discover()
+    for plugin in plugins:
+        load(plugin)
+    spec = resolve_embedding(settings, data)
+    shelf = place.shelf()
+    tables = tuple(shelf.table(name) for name in data)
+    weights = weights_of(spec.backbone, place.roots)
+    frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
+    frames = frontend.frames(round(spec.clip_s * frontend.rate))
+    torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
+    backbone = create_backbone(spec.backbone.name, frontend.n_mels, frames, **spec.backbone.params)
+    record = load_weights(backbone, weights)
+    plugin_sha256 = source_sha256(BACKBONES.entry(spec.backbone.name))
+    provenance = Provenance(
+        backbone=backbone_name(spec.backbone),
+        source=record.origin,
+        licence=record.licence,
+        pretrained_on=record.pretrained_on,
+        weights_sha256=record.sha256,
+        loaded=record.loaded,
+        clip_s=spec.clip_s,
+        clips={table.dataset: clips_hash(table.clips) for table in tables},
+        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}}),
+        plugin_sha256=plugin_sha256 or "",
+        code_version=code_version(),
+    )
+    return EmbeddingJob(spec, shelf, tables, out, weights, frontend, backbone, provenance)
+
+
+def run_embedding(job: EmbeddingJob, place: Place) -> None:
+    """Do what is left to do. Raises DataError when FILE, or its pieces, were made by other settings."""
+    if job.out.exists():
+        if not same_work(read_provenance(job.out), job.provenance):
+            raise DataError(f"{job.out} was made by other settings. Choose another --out, or delete it.")
+        place.display.say(f"already done: {job.out}")
+        return
+    pieces = job.out.with_name(f"{job.out.name}.unfinished")
+    _claim(pieces, job)
+    waveforms = {table.dataset: job.shelf.waveforms(table.dataset, job.frontend.rate) for table in job.tables}
+    backbone = job.backbone.to(place.device).eval()
+    frontend = job.frontend.to(place.device)
+    done = PIECE * len(list(pieces.glob("*.npy")))
+    made: list[Path] = []
+    with place.display.track("embedding", job.clips, min(done, job.clips)) as advance:
+        for table in job.tables:
+            gatherer = gather_from(waveforms[table.dataset], table.clips, frontend, job.spec.clip_s, place.device)
+            for start in range(0, len(table.clips), PIECE):
+                rows = range(start, min(start + PIECE, len(table.clips)))
+                piece = pieces / f"{table.dataset}-{start:06d}.npy"
+                made.append(piece)
+                if piece.exists():
+                    continue
+                vectors = np.concatenate(list(_vectors(job, backbone, frontend, gatherer, rows)))
+                _check_finite(vectors, table.clips["clip_id"].iloc[rows.start : rows.stop], job)
+                with writing(piece) as file:
+                    np.save(file, vectors)
+                advance(len(rows), table.dataset)
+    vectors = np.concatenate([np.load(piece) for piece in made])
+    with writing(job.out) as file:
+        write_embeddings(file, _index(job), vectors.reshape(-1, vectors.shape[-1]), job.provenance)
+    shutil.rmtree(pieces)
+
+
+def same_work(one: Provenance, other: Provenance) -> bool:
+    """Whether two files hold the same embeddings: code may have changed since, and the weights may lie elsewhere."""
+    apart = {"code_version", "source"}
+    return one.model_dump(mode="json", exclude=apart) == other.model_dump(mode="json", exclude=apart)
+
+
+def _claim(pieces: Path, job: EmbeddingJob) -> None:
+    """Make the folder of pieces, or take over one that the same settings began."""
+    begun = pieces / "provenance.json"
+    if begun.is_file() and not same_work(Provenance.model_validate_json(begun.read_bytes()), job.provenance):
+        raise DataError(f"{pieces} was begun with other settings. Choose another --out, or delete that folder.")
+    with writing(begun) as file:
+        file.write(job.provenance.model_dump_json(indent=1).encode())
+
+
+def _check_finite(vectors: np.ndarray, clip_ids: pd.Series, job: EmbeddingJob) -> None:
+    broken = clip_ids[~np.isfinite(vectors).all(axis=(1, 2))]
+    if len(broken):
+        raise DataError(
+            f"The embedding of clip '{broken.iloc[0]}' holds NaN or infinity, with the weights {job.weights.source}. "
+            "Check the clip (rsbench data check) and the weights."
+        )
+
+
+@torch.no_grad()
+def _vectors(
+    job: EmbeddingJob, backbone: Backbone, frontend: FrontendModule, gatherer: ClipGatherer, rows: range
+) -> Iterator[np.ndarray]:
+    """(b, 1 + views, D) float32 at a time. Masks follow from the seed and the clip's place in its data set."""
+    masks = job.spec.augment.model_dump()
+    for start in range(rows.start, rows.stop, AT_ONCE):
+        chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
+        features = frontend(gatherer.gather(chosen))
+        draws = torch.Generator().manual_seed(derive(job.spec.seed, "embed", start))
+        with exact():
+            views = [backbone(features)]
+            views += [backbone(spec_augment(features, draws, **masks)) for _ in range(job.spec.views)]
+        yield torch.stack(views, dim=1).float().cpu().numpy()
+
+
+def _index(job: EmbeddingJob) -> pd.DataFrame:
+    """dataset, clip_id and view of every row."""
+    parts = [
+        pd.MultiIndex.from_product([[table.dataset], table.clips["clip_id"], range(1 + job.spec.views)]).to_frame(
+            index=False, name=["dataset", "clip_id", "view"]
+        )
+        for table in job.tables
+    ]
+    return pd.concat(parts, ignore_index=True)

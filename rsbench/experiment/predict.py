@@ -1,0 +1,151 @@
+"""A model put before clips: the score that a selection rule judges by, and the predictions that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from ..core.display import Display
+from ..core.errors import RunFailed
+from ..core.spec import RunSpec
+from ..evaluation.metrics import at_operating_point
+from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
+from ..evaluation.selection import rule
+from ..training.checkpoint import Checkpoints, Progress
+from ..training.clipset import ClipSet
+from ..training.loop import Evaluation
+from ..training.predict import Model, Predictions, predict
+from .axes import on_principal_axes
+from .prepare import Experiment
+
+
+def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment) -> Evaluation:
+    """Score after an epoch: on validation, and on the test splits only where the oracle was asked for.
+
+    Raises RunFailed when the logits are no longer numbers.
+    """
+    scores: dict[str, float] = {}
+    figures: dict[str, float] = {}
+    for selection, (dataset, rows) in _judged(experiment).items():
+        predicted = predict_rows(model, clips[dataset], rows, experiment.spec)
+        labels = experiment.datasets[dataset].clips["class_index"].to_numpy()[rows]
+        result = at_operating_point(labels, predicted.logits.double().numpy())
+        scores[selection] = result["score"]
+        figures |= {f"{selection}_{key}": result[key] for key in HEADLINE}
+    return Evaluation(scores, figures)
+
+
+def predict_rows(
+    model: Model,
+    clips: ClipSet,
+    rows: np.ndarray,
+    spec: RunSpec,
+    advance: Callable[[int], None] | None = None,
+    *,
+    keep_embeddings: bool = False,
+) -> Predictions:
+    """Predictions of clips by position; see `predict`. Raises RunFailed when they are not numbers."""
+    chosen = torch.as_tensor(rows, device=clips.known.labels.device)
+    predicted = predict(model, clips, chosen, spec.optim.batch_size, advance, keep_embeddings=keep_embeddings)
+    if not torch.isfinite(predicted.logits).all():
+        raise RunFailed(
+            f"'{spec.loss.name}' gives logits that are not numbers. "
+            f"Lower optim.lr (now {spec.optim.lr:g}), or set optim.clip_norm=1."
+        )
+    return predicted
+
+
+def _judged(experiment: Experiment) -> dict[str, tuple[str, np.ndarray]]:
+    """Selection → data set and positions of the clips its rule looks at after every epoch."""
+    judged: dict[str, tuple[str, np.ndarray]] = {}
+    for name in experiment.spec.select:
+        if rule(name).judged_on == "validation":
+            judged[name] = (experiment.train.dataset, experiment.fit.rows("validation"))
+        elif rule(name).judged_on == "test":
+            for item in experiment.tests:
+                rows = item.test_rows(experiment.datasets[item.dataset].clips)
+                judged[rule(name).selection(item.name)] = (item.dataset, np.flatnonzero(rows))
+    return judged
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the chosen epochs make of every clip that was not fitted, by data set.
+
+    predictions: PREDICTION_COLUMNS, once per chosen epoch. axes: (N, at most 32), see `on_principal_axes`, of the clips
+    that stand under the first of the run's rules in `predictions`, in their order; {} without validation clips.
+    """
+
+    predictions: dict[str, pd.DataFrame]
+    axes: dict[str, NDArray[np.float16]]
+
+
+def predict_chosen(
+    model: Model,
+    clips: Mapping[str, ClipSet],
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    display: Display,
+) -> Chosen:
+    """Put every clip that was not fitted before the chosen epochs, once per data set and epoch."""
+    rows = {name: dataset.rows("validation", "test") for name, dataset in experiment.datasets.items()}
+    selections: dict[tuple[str, int], list[str]] = {}
+    for selection, kept in progress.kept.items():
+        for name in experiment.datasets:
+            if len(rows[name]) and _concerns(selection, name, experiment):
+                selections.setdefault((name, kept.epoch), []).append(selection)
+    frames: dict[str, list[pd.DataFrame]] = {}
+    seen: dict[str, NDArray[np.float32]] = {}
+    shown = experiment.spec.select[0]
+    with display.track("predicting", sum(len(rows[name]) for name, _ in selections)) as advance:
+        for (name, _), chosen_by in selections.items():
+            checkpoints.restore(model, progress.kept[chosen_by[0]])
+            predicted = predict_rows(
+                model,
+                clips[name],
+                rows[name],
+                experiment.spec,
+                lambda count: advance(count, ""),
+                keep_embeddings=shown in chosen_by,
+            )
+            known = experiment.datasets[name].clips.iloc[rows[name]]
+            if predicted.embeddings is not None:
+                seen[name] = predicted.embeddings.numpy()
+            frames.setdefault(name, []).extend(
+                prediction_frame(known, predicted.logits.numpy(), predicted.margin_rad.numpy(), selection)
+                for selection in chosen_by
+            )
+    return Chosen(
+        {name: pd.concat(parts) for name, parts in frames.items()},
+        on_principal_axes(seen, _of_validation(seen, rows, experiment)),
+    )
+
+
+def _of_validation(
+    seen: Mapping[str, NDArray[np.float32]], rows: Mapping[str, np.ndarray], experiment: Experiment
+) -> NDArray[np.float32]:
+    """The embeddings of the validation clips, who are training patients."""
+    name = experiment.train.dataset
+    if name not in seen:
+        return np.empty((0, 0), dtype=np.float32)
+    return seen[name][np.isin(rows[name], experiment.fit.rows("validation"))]
+
+
+def prediction_frame(clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.ndarray, selection: str) -> pd.DataFrame:
+    """PREDICTION_COLUMNS of clips, from their logits (N, C) and margins (N,)."""
+    frame = clips.drop(columns="label").rename(columns={"class_index": "label"})
+    frame = frame.assign(**dict(zip(LOGIT_COLUMNS, logits.T, strict=True)), margin_rad=margin_rad, selection=selection)
+    return frame[list(PREDICTION_COLUMNS)]
+
+
+def _concerns(selection: str, dataset: str, experiment: Experiment) -> bool:
+    """An oracle's epoch is used for its own split, and for the validation clips that give its operating point."""
+    split_name = selection.partition(":")[2]
+    own = {item.dataset for item in experiment.tests if item.name == split_name}
+    return not split_name or dataset in own | {experiment.train.dataset}

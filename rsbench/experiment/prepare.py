@@ -1,0 +1,364 @@
+"""From a spec and the folders of recordings to everything a run needs before a model exists.
+
+Input is checked in the order of blame: labels and annotations, then the sound files, then the split that they make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..core.backbone import BACKBONES
+from ..core.display import Display
+from ..core.errors import DataError
+from ..core.loss import LOSSES
+from ..core.plugins import source_sha256
+from ..core.registry import Registry
+from ..core.seeds import derive
+from ..core.spec import BackboneChoice, RunSpec, run_id
+from ..core.weights import WeightsFile, find_weights
+from ..data.bounds import clip_bounds
+from ..data.clips import CLASSES, ClipTable, label_map
+from ..data.datasets import DATASETS
+from ..data.embeddings import EmbeddingFile, clips_hash
+from ..data.folds import choose_folds
+from ..data.identity import labels_id
+from ..data.sources import Roots
+from ..data.splits import Split, choose_validation, split
+from ..data.waveforms import Waveforms
+from ..evaluation.selection import rule
+from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
+from ..quality.index import QUALITY, QualityIndex, apply_control, create_quality, measure_clips
+from ..quality.leakage import index_record, refuse_seen_patients
+from .shelf import Shelf
+
+EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
+
+
+@dataclass(frozen=True)
+class DatasetClips:
+    """One data set, ready: its clips have a class_index, a part ("fit", "validation", "test") and a quality.
+
+    embeddings: (N, V, D), where they are given.
+    """
+
+    table: ClipTable
+    clips: pd.DataFrame
+    waveforms: Waveforms
+    clipped_ends: int
+    embeddings: np.ndarray | None
+
+    def rows(self, *parts: str) -> np.ndarray:
+        """Positions of the clips of these parts."""
+        return np.flatnonzero(self.clips["part"].isin(parts))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run that could start now.
+
+    backbone: its name on boards. identity: what the run id hashes beside the spec. folds: patients that each fold
+    of cv-refit holds out. index: of quality. measures: (N, k) its raw values for the clips of each data set.
+    frontend: None where embeddings are given.
+    """
+
+    spec: RunSpec
+    run_id: str
+    backbone: str
+    identity: dict[str, Any]
+    train: Split
+    tests: tuple[Split, ...]
+    datasets: dict[str, DatasetClips]
+    class_counts: tuple[int, ...]
+    validation_patients: tuple[str, ...]
+    folds: tuple[tuple[str, ...], ...]
+    index: QualityIndex
+    measures: list[np.ndarray]
+    quality_normaliser: dict[str, float]
+    frontend: FrontendModule | None
+    weights: WeightsFile
+
+    @property
+    def fit(self) -> DatasetClips:
+        return self.datasets[self.train.dataset]
+
+    @property
+    def synthetic(self) -> bool:
+        return any(clips.table.synthetic for clips in self.datasets.values())
+
+    @property
+    def partial(self) -> bool:
+        return any(clips.table.partial for clips in self.datasets.values())
+
+    @property
+    def track(self) -> str:
+        """Whether the backbone learns: what a board never mixes."""
+        return "frozen" if self.frontend is None or "all" in self.spec.optim.freeze else "fine-tuned"
+
+    def data_record(self) -> dict[str, Any]:
+        """What data.json says."""
+        every = (self.train, *self.tests)
+        return {
+            "backbone": self.backbone,
+            "track": self.track,
+            "identity": self.identity,
+            "splits": {split.name: {"version": split.version, "dataset": split.dataset} for split in every},
+            "label_map": {
+                "name": self.spec.data.label_map,
+                "version": label_map(self.spec.data.label_map).version,
+            },
+            "synthetic": self.synthetic,
+            "partial": self.partial,
+            "train_patients": int(self.fit.clips["patient"][self.fit.rows("fit")].nunique()),
+            "validation_patients": list(self.validation_patients),
+            "folds": [list(patients) for patients in self.folds],
+            "class_counts": dict(zip(CLASSES, self.class_counts, strict=True)),
+            "quality_index": index_record(self.index),
+            "quality_normaliser": self.quality_normaliser,
+            "datasets": {name: _dataset_record(clips) for name, clips in self.datasets.items()},
+        }
+
+
+def _dataset_record(clips: DatasetClips) -> dict[str, Any]:
+    counts = clips.clips.groupby("part")["class_index"].value_counts().unstack(fill_value=0)
+    return {
+        "recordings": len(clips.table.recordings),
+        "clips": len(clips.clips),
+        "clips_per_part": {
+            str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()} for part, row in counts.iterrows()
+        },
+        "missing_recordings": len(clips.table.missing),
+        "clipped_ends": clips.clipped_ends,
+        "bytes_id": clips.waveforms.bytes_id,
+        "notes": list(clips.table.notes),
+        "words": clips.table.words_used,
+    }
+
+
+def prepare_experiment(spec: RunSpec, shelf: Shelf) -> Experiment:
+    """Read, decode, split and measure. Raises DataError for whatever is wrong with the recordings or the split."""
+    own = shelf.roots.own_datasets()
+    train, tests = split(spec.data.train, own), tuple(split(name, own) for name in spec.data.test)
+    names = list(dict.fromkeys(item.dataset for item in (train, *tests)))
+    tables = {name: shelf.table(name) for name in names}
+    index = create_quality(spec.quality.name, **spec.quality.params)
+    refuse_seen_patients(spec.quality.name, index, tests, tables)
+    frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
+    embeddings = None if spec.frontend else _given_embeddings(spec, shelf)
+    weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, shelf.roots)
+    rate = frontend.rate if frontend else EMBEDDED_RATE_HZ
+    waveforms = {name: shelf.waveforms(name, rate) for name in names}
+    datasets = {name: _dataset(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
+    validation = _assign_parts(datasets, train, tests, spec)
+    counts = _class_counts(datasets[train.dataset], train)
+    measures = _measure_quality(datasets, index, shelf.display)
+    normaliser = _score_quality(datasets, index, measures, spec)
+    identity = _identity(spec, tables, weights, index)
+    made_by = f":{embeddings.provenance.backbone}" if embeddings else ""
+    backbone = backbone_name(spec.backbone) + made_by
+    return Experiment(
+        spec,
+        run_id(spec, identity, backbone),
+        backbone,
+        identity,
+        train,
+        tests,
+        datasets,
+        counts,
+        validation,
+        _folds(datasets, train, tests, spec),
+        index,
+        measures,
+        normaliser,
+        frontend,
+        weights,
+    )
+
+
+def hold_out(experiment: Experiment, patients: Collection[str]) -> Experiment:
+    """The same run with these training patients as its validation, and all that is fitted on the others alone."""
+    datasets = {name: replace(item, clips=item.clips.copy()) for name, item in experiment.datasets.items()}
+    clips = datasets[experiment.train.dataset].clips
+    held_out = (clips["part"] == "fit") & clips["patient"].isin(list(patients))
+    clips.loc[held_out, "part"] = "validation"
+    counts = _class_counts(datasets[experiment.train.dataset], experiment.train)
+    normaliser = _score_quality(datasets, experiment.index, experiment.measures, experiment.spec)
+    return replace(
+        experiment,
+        datasets=datasets,
+        class_counts=counts,
+        validation_patients=tuple(patients),
+        quality_normaliser=normaliser,
+    )
+
+
+def weights_of(choice: BackboneChoice, roots: Roots) -> WeightsFile:
+    """The file that a backbone's weights are in, which may lie in `weights/` beside the recordings."""
+    public = BACKBONES.entry(choice.name).value.published_weights(**choice.params)
+    folders = [root / "weights" for root in roots.general]
+    return find_weights(choice.weights, public, folders, choice.pretrained_on)
+
+
+def backbone_name(choice: BackboneChoice) -> str:
+    """`timm:resnet18` for an option that the name is given with."""
+    option = choice.params.get(BACKBONES.entry(choice.name).value.after_colon)
+    return f"{choice.name}:{option}" if option else choice.name
+
+
+def _given_embeddings(spec: RunSpec, shelf: Shelf) -> EmbeddingFile:
+    """The embeddings that a backbone is given instead of sound."""
+    file = shelf.embeddings(Path(spec.backbone.weights))
+    seconds = file.provenance.clip_s
+    if seconds is not None and seconds != spec.data.clip_s:
+        raise DataError(
+            f"data.clip_s={spec.data.clip_s:g}, but {file.path} was made with clips of {seconds:g} s. "
+            f"Say --set data.clip_s={seconds:g}, or embed again."
+        )
+    return file
+
+
+def _as_weights(file: EmbeddingFile, spec: RunSpec) -> WeightsFile:
+    """The file as what the backbone starts from; what the user declares of its past comes first."""
+    known = file.provenance
+    pretrained_on = spec.backbone.pretrained_on or known.pretrained_on
+    return WeightsFile(str(file.path), file.path, file.sha256, known.licence, pretrained_on, known.source)
+
+
+def _dataset(table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec) -> DatasetClips:
+    clips, clipped = clip_bounds(table.clips, waveforms.durations_s)
+    clips = clips.assign(class_index=label_map(spec.data.label_map).indices(table))
+    paths = table.recordings.set_index("recording")["path"]
+    clips = clips.dropna(subset="class_index").assign(path=lambda kept: kept["recording"].map(paths))
+    clips = clips.astype({"class_index": int}).reset_index(drop=True)
+    vectors = _embedded(embeddings, table, clips) if embeddings else None
+    return DatasetClips(table, clips, waveforms, clipped, vectors)
+
+
+def _embedded(embeddings: EmbeddingFile, table: ClipTable, clips: pd.DataFrame) -> np.ndarray:
+    """The embeddings of a data set's clips. Raises DataError when they were made of other pieces of sound."""
+    made_of = embeddings.provenance.clips.get(table.dataset)
+    if made_of is not None and made_of != clips_hash(table.clips):
+        raise DataError(
+            f"{embeddings.path} was made from other annotations of '{table.dataset}': its clips have other names or "
+            "times now. Embed the data set again, or restore its annotations."
+        )
+    return embeddings.of(table.dataset, clips)
+
+
+def _folds(
+    datasets: dict[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
+) -> tuple[tuple[str, ...], ...]:
+    """Patients that each fold holds out; none where no rule asks for folds."""
+    if not any(rule(name).judged_on == "folds" for name in spec.select):
+        return ()
+    fitted = datasets[train.dataset].clips.iloc[datasets[train.dataset].rows("fit")]
+    never = _tested_patients(datasets, train, tests)
+    return tuple(choose_folds(fitted, spec.validation.folds, spec.seed, never))
+
+
+def _assign_parts(
+    datasets: dict[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
+) -> tuple[str, ...]:
+    """Write the column `part` and return the validation patients, none of whom is in a test split asked for."""
+    tested = {item.dataset for item in tests}
+    for name, dataset in datasets.items():
+        dataset.clips["part"] = "test" if name in tested else "unused"
+    clips = datasets[train.dataset].clips
+    training = train.train_rows(clips)
+    if not training.any():
+        raise DataError(f"data.train: split '{train.name}' has no training clip. Choose another with --train.")
+    for item in tests:
+        rows = item.test_rows(datasets[item.dataset].clips)
+        if not rows.any():
+            raise DataError(f"data.test: split '{item.name}' has no test clip. Choose another with --test.")
+        if item.dataset == train.dataset and (rows & training).any():
+            clip = clips["clip_id"][rows & training].iloc[0]
+            raise DataError(
+                f"data.test: split '{item.name}' holds clips that '{train.name}' trains on (for one, {clip}). "
+                "Choose splits that share none."
+            )
+    candidates = clips.loc[training, ["patient", "class_index"]]
+    never = _tested_patients(datasets, train, tests)
+    patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
+    held_out = training & clips["patient"].isin(patients)
+    clips.loc[training, "part"] = "fit"
+    clips.loc[held_out, "part"] = "validation"
+    return patients
+
+
+def _tested_patients(datasets: dict[str, DatasetClips], train: Split, tests: Sequence[Split]) -> set[str]:
+    """Patients of the training data set whom a test split asked for has too: they decide nothing."""
+    clips = datasets[train.dataset].clips
+    own = [item for item in tests if item.dataset == train.dataset]
+    return {patient for item in own for patient in clips["patient"][item.test_rows(clips)]}
+
+
+def _class_counts(dataset: DatasetClips, train: Split) -> tuple[int, ...]:
+    counts = np.bincount(dataset.clips["class_index"][dataset.rows("fit")], minlength=len(CLASSES))
+    for name, count in zip(CLASSES, counts, strict=True):
+        if count == 0:
+            raise DataError(
+                f"data.train: split '{train.name}' has no training clip of class '{name}'. "
+                "Every class needs one: complete the data, or train on another split."
+            )
+    return tuple(int(count) for count in counts)
+
+
+def _measure_quality(datasets: dict[str, DatasetClips], index: QualityIndex, display: Display) -> list[np.ndarray]:
+    """(N, k) raw values of the quality index for the clips of every data set."""
+    measures = []
+    for name, dataset in datasets.items():
+        with display.track(f"quality of {name}", dataset.clips["recording"].nunique()) as advance:
+            found = measure_clips(index, dataset.clips, dataset.waveforms.bytes_id, lambda done, total: advance(1, ""))
+            measures.append(found)
+    return measures
+
+
+def _score_quality(
+    datasets: dict[str, DatasetClips], index: QualityIndex, measures: Sequence[np.ndarray], spec: RunSpec
+) -> dict[str, float]:
+    """Write the column `quality`; its normaliser is fitted on the clips that are fitted, and returned."""
+    together = np.concatenate(measures)
+    is_fit = np.concatenate([(dataset.clips["part"] == "fit").to_numpy() for dataset in datasets.values()])
+    # A data set that is only tested has no clip to fit: whatever its rows say, nothing is learnt from them.
+    normaliser = index.fit(together[is_fit])
+    scores = index.score(together, normaliser)
+    controlled = apply_control(scores, spec.quality.control, is_fit, derive(spec.seed, "quality"))
+    ends = np.cumsum([len(measured) for measured in measures])
+    for dataset, quality in zip(datasets.values(), np.split(controlled, ends[:-1]), strict=True):
+        dataset.clips["quality"] = quality
+    return normaliser
+
+
+def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> dict[str, Any]:
+    chosen: tuple[tuple[Registry[Any], str], ...] = (
+        (LOSSES, spec.loss.name),
+        (BACKBONES, spec.backbone.name),
+        *((FRONTENDS, choice.name) for choice in (spec.frontend,) if choice),
+        (QUALITY, spec.quality.name),
+        *((DATASETS, name) for name in tables if name in DATASETS.names()),
+    )
+    sources = {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in chosen}
+    return {
+        "labels": {name: labels_id(table) for name, table in tables.items()},
+        "weights": weights.sha256,
+        "plugins": {name: sha for name, sha in sources.items() if sha is not None},
+        **({"quality_index": index.fitted_sha256} if index.fitted_sha256 else {}),
+    }
+
+
+def class_table(experiment: Experiment) -> Iterator[tuple[str, str, list[int], int]]:
+    """(split, part, clips per class, patients): the training split's parts, then every test split."""
+    clips = experiment.fit.clips
+    parts = [(experiment.train.name, part, clips[clips["part"] == part]) for part in ("fit", "validation")]
+    for item in experiment.tests:
+        clips = experiment.datasets[item.dataset].clips
+        parts.append((item.name, "test", clips[item.test_rows(clips)]))
+    for name, part, chosen in parts:
+        counts = np.bincount(chosen["class_index"], minlength=len(CLASSES))
+        yield name, part, counts.tolist(), int(chosen["patient"].nunique())

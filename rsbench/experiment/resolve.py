@@ -1,0 +1,205 @@
+"""From what a user gave to a full spec: layers of settings, one over the other, checked against what is registered.
+
+The layers: the common defaults, the backbone's published recipe and front end, the data set's defaults, the user's own.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..core.backbone import BACKBONES, Backbone, Frontend
+from ..core.errors import SpecError, did_you_mean
+from ..core.loss import LOSSES
+from ..core.registry import Registry
+from ..core.spec import DEFAULT_TRAIN, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
+from ..data.clips import label_map
+from ..data.datasets import DATASETS
+from ..data.splits import split
+from ..evaluation.selection import rule
+from ..features.augment import check_quirks
+from ..features.frontends import FRONTENDS
+from ..quality.index import QUALITY
+
+OWN_KEYS = {"backbone": ("weights", "pretrained_on"), "quality": ("control",)}  # of a choice, beside its options
+
+_Spec = TypeVar("_Spec", bound=Part)
+
+
+def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> RunSpec:
+    """A full spec from what a user gave: nested or dotted keys, e.g. `{"loss": "qlung", "optim.lr": 1e-4}`.
+
+    Losses, backbones and data sets must have been discovered; `own_datasets` names those that a clips.csv describes.
+    Raises SpecError naming the key, with a suggestion.
+    """
+    user = _given(settings, needed=("loss.name", "backbone.name"))
+    backbone = BACKBONES.entry(user["backbone.name"]).value
+    train = split(str(user.get("data.train", DEFAULT_TRAIN)), own_datasets)
+    layered: dict[str, Any] = {"data.test": (train.name,), "quality.name": QualityChoice().name}
+    layered |= _frontend_settings(backbone, user)
+    layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
+    layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
+    if "cv-refit" in str(user.get("select", "")):
+        layered["validation.fraction"] = 0.0  # its last training is on all patients
+    if backbone.frontend is None:
+        layered |= {"augment.freq_masks": 0, "augment.time_masks": 0}
+    nested = _nest(layered | user, RunSpec)
+    _resolve_choices(nested, {"loss": LOSSES, "backbone": BACKBONES, "frontend": FRONTENDS, "quality": QUALITY})
+    spec = _validated(nested, RunSpec)
+    label_map(spec.data.label_map)
+    check_quirks(spec.augment.quirks)
+    for name in spec.data.test:
+        split(name, own_datasets)
+    _check_selection(spec)
+    _check_embedded(spec)
+    return spec
+
+
+def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> EmbedSpec:
+    """What `rsbench embed` does, in full, from e.g. `{"backbone": "mn04", "weights": PATH, "views": 4}`.
+
+    Clips and features are by default those that runs on the first data set have. Raises SpecError naming the key, with
+    a suggestion.
+    """
+    user = _given(settings, needed=("backbone.name",))
+    backbone = BACKBONES.entry(user["backbone.name"]).value
+    if backbone.frontend is None:
+        raise SpecError(f"backbone '{user['backbone.name']}' takes embeddings; it makes none of recordings.")
+    layered = _frontend_settings(backbone, user)
+    for name in reversed(datasets):  # the first one, which runs train on, has the last word
+        defaults = _defaults(name)
+        layered |= {key: value for key, value in defaults.items() if key.startswith(("frontend.", "augment."))}
+        if "data.clip_s" in defaults:
+            layered["clip_s"] = defaults["data.clip_s"]
+    nested = _nest(layered | user, EmbedSpec)
+    _resolve_choices(nested, {"backbone": BACKBONES, "frontend": FRONTENDS})
+    spec = _validated(nested, EmbedSpec)
+    check_quirks(spec.augment.quirks)
+    return spec
+
+
+def _defaults(dataset: str) -> Mapping[str, Any]:
+    """Fields of a run's spec that a data set sets."""
+    return DATASETS.entry(dataset).value.defaults if dataset in DATASETS.names() else {}
+
+
+def _concerns(key: str, backbone: type[Backbone]) -> bool:
+    """Whether a setting means anything to a backbone: one that hears nothing has no front end and no masks."""
+    return backbone.frontend is not None or not key.startswith(("frontend.", "augment."))
+
+
+def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
+    """The user's settings as dotted keys; a backbone's NAME:VALUE is taken apart."""
+    user = {key: value for key, value in flatten(settings).items() if value is not None}
+    for key in needed:
+        if key not in user:
+            raise SpecError(f"{key} is missing. Give one, for example --loss qlung --backbone cnn6.")
+    name, colon, value = str(user["backbone.name"]).partition(":")
+    user["backbone.name"] = name
+    option = BACKBONES.entry(name).value.after_colon
+    if colon and not (option and value):
+        raise SpecError(f"backbone.name={name}:{value}: '{name}' takes no name after a colon. Say --backbone {name}.")
+    return user | ({f"backbone.{option}": value} if colon else {})
+
+
+def _frontend_settings(backbone: type[Backbone], user: Mapping[str, Any]) -> dict[str, Any]:
+    """The front end that the backbone, or the public weights asked for, were trained with."""
+    published = _published_frontend(backbone, user)
+    if published is None:
+        given = [key for key in user if key.startswith("frontend.")]
+        if given:
+            raise SpecError(f"{given[0]}: '{user['backbone.name']}' hears no sound, so it has no front end.")
+        return {}
+    name = user.get("frontend.name", published.name)
+    params = published.params if name == published.name else {}
+    return {"frontend.name": name} | {f"frontend.{key}": value for key, value in params.items()}
+
+
+def _published_frontend(backbone: type[Backbone], user: Mapping[str, Any]) -> Frontend | None:
+    own = {f"backbone.{key}" for key in ("name", *OWN_KEYS["backbone"])}
+    given = {key.removeprefix("backbone."): user[key] for key in user if key.startswith("backbone.") and key not in own}
+    options = BACKBONES.resolve(user["backbone.name"], given)
+    weights = user.get("backbone.weights")
+    of_weights = (entry.frontend for entry in backbone.published_weights(**options) if entry.name == weights)
+    return next(filter(None, of_weights), backbone.frontend)
+
+
+def _resolve_choices(nested: dict[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
+    """Every choice with all of its options: those given, checked, and the others' defaults."""
+    for part, registry in registries.items():
+        choice = nested.get(part)
+        if choice is None:
+            nested[part] = None  # a backbone that hears nothing has no front end
+            continue
+        own = ("name", *OWN_KEYS.get(part, ()))
+        options = {key: value for key, value in choice.items() if key not in own}
+        kept = {key: choice[key] for key in own if key in choice}
+        nested[part] = kept | registry.resolve(kept["name"], options)
+
+
+def _nest(flat: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        part, dot, field = key.partition(".")
+        if not dot:
+            nested[part] = value
+        elif "." in field or part not in model.model_fields or not isinstance(nested.setdefault(part, {}), dict):
+            raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys(model))}")
+        else:
+            nested[part][field] = value
+    return nested
+
+
+def known_keys(model: type[BaseModel]) -> list[str]:
+    """The dotted keys of a spec, apart from the options of losses, backbones, front ends and indices."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        kinds = typing.get_args(field.annotation) or (field.annotation,)
+        part = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        keys += [f"{name}.{inner}" for inner in part.model_fields] if part else [name]
+    return keys
+
+
+def _validated(nested: Mapping[str, Any], model: type[_Spec]) -> _Spec:
+    try:
+        return model.model_validate(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+        if first["type"] == "extra_forbidden":
+            raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys(model))}") from None
+        raise SpecError(f"{key}={first['input']!r}: {first['msg']}.") from None
+
+
+def _check_selection(spec: RunSpec) -> None:
+    """Rules that exist, and that can be had of one training."""
+    if not spec.select or not spec.data.test:
+        raise SpecError("select and data.test must each name at least one.")
+    rules = [rule(name) for name in spec.select]
+    refit = [chosen.name for chosen in rules if chosen.judged_on == "folds"]
+    if refit and len(rules) > 1:
+        raise SpecError(f"select={refit[0]} is a training of its own, on all patients: ask for it alone.")
+    if refit and spec.validation.fraction > 0:
+        raise SpecError(f"select={refit[0]} ends with a training on all patients: leave out validation.fraction.")
+    blind = [chosen.name for chosen in rules if chosen.judged_on == "validation"]
+    if spec.validation.fraction == 0 and blind:
+        raise SpecError(
+            f"select={blind[0]} needs validation patients, and validation.fraction is 0. "
+            "Ask for --select last, or give validation a share."
+        )
+
+
+def _check_embedded(spec: RunSpec) -> None:
+    """A backbone that is given embeddings needs their file, and has no sound to mask."""
+    if spec.frontend is not None:
+        return
+    if spec.backbone.weights == BackboneChoice.model_fields["weights"].default:
+        name = spec.backbone.name
+        raise SpecError(f"backbone '{name}' needs a file of embeddings: --backbone {name}:FILE (see rsbench embed).")
+    if spec.augment.freq_masks or spec.augment.time_masks:
+        raise SpecError(
+            "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
+        )

@@ -1,0 +1,254 @@
+"""Front ends: waveforms to log-mel features, batched and on whatever device the waveforms are on.
+
+A backbone declares the front end it was trained for. All of them take mono waveforms (B, T) in [−1, 1] at
+their own `rate` and give (B, n_mels, frames), in at least float32 under autocast too; float64 stays float64.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.compliance.kaldi import get_mel_banks
+from torchaudio.functional import melscale_fbanks
+
+from ..core.errors import PluginError, SpecError
+from ..core.loss import at_least_float32
+from ..core.registry import Registry
+
+FRONTENDS: Registry[type[FrontendModule]] = Registry("frontend")
+
+_F = TypeVar("_F", bound="type[FrontendModule]")
+
+# Clips at a time on a CPU: frames and spectra of a few stay in its caches, those of a batch do not (3 times slower).
+CPU_CLIPS = 4
+
+Milliseconds = Annotated[float, Field(ge=1, le=1000)]
+Bins = Annotated[int, Field(ge=4, le=1024)]
+
+
+class FrontendModule(nn.Module, ABC):
+    """Base of every front end. Subclasses take options as keyword-only arguments with defaults.
+
+    Class attributes: `rate`, samples per second of the waveforms it takes; `edge_fade`, samples over which a
+    recording fades in and out before clips are cut from it (0: none).
+
+    Args:
+        n_mels: bins of the features.
+        hop_ms: milliseconds from one frame to the next, rounded to whole samples.
+        shortest: samples that the shortest clip must have.
+    """
+
+    rate: int
+    edge_fade: int = 0
+
+    def __init__(self, n_mels: int, hop_ms: float, shortest: int) -> None:
+        super().__init__()
+        self.n_mels = n_mels
+        self.hop = self.samples(hop_ms)
+        self.shortest = shortest
+
+    @classmethod
+    def samples(cls, duration_ms: float) -> int:
+        """A duration in whole samples."""
+        return round(duration_ms * cls.rate / 1000)
+
+    def frames(self, n_samples: int) -> int:
+        """Frames of a clip of `n_samples`. Raises SpecError when the clip is too short for one."""
+        if n_samples < self.shortest:
+            raise SpecError(
+                f"data.clip_s: {type(self).__name__} needs clips of at least {self.shortest} samples at "
+                f"{self.rate} Hz ({self.shortest / self.rate:g} s) and was given {n_samples}. Lengthen them."
+            )
+        return self.count(n_samples)
+
+    @abstractmethod
+    def count(self, n_samples: int) -> int:
+        """Frames of a clip that is long enough."""
+
+    @abstractmethod
+    def features(self, waveforms: Tensor) -> Tensor:
+        """(B, n_mels, frames) of waveforms (B, T) in float32 or float64, outside autocast."""
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        self.frames(waveforms.shape[-1])
+        with torch.autocast(waveforms.device.type, enabled=False):
+            if waveforms.device.type != "cpu" or torch.compiler.is_exporting():  # a graph would fix the number of parts
+                return self.features(at_least_float32(waveforms))
+            return torch.cat([self.features(clips) for clips in at_least_float32(waveforms).split(CPU_CLIPS)])
+
+    def constant(self, name: str, values: Tensor) -> None:
+        """A buffer that moves with the module and, being derived, is no part of its state."""
+        self.register_buffer(name, values, persistent=False)
+
+
+def register_frontend(name: str, *, summary: str = "", paper: str = "") -> Callable[[_F], _F]:
+    """Register a `FrontendModule` subclass. Raises PluginError when the name is taken or it is not one."""
+
+    def decorate(frontend: _F) -> _F:
+        if not (isinstance(frontend, type) and issubclass(frontend, FrontendModule)):
+            raise PluginError(f"@register_frontend('{name}') takes a subclass of FrontendModule.")
+        FRONTENDS.register(name, frontend, summary=summary, paper=paper)
+        return frontend
+
+    return decorate
+
+
+def create_frontend(name: str, **params: Any) -> FrontendModule:
+    """A registered front end by name, e.g. `create_frontend("kaldi-fbank", hop_ms=20.0)`."""
+    from ..core.plugins import discover
+
+    discover()
+    frontend: FrontendModule = FRONTENDS.create(name, **params)
+    return frontend
+
+
+def kaldi_mel_banks(n_mels: int, n_fft: int, rate: int, low_hz: float, high_hz: float) -> Tensor:
+    """(n_fft // 2 + 1, n_mels) triangles on Kaldi's mel scale; the Nyquist bin has no weight, as in Kaldi."""
+    banks, _ = get_mel_banks(n_mels, n_fft, float(rate), low_hz, high_hz, 100.0, -500.0, 1.0)
+    return F.pad(banks, (0, 1)).T.contiguous()
+
+
+def power(spectrum: Tensor) -> Tensor:
+    """|z|² of complex numbers, without the root that `abs` takes."""
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+@register_frontend(
+    "kaldi-fbank",
+    summary="the published AST chain: 128 Kaldi log-mel bins at 16 kHz, AudioSet's mean and spread",
+    paper="Gong et al., AST, Interspeech 2021; Bae et al., Patch-Mix, Interspeech 2023",
+)
+class KaldiFbank(FrontendModule):
+    """`torchaudio.compliance.kaldi.fbank(htk_compat=True, window_type="hanning", dither=0)` for a batch.
+
+    Each frame loses its mean, is pre-emphasised (0.97) and windowed; the log's floor is float32's epsilon.
+    The result is (x + 4.2677393) / (2 · 4.5689974), the constants of AST's AudioSet recipe.
+    """
+
+    rate = 16_000
+    edge_fade = 1000
+
+    window: Tensor
+    banks: Tensor
+
+    PREEMPHASIS = 0.97
+    LOW_HZ = 20.0
+    MEAN, SPREAD = -4.2677393, 4.5689974
+
+    def __init__(self, *, n_mels: Bins = 128, window_ms: Milliseconds = 25.0, hop_ms: Milliseconds = 10.0) -> None:
+        super().__init__(n_mels, hop_ms, shortest=self.samples(window_ms))
+        self.n_fft = 1 << (self.shortest - 1).bit_length()  # the next power of two
+        self.constant("window", torch.hann_window(self.shortest, periodic=False))
+        self.constant("banks", kaldi_mel_banks(n_mels, self.n_fft, self.rate, self.LOW_HZ, self.rate / 2))
+
+    def count(self, n_samples: int) -> int:
+        return 1 + (n_samples - self.shortest) // self.hop
+
+    def features(self, waveforms: Tensor) -> Tensor:
+        frames = waveforms.unfold(-1, self.shortest, self.hop)
+        frames = frames - frames.mean(dim=-1, keepdim=True)
+        # Kaldi emphasises frame by frame, and takes the sample before a frame to equal the frame's first.
+        previous = torch.cat((frames[..., :1], frames[..., :-1]), dim=-1)
+        frames = (frames - self.PREEMPHASIS * previous) * self.window.to(frames.dtype)
+        mels = power(torch.fft.rfft(frames, n=self.n_fft)) @ self.banks.to(frames.dtype)
+        log_mels = mels.clamp_min(torch.finfo(torch.float32).eps).log()
+        return ((log_mels - self.MEAN) / (2 * self.SPREAD)).transpose(1, 2)
+
+
+@register_frontend(
+    "panns-log-mel",
+    summary="PANNs' 16 kHz variant: 64 Slaney log-mel bins from 50 to 8000 Hz, in dB",
+    paper="Kong et al., PANNs, IEEE/ACM TASLP 2020",
+)
+class PannsLogMel(FrontendModule):
+    """Power of a centred STFT (32 ms Hann, reflected ends) in Slaney bins; 10·log10 with a floor of 1e-10."""
+
+    rate = 16_000
+
+    window: Tensor
+    banks: Tensor
+
+    WINDOW = 512
+    LOW_HZ, HIGH_HZ = 50.0, 8000.0
+    FLOOR = 1e-10
+
+    def __init__(self, *, n_mels: Bins = 64, hop_ms: Milliseconds = 10.0) -> None:
+        super().__init__(n_mels, hop_ms, shortest=self.WINDOW // 2 + 1)
+        self.constant("window", torch.hann_window(self.WINDOW))
+        banks = melscale_fbanks(
+            self.WINDOW // 2 + 1,
+            self.LOW_HZ,
+            self.HIGH_HZ,
+            n_mels,
+            self.rate,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        self.constant("banks", banks)
+
+    def count(self, n_samples: int) -> int:
+        return 1 + n_samples // self.hop
+
+    def features(self, waveforms: Tensor) -> Tensor:
+        window = self.window.to(waveforms.dtype)
+        spectrum = torch.stft(waveforms, self.WINDOW, self.hop, window=window, return_complex=True)
+        mels = self.banks.to(waveforms.dtype).T @ power(spectrum)
+        return 10 * mels.clamp_min(self.FLOOR).log10()
+
+
+@register_frontend(
+    "panns-log-mel-32k",
+    summary="PANNs' own, at 32 kHz: 64 Slaney log-mel bins from 50 to 14000 Hz, in dB",
+    paper="Kong et al., PANNs, IEEE/ACM TASLP 2020",
+)
+class PannsLogMel32k(PannsLogMel):
+    """The same chain at twice the rate, as most of PANNs' checkpoints were trained."""
+
+    rate = 32_000
+
+    WINDOW = 1024
+    HIGH_HZ = 14_000.0
+
+
+@register_frontend(
+    "efficientat-mel",
+    summary="EfficientAT's: 128 Kaldi log-mel bins up to 15 kHz at 32 kHz",
+    paper="Schmid et al., Efficient large-scale audio tagging, ICASSP 2023",
+)
+class EfficientatMel(FrontendModule):
+    """Pre-emphasis (0.97), centred STFT (1024 points, symmetric 25 ms Hann), (ln(bins + 1e-5) + 4.5) / 5.
+
+    The bins end at 15 kHz, as in EfficientAT's evaluation; its training jitters both edges, this does not.
+    """
+
+    rate = 32_000
+
+    window: Tensor
+    banks: Tensor
+
+    N_FFT, WINDOW = 1024, 800
+    PREEMPHASIS = 0.97
+    LOW_HZ, HIGH_HZ = 0.0, 15_000.0
+    OFFSET = 1e-5
+
+    def __init__(self, *, n_mels: Bins = 128, hop_ms: Milliseconds = 10.0) -> None:
+        # Reflection needs more than half a transform, and pre-emphasis takes one sample.
+        super().__init__(n_mels, hop_ms, shortest=self.N_FFT // 2 + 2)
+        self.constant("window", torch.hann_window(self.WINDOW, periodic=False))
+        self.constant("banks", kaldi_mel_banks(n_mels, self.N_FFT, self.rate, self.LOW_HZ, self.HIGH_HZ))
+
+    def count(self, n_samples: int) -> int:
+        return 1 + (n_samples - 1) // self.hop
+
+    def features(self, waveforms: Tensor) -> Tensor:
+        emphasised = waveforms[:, 1:] - self.PREEMPHASIS * waveforms[:, :-1]
+        window = self.window.to(waveforms.dtype)
+        spectrum = torch.stft(emphasised, self.N_FFT, self.hop, self.WINDOW, window=window, return_complex=True)
+        mels = self.banks.to(waveforms.dtype).T @ power(spectrum)
+        return ((mels + self.OFFSET).log() + 4.5) / 5

@@ -1,0 +1,223 @@
+"""Boards as pictures, in one visual language: colour-blind safe, one colour per loss, labels where they fit."""
+
+from __future__ import annotations
+
+import textwrap
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...boards.audit import Audit
+from ...boards.leaderboard import POINT, Board
+from ...core.errors import ResultsError, StorageError
+from ...results.schema import OPERATING_POINTS
+
+FLOOR = 50.0  # Score of always answering "normal"
+# Okabe and Ito's palette: told apart by colour-blind readers.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+QUIET = ".45"
+STYLE = {"axes.edgecolor": ".8"}
+NAME_WIDTH = 28  # letters of a method's name on one line
+
+# How a rule is drawn: mark, and whether it is filled. The one that looks at the test set is hollow.
+OF_RULE = {"oracle": ("D", False), "val": ("o", True), "last": ("|", True)}
+
+
+def colours_of(losses: Iterable[str]) -> dict[str, str]:
+    """A colour per loss, told by its name, so that it has the same one on most boards.
+
+    Where two names want one colour, the later in the alphabet gets the next that is used least. So up to seven losses
+    have colours of their own; of more, some share one, and are told apart by their names, which stand at every mark.
+    """
+    used: Counter[str] = Counter()
+    found = {}
+    for loss in sorted(set(losses)):
+        start = zlib.crc32(loss.encode()) % len(PALETTE)
+        found[loss] = min(PALETTE[start:] + PALETTE[:start], key=used.__getitem__)
+        used[found[loss]] += 1
+    return found
+
+
+def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
+    """Score of every run, a panel per split, written to `path` (its ending says the format: .png, .svg, .pdf).
+
+    Every seed is a dot, a line is the 95 % interval over new patients and seeds. Methods have the same order, that of
+    the first board, and the same colour in every panel.
+    """
+    runs = [board.runs[board.runs[POINT] == operating_point] for board in boards]
+    order = runs[0].groupby("method")["score"].mean().sort_values(ascending=False).index.tolist()
+    order += sorted({method for frame in runs for method in frame["method"]} - set(order))
+    colours = colours_of(loss for frame in runs for loss in frame["loss"])
+    figure, panels = _panels(len(boards), len(order))
+    for axes, board in zip(panels, boards, strict=True):
+        draw_scores(axes, board, order, colours, operating_point)
+        axes.set_title(board.split, loc="left", fontweight="bold")
+    told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
+    _write(figure, f"{'; '.join(told)}\nline: 95 % over new patients and seeds; dashed: always-normal", path)
+
+
+def draw_scores(
+    axes: Axes, board: Board, order: Sequence[str], colours: Mapping[str, str], operating_point: str = "argmax"
+) -> None:
+    """Score of every run of some methods of a board, in this order, each in the colour of its loss."""
+    runs = board.runs[(board.runs[POINT] == operating_point) & board.runs["method"].isin(order)]
+    of_method = {method: colours[loss] for method, loss in zip(runs["method"], runs["loss"], strict=True)}
+    _dots(axes, runs, order, of_method)
+    rows = board.table[(board.table[POINT] == operating_point) & board.table["method"].isin(runs["method"])]
+    for row in rows[rows["low"].notna()].to_dict("records"):
+        at, colour = order.index(row["method"]), of_method[row["method"]]
+        axes.hlines(at, row["low"], row["high"], color=colour, linewidth=2.5, alpha=0.45, zorder=1)
+    axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
+    axes.set(xlabel="Score", ylabel="")
+    name_rows(axes, order)
+
+
+def difference_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
+    """Paired differences of Score from the baseline with their simultaneous intervals, a panel per split.
+
+    What cannot be told from the baseline is grey.
+    """
+    rows = [board.table[(board.table[POINT] == operating_point) & board.table["delta"].notna()] for board in boards]
+    order = list(dict.fromkeys(method for table in rows for method in table["method"]))
+    figure, panels = _panels(len(boards), len(order))
+    for axes, board in zip(panels, boards, strict=True):
+        draw_differences(axes, board, order, operating_point)
+        axes.set_title(board.split, loc="left", fontweight="bold")
+    told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
+    _write(figure, f"{'; '.join(told)}\nlines hold together in 95 % of studies; grey: not distinguishable", path)
+
+
+def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_point: str = "argmax") -> None:
+    """The paired differences of some methods of a board, in this order, with their simultaneous intervals."""
+    rows = board.table[(board.table[POINT] == operating_point) & board.table["method"].isin(order)]
+    for row in rows[rows["delta"].notna()].to_dict("records"):
+        position = order.index(row["method"])
+        colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
+        axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
+        axes.plot(row["delta"], position, "o", color=colour)
+        say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
+    axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
+    axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
+    name_rows(axes, order)
+
+
+def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, operating_point: str = "argmax") -> None:
+    """Differences of each loss from the baseline, a line per study and a diamond for what they say together.
+
+    `studies` and `summary` are as `boards.summary` makes them.
+    """
+    studies = studies[studies[POINT] == operating_point]
+    summary = summary[summary[POINT] == operating_point].set_index("loss")
+    losses = list(summary.index)
+    places = list(dict.fromkeys(studies["study"]))
+    figure, panels = _panels(len(losses), len(places) + 1)
+    for axes, loss in zip(panels, losses, strict=True):
+        for row in studies[studies["loss"] == loss].to_dict("records"):
+            position = places.index(row["study"])
+            axes.hlines(position, row["low"], row["high"], color=QUIET, linewidth=2)
+            axes.plot(row["delta"], position, "s", color=QUIET, markersize=5)
+        whole, bottom = summary.loc[loss], len(places)
+        width = [whole["low"], whole["mean"], whole["high"], whole["mean"]]
+        axes.fill(width, [bottom, bottom - 0.2, bottom, bottom + 0.2], color=PALETTE[0])
+        say(axes, f"{whole['mean']:+z.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
+        axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
+        axes.set_yticks(range(bottom + 1), [*places, "all (random effects)"])
+        axes.set_ylim(bottom + 0.5, -0.5)
+        axes.set(xlabel="Δ Score", ylabel="")
+        axes.set_title(loss, loc="left", fontweight="bold")
+    _write(figure, f"at {operating_point}; lines and diamonds: 95 %; dashed: the baseline", path)
+
+
+def audit_figure(found: Audit, path: Path) -> None:
+    """Every method's Score by who chose the epoch, a panel per operating point; the line is val's 95 % interval."""
+    order, colours = found.methods, colours_of(found.table["loss"])
+    figure, panels = _panels(2, len(order))
+    for axes, point in zip(panels, OPERATING_POINTS, strict=True):
+        draw_audit(axes, found, order, point, colours)
+        axes.set_title(point, loc="left", fontweight="bold")
+    for rule, (marker, filled) in OF_RULE.items():
+        name = "ORACLE (best epoch on test)" if rule == "oracle" else rule
+        panels[0].plot([], [], marker, color=QUIET, markerfacecolor=QUIET if filled else "none", label=name)
+    marks, names = panels[0].get_legend_handles_labels()
+    figure.legend(marks, names, loc="outside lower left", ncols=3, frameon=False, fontsize="small")
+    seeds = sorted({row["n_ok"] for row in found.at("val", "argmax").values()})
+    told = [found.split, f"{'–'.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds", *_words(found.warnings)]
+    _write(figure, f"{'; '.join(told)}\nline: 95 % of val over new patients and seeds; dashed: always-normal", path)
+
+
+def draw_audit(axes: Axes, found: Audit, order: Sequence[str], point: str, colours: Mapping[str, str]) -> None:
+    """The Scores of methods, in this order, under each rule at one operating point, in the colours of their losses."""
+    for rule, (marker, filled) in OF_RULE.items():
+        rows = found.at(rule, point)
+        for height, row in ((order.index(method), rows[method]) for method in order if method in rows):
+            colour = colours[row["loss"]]
+            if rule == "val":
+                axes.hlines(height, row["low"], row["high"], color=colour, linewidth=2.5, alpha=0.35)
+            inside = colour if filled else "none"
+            axes.plot(row["score_mean"], height, marker, color=colour, markerfacecolor=inside, markersize=8)
+    axes.axvline(FLOOR, color=QUIET, linestyle="--", linewidth=1)
+    axes.set(xlabel="Score", ylabel="")
+    name_rows(axes, order)
+
+
+def name_rows(axes: Axes, order: Sequence[str]) -> None:
+    """A row per method from the top, with room for a label above the first."""
+    axes.set_yticks(range(len(order)), [textwrap.fill(name, NAME_WIDTH) for name in order])
+    axes.set_ylim(len(order) - 0.5, -0.7)
+
+
+def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
+    """Axes side by side, with room for so many rows. Raises ResultsError where that is no row."""
+    if not count * rows:
+        raise ResultsError(
+            "--figure: there is nothing to draw: no run is done, or no difference from a baseline is known."
+        )
+    with sns.axes_style("whitegrid", STYLE):
+        figure = Figure(figsize=(4.4 * count + 0.8, 1.5 + 0.55 * rows), layout="constrained")
+        panels: np.ndarray = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
+    return figure, panels
+
+
+def _dots(axes: Axes, runs: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str]) -> None:
+    shared = {"data": runs, "x": "score", "y": "method", "order": order, "hue": "method", "palette": colours}
+    sns.stripplot(**shared, ax=axes, size=4, alpha=0.55, jitter=0.12, legend=False)
+    for name, mean in runs.groupby("method")["score"].mean().items():
+        method = str(name)
+        axes.plot(mean, order.index(method), "|", color=colours[method], markersize=14, markeredgewidth=2)
+        say(axes, f"{mean:.1f}", (mean, order.index(method)), colours[method])
+
+
+def say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
+    """A label just above a mark."""
+    axes.annotate(text, at, (0, 10), textcoords="offset points", ha="center", fontsize="small", color=colour)
+
+
+def _write(figure: Figure, told: str, path: Path) -> None:
+    figure.suptitle(told, x=0.01, ha="left", fontsize="small", color=".35")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=160)
+    except OSError as error:
+        raise StorageError(f"--figure {path}: cannot be written ({error.strerror}).") from error
+
+
+def _seeds(boards: Sequence[Board]) -> str:
+    counts = sorted({int(count) for board in boards for count in board.table["n_ok"] if count})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+
+
+def _kinds(boards: Sequence[Board]) -> list[str]:
+    return _words(warning for board in boards for warning in board.warnings)
+
+
+def _words(warnings: Iterable[str]) -> list[str]:
+    """What a picture says even to those who do not read the board."""
+    starts = {warning.partition(":")[0] for warning in warnings}
+    return sorted(starts & {"SYNTHETIC", "PARTIAL", "CONTAMINATED"})

@@ -1,0 +1,119 @@
+"""The sections that stored predictions fill: what the runs say of every clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
+from ..figures.picture import Panel, Picture
+from .embedding_map import MOST_CLIPS, map_panels, run_to_map
+from .explorer import HIGHEST_HZ, RANGE_DB, Recordings, worst_mistakes
+from .summaries import OfBoard, OfMethod
+from .view import Mistakes, Section, View
+
+
+def clip_sections(view: View, recordings: Recordings | None) -> list[Section]:
+    """Curves, confusion, margins, calibration, selective prediction, the map of embeddings, the worst errors."""
+    return [
+        _curves(view),
+        _confusion(view),
+        _margins(view),
+        _reliability(view),
+        _risk(view),
+        _map(view),
+        _mistakes(view, recordings),
+    ]
+
+
+def _each_split(
+    view: View, name: str, caption: str, panel: Callable[[OfBoard, OfMethod], Panel | None]
+) -> list[Picture]:
+    """A picture per split with a panel per method; none where no method has one."""
+    pictures = []
+    for of_board in view.boards:
+        panels = [found for method in of_board.methods if (found := panel(of_board, method))]
+        if panels:
+            pictures.append(view.picture(name, caption, panels, of_board.board.split))
+    return pictures
+
+
+def _curves(view: View) -> Section:
+    caption = (
+        "Se (exact hits) against Sp as the offset on the normal logit moves; the mean over runs, their range shaded, "
+        "the other methods grey. Circle: argmax; square: the offset chosen on validation."
+    )
+    pictures = _each_split(view, "curves", caption, lambda of, method: curve_panel(of, method, view.colours))
+    return Section("curves", "Sp–Se curves and operating points", pictures=pictures)
+
+
+def _confusion(view: View) -> Section:
+    caption = "share of each true class (rows) that was called so (columns) at argmax, in percent, mean over runs."
+    return Section(
+        "confusion",
+        "Confusion",
+        pictures=_each_split(view, "confusion", caption, lambda _, method: confusion_panel(method, view.colours)),
+    )
+
+
+def _margins(view: View) -> Section:
+    caption = (
+        "the angular margin that training would give a clip, against its quality, one line per class through bins of "
+        "equally many clips, over all runs of a loss that has margins."
+    )
+    pictures = _each_split(
+        view, "margin", caption, lambda _, method: margin_panel(method, view.colours) if method.has_margins else None
+    )
+    section = Section("margin", "Margin against quality", pictures=pictures)
+    if pictures:
+        return section
+    return replace(
+        section,
+        absent="No loss here has an angular margin. To bring one (see: rsbench list losses): rsbench run --loss …",
+    )
+
+
+def _reliability(view: View) -> Section:
+    caption = (
+        "share of right calls among those made with some confidence (the largest class probability); dotted: as the "
+        "model gives it, solid: after the temperature fitted on validation, dashed: what an honest confidence would be."
+    )
+    pictures = _each_split(view, "reliability", caption, lambda _, method: reliability_panel(method, view.colours))
+    return Section("reliability", "Reliability", pictures=pictures)
+
+
+def _risk(view: View) -> Section:
+    caption = (
+        "wrong calls among the clips kept when the least confident (solid), or those of the poorest quality (dashed), "
+        "are set aside first; mean over runs. Dotted: the share of all clips, which a ranking that knows nothing keeps."
+    )
+    pictures = _each_split(view, "risk", caption, lambda _, method: risk_panel(method, view.colours))
+    return Section("risk", "Risk and coverage", pictures=pictures)
+
+
+def _map(view: View) -> Section:
+    section = Section("map", "Map of embeddings")
+    record = run_to_map(view.group)
+    if record is None:
+        return replace(
+            section,
+            absent="No run here has its embeddings stored. A run that is made now stores them: rsbench run …",
+        )
+    caption = (
+        f"Test clips of {record.folder.run_id}, at most {MOST_CLIPS}, laid out by t-SNE of the stored principal axes: "
+        "neighbours are alike, while distances between islands, and directions, mean nothing."
+    )
+    return replace(section, pictures=[view.picture("map", caption, map_panels(record, view.group.boards))])
+
+
+def _mistakes(view: View, recordings: Recordings | None) -> Section:
+    text = (
+        "Of each recording the clip whose wrong class was given most probability, mean over the drawn methods and "
+        "their runs, after each run's temperature. What nearly all runs get wrong may be labelled wrong. "
+    )
+    if recordings:
+        text += f"Pictures: time to the right, 0 to {HIGHEST_HZ} Hz upwards, {RANGE_DB} dB from loudest to black."
+    else:
+        text += "To see them: rsbench report --root DIR; to hear them too: --audio."
+    found = [Mistakes(of_board.board.split, worst_mistakes(of_board, recordings)) for of_board in view.boards]
+    return Section("mistakes", "Worst errors", text, mistakes=found)

@@ -1,0 +1,135 @@
+"""What a reader needs to make the runs again: commands, specs, versions, splits and identities."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...boards.leaderboard import POINT, Board
+from .groups import Group, Record
+
+
+@dataclass(frozen=True)
+class Command:
+    """How the runs of a method are made: a command, and the file that it names."""
+
+    method: str
+    command: str
+    spec_file: str
+    spec: str
+
+
+def commands(group: Group) -> list[Command]:
+    """One per method of the group's boards."""
+    runs: dict[str, dict[str, Record]] = {}
+    for board in group.boards:
+        for method, run_id in zip(board.runs["method"], board.runs["run_id"], strict=True):
+            runs.setdefault(str(method), {})[str(run_id)] = group.records[str(run_id)]
+    return [_command(method, list(records.values())) for method, records in runs.items()]
+
+
+def _command(method: str, records: Sequence[Record]) -> Command:
+    first = records[0]
+    file = re.sub(r"[^\w.-]+", "_", method).strip("_") + ".json"
+    spec = {key: value for key, value in first.spec.items() if key != "seed"}
+    words = ["rsbench run", f"--spec {file}", f"--seeds {ranges([record.spec['seed'] for record in records])}"]
+    if first.data["partial"]:
+        words.append("--partial")
+    if first.data["identity"]["plugins"]:
+        words.append("--plugin FILE")
+    if not first.data["synthetic"]:
+        words.append("--root DIR")
+    return Command(method, " ".join(words), file, json.dumps(spec, indent=1, ensure_ascii=False))
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers as `--seeds` takes them: [0, 1, 2, 5] is "0-2,5"."""
+    spans: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in spans)
+
+
+def split_rows(group: Group) -> list[list[str]]:
+    """SPLIT_HEADINGS: a row per board."""
+    rows = []
+    for board in group.boards:
+        record = group.records[str(board.runs["run_id"].iloc[0])] if len(board.runs) else None
+        if record is None:
+            continue
+        about = record.data["datasets"][board.runs["dataset"].iloc[0]]
+        rows.append(
+            [
+                board.split,
+                f"v{board.shared['split_version']}",
+                str(board.runs["dataset"].iloc[0]),
+                str(about["recordings"]),
+                str(about["missing_recordings"]),
+                str(board.shared["label_map"]),
+                str(board.shared["labels_id"]),
+                str(about["bytes_id"]),
+            ]
+        )
+    return rows
+
+
+SPLIT_HEADINGS = ["split", "version", "data set", "recordings", "missing", "label map", "labels", "bytes"]
+
+
+def counted(facts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Each different row once, with how many there were of it at its end; the most frequent first."""
+    return [[*row, str(count)] for row, count in Counter(map(tuple, facts)).most_common()]
+
+
+WEIGHT_HEADINGS = ["backbone", "weights", "sha256", "licence", "pretrained on", "origin", "runs"]
+
+
+def weight_rows(records: Mapping[str, Record]) -> list[list[str]]:
+    """WEIGHT_HEADINGS: a row per backbone and its weights."""
+
+    def facts(data: Mapping[str, Any]) -> list[str]:
+        weights = data["weights"]
+        named = (weights["source"], weights["sha256"] or "–", weights["licence"] or "?")
+        return [data["backbone"], *named, ", ".join(weights["pretrained_on"]) or "–", weights["origin"] or "–"]
+
+    return counted([facts(record.data) for record in records.values()])
+
+
+VERSION_HEADINGS = ["rsbench", "protocol", "Python", "libraries", "device", "runs"]
+
+
+def version_rows(records: Mapping[str, Record]) -> list[list[str]]:
+    """VERSION_HEADINGS: a row per environment that runs were made in."""
+
+    def facts(record: Record) -> list[str]:
+        environment = record.folder.read_json("env.json")
+        libraries = ", ".join(f"{name} {version}" for name, version in environment["libraries"].items())
+        device = environment["device_name"] or environment["device"]
+        return [environment["code_version"], str(record.spec["protocol"]), environment["python"], libraries, device]
+
+    return counted([facts(record) for record in records.values()])
+
+
+def run_headings(boards: Sequence[Board]) -> list[str]:
+    return ["run", "method", "seed", "state", *(f"epoch, Score: {board.split}" for board in boards)]
+
+
+def run_rows(group: Group) -> list[list[str]]:
+    """`run_headings`: a row per run, with the epoch that was chosen and the Score at argmax on each split."""
+    by_board = [
+        board.runs[board.runs[POINT] == "argmax"].set_index("run_id")[["method", "epoch", "score"]].to_dict("index")
+        for board in group.boards
+    ]
+    rows = []
+    for run_id, record in group.records.items():
+        method = next((str(of[run_id]["method"]) for of in by_board if run_id in of), "–")
+        cells = [f"{of[run_id]['epoch']:.0f}, {of[run_id]['score']:.1f}" if run_id in of else "–" for of in by_board]
+        rows.append([run_id, method, str(record.spec["seed"]), record.state, *cells])
+    return rows

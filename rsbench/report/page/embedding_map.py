@@ -1,0 +1,113 @@
+"""Where a run's embeddings put clips in and out of distribution, on one map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from sklearn.manifold import TSNE
+
+from ...boards.leaderboard import POINT, Board
+from ...core.errors import ResultsError
+from ...data.clips import CLASSES
+from ..figures.picture import Panel
+from .groups import Group, Record
+
+MOST_CLIPS = 1500
+PERPLEXITY = 30.0
+# Paul Tol's "bright" palette: colour-blind safe, and none of the colours that losses have.
+CLASS_COLOURS = dict(zip(CLASSES, ("#BBBBBB", "#4477AA", "#EE6677", "#228833"), strict=True))
+DOMAIN_COLOURS = ("#4477AA", "#CCBB44", "#AA3377", "#66CCEE")
+
+
+def run_to_map(group: Group) -> Record | None:
+    """Of the best method in distribution with stored embeddings, the run whose Score is in the middle."""
+    if not group.boards:
+        return None
+    board = group.boards[0]
+    runs = board.runs[board.runs[POINT] == "argmax"]
+    stored = runs["run_id"].map(lambda run_id: (group.records[run_id].folder.path / "embeddings").is_dir())
+    runs = runs[stored.astype(bool)]  # of no run at all, `map` makes no booleans
+    best = next((method for method in board.table["method"] if method in set(runs["method"])), None)
+    if best is None:
+        return None
+    mine = runs[runs["method"] == best].sort_values("score")
+    return group.records[str(mine["run_id"].iloc[(len(mine) - 1) // 2])]
+
+
+def map_panels(record: Record, boards: Sequence[Board]) -> list[Panel]:
+    """The map of a run's test clips, coloured by class, by data set and by quality.
+
+    At most MOST_CLIPS are drawn, as many of each data set as there are data sets to share them. The map is t-SNE
+    (van der Maaten & Hinton 2008) of the stored principal axes.
+
+    Raises ResultsError when the stored embeddings are not those of the stored predictions.
+    """
+    datasets = list(dict.fromkeys(board.runs["dataset"].iloc[0] for board in boards))
+    parts = [part for dataset in datasets if (part := _clips(record, dataset)) is not None]
+    generator = np.random.default_rng(0)
+    share = MOST_CLIPS // len(parts)
+    parts = [part.sample(min(share, len(part)), random_state=generator) for part in parts]
+    clips = pd.concat([part.assign(dataset=dataset) for part, dataset in zip(parts, datasets, strict=False)])
+    axes = np.stack(clips["axes"].tolist())
+    perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
+    places = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(axes)
+    clips = clips.assign(across=places[:, 0], up=places[:, 1], label=[CLASSES[index] for index in clips["label"]])
+    domain_colours = dict(zip(datasets, DOMAIN_COLOURS * len(datasets), strict=False))
+    return [
+        Panel("by class", _by_word(clips, "label", CLASS_COLOURS)),
+        Panel("by data set", _by_word(clips, "dataset", domain_colours)),
+        Panel("by quality", _by_quality(clips)),
+    ]
+
+
+def _clips(record: Record, dataset: str) -> pd.DataFrame | None:
+    """The run's test clips of a data set with `axes`, their place on the stored axes; None where none are stored."""
+    path = record.folder.path / "embeddings" / f"{dataset}.npy"
+    if not path.is_file():
+        return None
+    try:
+        axes = np.load(path, allow_pickle=False).astype(np.float32)
+    except ValueError as error:
+        raise ResultsError(f"{path}: cannot be read ({error}). Delete it, or run again.") from error
+    stored = record.folder.read_parquet(f"predictions/{dataset}.parquet")
+    clips = stored[stored["selection"] == record.spec["select"][0]]
+    if len(clips) != len(axes):
+        raise ResultsError(
+            f"{path}: holds {len(axes)} clips, while predictions/{dataset}.parquet has {len(clips)} under "
+            f"'{record.spec['select'][0]}'. Delete it, or run again."
+        )
+    return clips.assign(axes=list(axes))[clips["part"] == "test"]
+
+
+def _by_word(clips: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Callable[[Axes], None]:
+    def draw(axes: Axes) -> None:
+        for word, colour in colours.items():
+            mine = clips[clips[column] == word]
+            if len(mine):
+                axes.scatter(mine["across"], mine["up"], s=5, color=colour, linewidth=0, rasterized=True, label=word)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False, markerscale=3)
+        _bare(axes)
+
+    return draw
+
+
+def _by_quality(clips: pd.DataFrame) -> Callable[[Axes], None]:
+    def draw(axes: Axes) -> None:
+        across, up = clips["across"], clips["up"]
+        points = axes.scatter(
+            across, up, 5, clips["quality"], cmap="cividis", vmin=0, vmax=1, linewidth=0, rasterized=True
+        )
+        scale = axes.inset_axes((0.02, -0.06, 0.5, 0.03))
+        axes.figure.colorbar(points, cax=scale, orientation="horizontal", ticks=[0, 0.5, 1])
+        _bare(axes)
+
+    return draw
+
+
+def _bare(axes: Axes) -> None:
+    """Neither place nor distance on such a map has a unit."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)

@@ -1,0 +1,204 @@
+"""Which runs may stand side by side: the results folder as groups, each with boards of its own.
+
+What a single board refuses to mix (frozen and fine-tuned, synthetic and real, other training data) is here laid out one
+group after the other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...boards.audit import RULES, Audit, audit
+from ...boards.leaderboard import Board, leaderboard
+from ...boards.shift import in_distribution, with_shift
+from ...core.display import Display
+from ...core.errors import ResultsError, SpecError, did_you_mean
+from ...results.index import judged
+from ...results.schema import NEVER_MIXED, full_spec
+from ...results.store import RunFolder
+
+# The rule that a run is shown under is the first of these that it was made with.
+PREFERRED = ("val", "cv-refit", "last", "oracle")
+COMPARED_WITH = "ce"  # where nobody says with what: every work of the field reports it
+
+OF_SPLIT = ("split_version", "labels_id")  # the columns of NEVER_MIXED that two splits of one group differ in
+OF_RUN = tuple(name for name in NEVER_MIXED if name not in OF_SPLIT)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A run that came as far as reading its data: what it was asked to do."""
+
+    folder: RunFolder
+    state: str
+    spec: dict[str, Any]
+    data: dict[str, Any]
+
+    @property
+    def rule(self) -> str:
+        """The rule that it is shown under."""
+        return next(rule for rule in PREFERRED if rule in self.spec["select"])
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that may stand on one board per split.
+
+    rule: the selection rule of the boards. shared: column of OF_RUN → what all runs have in it.
+    boards: in distribution first. refused: a line for each board, or comparison, that cannot be made, with the reason.
+    audits: of the splits whose runs tracked the best test epoch.
+    records: of the runs behind it, by run id.
+    """
+
+    rule: str
+    shared: Mapping[str, Any]
+    boards: tuple[Board, ...]
+    refused: tuple[str, ...]
+    audits: tuple[Audit, ...]
+    records: Mapping[str, Record]
+
+    @property
+    def name(self) -> str:
+        """How it is told from others in a few words."""
+        kind = "synthetic, " if self.shared["synthetic"] else ""
+        return f"{kind}{self.shared['track']}, trained on {self.shared['train'].rpartition(' ')[0]}"
+
+    @property
+    def losses(self) -> set[str]:
+        return {loss for board in self.boards for loss in board.table["loss"]}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A results folder, read.
+
+    baseline: the loss that others are compared with. states: how many runs are in which state, those that never read
+    their data included. damaged: a line for each folder that cannot be read.
+    """
+
+    groups: tuple[Group, ...]
+    baseline: str
+    states: Mapping[str, int]
+    damaged: tuple[str, ...]
+
+
+def read_results(folders: Sequence[RunFolder], baseline: str | None, cache: Path, display: Display) -> Results:
+    """Every run of a folder in its group, the largest group of real recordings first.
+
+    Args:
+        folders: all runs.
+        baseline: the loss that others are compared with, in those groups that have it; None: COMPARED_WITH.
+        cache: see `judged`.
+        display: shows how far a long reading has come.
+
+    Raises ResultsError where no run has come as far as its data, SpecError where none has the baseline asked for.
+    """
+    records, states, damaged = _records(folders)
+    rows = _rows(folders, records, cache, display)
+    if rows.empty:
+        lines = "".join(f"\ndamaged: {why}" for why in damaged)
+        raise ResultsError(f"None of these {len(folders)} runs has read its data yet: nothing to report on.{lines}")
+    if baseline is not None and baseline not in set(rows["loss"]):
+        raise SpecError(f"--baseline {baseline}: no run has this loss.{did_you_mean(baseline, set(rows['loss']))}")
+    against = baseline or COMPARED_WITH
+    groups = [
+        _group(folders, records, of_group, against, cache)
+        for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
+    ]
+    groups.sort(key=lambda group: (bool(group.shared["synthetic"]), -len(group.records)))
+    return Results(tuple(groups), against, states, tuple(damaged))
+
+
+def _records(folders: Sequence[RunFolder]) -> tuple[dict[str, Record], Counter[str], list[str]]:
+    records: dict[str, Record] = {}
+    states: Counter[str] = Counter()
+    damaged = []
+    for folder in folders:
+        try:
+            state = folder.status()["state"]
+            if state != "absent" and (folder.path / "data.json").is_file():
+                spec, data = full_spec(folder), folder.read_json("data.json")
+                records[folder.run_id] = Record(folder, state, spec, data)
+            if state != "absent":
+                states[state] += 1
+        except ResultsError as error:
+            damaged.append(str(error))
+    return records, states, damaged
+
+
+def _rows(folders: Sequence[RunFolder], records: Mapping[str, Record], cache: Path, display: Display) -> pd.DataFrame:
+    """A row per run and split that it was asked to judge, with NEVER_MIXED, under the rule that it is shown under."""
+    rules = {run_id: record.rule for run_id, record in records.items()}
+    found = []
+    for rule in dict.fromkeys(rules.values()):
+        of_rule = [record for record in records.values() if record.rule == rule]
+        for split in dict.fromkeys(split for record in of_rule for split in record.spec["data"]["test"]):
+            asked = [record.folder.run_id for record in of_rule if split in record.spec["data"]["test"]]
+            rows = judged(folders, split, rule, cache=cache, display=display).rows
+            rows = rows[rows["run_id"].isin(asked)].drop_duplicates("run_id")
+            found.append(rows[["run_id", "loss", *NEVER_MIXED]].assign(rule=rule, split=split))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _group(
+    folders: Sequence[RunFolder], records: Mapping[str, Record], rows: pd.DataFrame, baseline: str, cache: Path
+) -> Group:
+    shared = {name: rows[name].iloc[0] for name in OF_RUN}
+    rule = str(rows["rule"].iloc[0])
+    boards: list[Board] = []
+    audits: list[Audit] = []
+    refused: list[str] = []
+    for (split, *of_split), of_board in rows.groupby(["split", *OF_SPLIT], sort=False):
+        chosen = {**shared, **dict(zip(OF_SPLIT, of_split, strict=True))}
+        only = {name: str(value) for name, value in chosen.items()}
+        against = baseline if baseline in set(of_board["loss"]) else None
+        try:
+            boards.append(_board(folders, str(split), rule, only, against, cache, refused))
+        except ResultsError as error:
+            refused.append(f"No board of {split}: {error}")
+            continue
+        if any(set(RULES) <= set(records[run_id].spec["select"]) for run_id in boards[-1].runs["run_id"]):
+            audits.append(audit(folders, str(split), only, baseline=boards[-1].baseline, cache=cache))
+    boards.sort(key=lambda board: not in_distribution(board))
+    behind = dict.fromkeys([*rows["run_id"], *(run_id for board in boards for run_id in board.runs["run_id"])])
+    mine = {run_id: records[run_id] for run_id in behind}
+    return Group(rule, shared, tuple(with_shift(boards)), tuple(refused), tuple(audits), mine)
+
+
+def _board(
+    folders: Sequence[RunFolder],
+    split: str,
+    rule: str,
+    only: Mapping[str, str],
+    baseline: str | None,
+    cache: Path,
+    refused: list[str],
+) -> Board:
+    """The board, with differences where it is clear from what; else the reason is added to `refused`."""
+    if baseline is not None:
+        try:
+            return leaderboard(folders, split, rule, only, baseline=baseline, cache=cache)
+        except ResultsError as error:
+            board = leaderboard(folders, split, rule, only, cache=cache)
+            refused.append(f"No differences on {split}: {error}")
+            return board
+    return leaderboard(folders, split, rule, only, cache=cache)
+
+
+def told_apart(groups: Iterable[Group]) -> list[str]:
+    """A heading per group: its name, and what else tells it from the others of that name."""
+    listed = list(groups)
+    differing = [name for name in OF_RUN if len({group.shared[name] for group in listed}) > 1]
+    rest = [name for name in differing if name not in ("synthetic", "track", "train", "train_labels_id")]
+    named = Counter(group.name for group in listed)
+    return [
+        group.name
+        + "".join(f", {name.replace('_', ' ')} {group.shared[name]}" for name in rest if named[group.name] > 1)
+        for group in listed
+    ]

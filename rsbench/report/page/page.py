@@ -1,0 +1,135 @@
+"""One HTML file that needs nothing else, and the same figures as files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from ... import __version__
+from ...core.display import Display
+from ...results.store import RunFolder, write_bytes
+from ..figures.board import colours_of
+from ..figures.picture import Drawn, render
+from .board_sections import board_sections
+from .clip_sections import clip_sections
+from .explorer import Recordings
+from .groups import Results, read_results, told_apart
+from .run_sections import run_sections
+from .view import Section, View, runs_to_read, view_of
+
+PLACE = "rsbench.report"  # of the page's template, style and script
+
+# The sections of a group, as a reader asks for them: results first, then how they came about.
+ORDER = (
+    "boards",
+    "shift",
+    "differences",
+    "audit",
+    "curves",
+    "recall",
+    "confusion",
+    "reliability",
+    "risk",
+    "margin",
+    "map",
+    "mistakes",
+    "training",
+    "again",
+)
+
+UNFINISHED = "No run of this group is finished. The command that began them goes on where it was stopped."
+
+
+def write_report(
+    folders: Sequence[RunFolder],
+    out: Path,
+    *,
+    baseline: str | None,
+    cache: Path,
+    recordings: Recordings | None = None,
+    display: Display,
+) -> Path:
+    """Write the report on some runs to `out`, and its figures to the folder that is returned.
+
+    Args:
+        folders: all runs of one results folder.
+        out: the page.
+        baseline: the loss that the others are compared with; None: see `read_results`.
+        cache: see `judged`.
+        recordings: where the clips of the worst errors are looked up.
+        display: shows how far it has come.
+
+    Raises:
+        SpecError: no run has the baseline.
+        ResultsError: there is nothing to report on, or a record is damaged.
+        DataError: recordings were given and cannot be read.
+        StorageError: the report cannot be written.
+    """
+    results = read_results(folders, baseline, cache, display)
+    views = _views(results, display)
+    parts = [(view, _sections(view, recordings)) for view in views]
+    figures = out.with_name(f"{out.stem}_figures")
+    drawn = _draw([section for _, sections in parts for section in sections], figures, display)
+    write_bytes(out, _page(results, parts, drawn, figures.name).encode())
+    return figures
+
+
+def _views(results: Results, display: Display) -> list[View]:
+    colours = colours_of(loss for group in results.groups for loss in group.losses)
+    total = sum(runs_to_read(group) for group in results.groups)
+    with display.track("reading predictions", total) as advance:
+        return [
+            view_of(group, f"{number:02d}", heading, colours, results.baseline, lambda count: advance(count, ""))
+            for number, (group, heading) in enumerate(
+                zip(results.groups, told_apart(results.groups), strict=True), start=1
+            )
+        ]
+
+
+def _sections(view: View, recordings: Recordings | None) -> list[Section]:
+    if not view.group.boards:
+        return []
+    found = [*board_sections(view), *clip_sections(view, recordings), *run_sections(view)]
+    told = [replace(section, absent=UNFINISHED) if section.empty else section for section in found]
+    return sorted(told, key=lambda section: ORDER.index(section.key))
+
+
+def _draw(sections: Sequence[Section], folder: Path, display: Display) -> dict[str, Drawn]:
+    pictures = [picture for section in sections for picture in section.pictures]
+    drawn = {}
+    with display.track("drawing", sum(len(picture.panels) for picture in pictures)) as advance:
+        for picture in pictures:
+            drawn[picture.name] = render(picture, folder)
+            advance(len(picture.panels), picture.name)
+    return drawn
+
+
+def _page(
+    results: Results, parts: Sequence[tuple[View, Sequence[Section]]], drawn: dict[str, Drawn], figures: str
+) -> str:
+    environment = Environment(
+        loader=PackageLoader(PLACE, "."),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        results=results,
+        parts=parts,
+        drawn=drawn,
+        figures=figures,
+        version=__version__,
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+    )
+
+
+def _asset(name: str) -> Markup:
+    """A file of this package, as it is."""
+    return Markup(files(PLACE).joinpath(name).read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Tables for a terminal, a paper or a program."""

@@ -1,0 +1,99 @@
+"""What `rsbench list` shows."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ...core.plugins import broken_in_words, discover, load
+from ...core.registry import Parameter, Registry
+from ...data.splits import named_splits
+from ...sweep.shipped import shipped_studies
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """What holds the entries of each kind. (Splits and sweeps are listed without: they need no torch.)"""
+    from ...core.backbone import BACKBONES
+    from ...core.loss import LOSSES
+    from ...data.datasets import DATASETS
+    from ...features.frontends import FRONTENDS
+    from ...quality.index import QUALITY
+
+    return {
+        "losses": LOSSES,
+        "backbones": BACKBONES,
+        "frontends": FRONTENDS,
+        "datasets": DATASETS,
+        "quality": QUALITY,
+    }
+
+
+def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
+    """Print the entries of one kind; broken plugins are shown with the last line of their traceback."""
+    for plugin in plugins:
+        load(plugin)
+    others = {"splits": _splits, "sweeps": _sweeps}
+    console.print(others[kind]() if kind in others else _entries(kind))
+    for line in broken_in_words():
+        console.print(line, markup=False)
+
+
+def _entries(kind: str) -> Table:
+    discover()
+    registry = registries()[kind]
+    table = Table("name", "what it is", "options (defaults)", title=kind, title_justify="left", show_lines=True)
+    for name in registry.names():
+        entry = registry.entry(name)
+        about = "\n".join(filter(None, [entry.summary, entry.paper and f"({entry.paper})"]))
+        # A reader of recordings takes a folder and has no options of its own.
+        options = {} if kind == "datasets" else entry.parameters()
+        table.add_row(name, about, "\n".join(_option(parameter) for parameter in options.values()))
+    for name, family in registry.families.items():
+        table.add_row(f"{name}:NAME", family.summary, "those of NAME")
+    return table
+
+
+def _option(parameter: Parameter) -> str:
+    text = f"{parameter.name} = {parameter.default}"
+    if parameter.unit:
+        text += f" {parameter.unit}"
+    hint = parameter.annotation
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is typing.Literal:
+        text += f"  ({' | '.join(map(str, typing.get_args(hint)))})"
+    return text
+
+
+def _sweeps() -> Table:
+    table = Table("name", "asks", "costs", title="sweeps", title_justify="left", show_lines=True)
+    for study in shipped_studies().values():
+        table.add_row(study.name, study.asks, study.costs)
+    return table
+
+
+def _splits() -> Table:
+    table = Table(
+        "name",
+        "version",
+        "data set",
+        "trains on",
+        "judged on",
+        "what it is",
+        title="splits",
+        title_justify="left",
+    )
+    for split in named_splits().values():
+        table.add_row(
+            split.name,
+            str(split.version),
+            split.dataset,
+            ", ".join(split.train) or "–",
+            ", ".join(split.test) or "–",
+            split.summary,
+        )
+    return table
