@@ -5,11 +5,14 @@ Exit codes: 0 all done; 1 a run failed or a set is incomplete; 2 the input is wr
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from ..core.errors import RsbenchError, SpecError
 from ..core.installation import libraries_blamed
@@ -35,7 +38,35 @@ from . import (
     sweep,
 )
 
+# What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
+AFTER_AN_INTERRUPT = {
+    "run": "The same command goes on after the last whole epoch.",
+    "sweep": "The same command goes on with what is missing.",
+    "embed": "The same command goes on where it was stopped.",
+    "merge": "The same command brings in what is missing.",
+    "quality": "What was measured of a whole data set is kept.",
+}
+
+
+def as_interrupt(signum: int, frame: FrameType | None) -> None:
+    """A batch system's SIGTERM ends a command as Ctrl-C does: recorded, and ready to go on."""
+    raise KeyboardInterrupt
+
+
+class Interruptible(TyperGroup):
+    """Commands that Ctrl-C and SIGTERM end in one sentence and with exit code 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        signal.signal(signal.SIGTERM, as_interrupt)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"Interrupted. {AFTER_AN_INTERRUPT.get(ctx.invoked_subcommand, 'Nothing was kept.')}", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Interruptible,
     name="rsbench",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OnlyOption, PluginOption, rows_to_keep, standard_output
+from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -22,7 +22,7 @@ rsbench audit --split icbhi-official --baseline ce --format md
 
 def audit(
     split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    results: ResultsOption = Path("results"),
     baseline: Annotated[
         str | None, typer.Option(metavar="LOSS", help="What becomes of the others' differences from it.")
     ] = None,
@@ -38,15 +38,12 @@ def audit(
     from ..boards.audit import audit as make_audit
     from ..boards.audit import audit_table
     from ..core.display import Display
-    from ..core.plugins import load
     from ..report.figures.board import audit_figure
     from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
     from ..results.store import run_folders
 
     known_format(format_)
     known_picture(figure)
-    for name in plugin or ():
-        load(name)
     chosen = rows_to_keep(only or [])
     folders, display, cache = run_folders(results), Display(), results / ".index"
     found = [

@@ -74,9 +74,6 @@ def _roots(root: list[str] | None, plugin: list[str] | None) -> Roots:
     """Where recordings lie, once plugins have brought their data sets."""
     import os
 
-    from ..core.plugins import load
     from ..data.sources import Roots
 
-    for name in plugin or ():
-        load(name)
     return Roots.parse(root or (), os.environ)

@@ -47,19 +47,13 @@ def doctor(
     from ..conformance.examination import examine, plan
     from ..conformance.machine import machine
     from ..core.display import Display
-    from ..core.plugins import broken_in_words, load
+    from ..core.plugins import broken_in_words
 
-    for name in plugin or ():
-        load(name)
     planned = plan(names or (), kind.value if kind else None)
     console = standard_output()
     console.print(_machine_table(machine()))
-    try:
-        with Display(quiet=quiet).track("checks", sum(len(one.checks) for one in planned)) as advance:
-            findings = [examine(one, advance) for one in planned]
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; nothing was found out.", err=True)
-        raise typer.Exit(130) from None
+    with Display(quiet=quiet).track("checks", sum(len(one.checks) for one in planned)) as advance:
+        findings = [examine(one, advance) for one in planned]
     console.print(_findings_table(findings))
     console.print(_in_words(findings), markup=False, soft_wrap=True)
     if broken_in_words() or any(finding.broken for finding in findings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,6 @@ from .options import (
     SetOption,
     ThreadsOption,
     WeightsOption,
-    as_interrupt,
 )
 
 EXAMPLES = """
@@ -58,19 +56,14 @@ def embed(
     from ..experiment.context import make_place
     from ..experiment.embed import prepare_embedding, run_embedding
 
-    signal.signal(signal.SIGTERM, as_interrupt)
     options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s}
     settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
     place = make_place(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
     names = [name.strip() for name in data.split(",") if name.strip()]
-    try:
-        job = prepare_embedding(settings, names, out, place, plugin or ())
-        place.display.say(job.describe())
-        if dry_run:
-            typer.echo(json.dumps(job.spec.model_dump(mode="json"), indent=1))
-            return
-        run_embedding(job, place)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on where it was stopped.", err=True)
-        raise typer.Exit(130) from None
+    job = prepare_embedding(settings, names, out, place, plugin or ())
+    place.display.say(job.describe())
+    if dry_run:
+        typer.echo(json.dumps(job.spec.model_dump(mode="json"), indent=1))
+        return
+    run_embedding(job, place)
     typer.echo(f"kept in {out}")

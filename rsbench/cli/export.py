@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ResultsError, SpecError
-from .options import ChosenRunsArgument
+from .options import ChosenRunsArgument, ResultsOption
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -22,7 +22,7 @@ rsbench export --anonymise --salt ward7.salt --out ward7.zip
 def export(
     out: Annotated[Path, typer.Option(help="The bundle to write: NAME.zip, or a folder.")],
     runs: ChosenRunsArgument = None,
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    results: ResultsOption = Path("results"),
     anonymise: Annotated[
         bool, typer.Option("--anonymise", help="Replace names of patients, recordings and clips.")
     ] = False,

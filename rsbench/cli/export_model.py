@@ -34,7 +34,6 @@ def export_model(
     The file is kept only if it gives PyTorch's numbers within 1e-4. Needs: pip install 'rsbench\\[export]'.
     """
     from ..core.display import Display
-    from ..core.plugins import load
     from ..inference.classifier import changed_plugins, load_classifier
     from ..inference.onnx_file import export_onnx, how_to_use
     from ..inference.trained import trained_run
@@ -43,8 +42,6 @@ def export_model(
 
     if out.suffix != ".onnx":
         raise SpecError(f"--out {out}: name a file that ends in .onnx.")
-    for name in plugin or ():
-        load(name)
     chosen, display = trained_run(run_folder(results, run), select, at), Display(quiet=quiet)
     classifier = load_classifier(chosen)
     for line in (chosen.describe(), *changed_plugins(chosen), "writing and checking it, for about half a minute"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import OnlyOption, PluginOption, rows_to_keep, standard_output
+from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, standard_output
 
 if TYPE_CHECKING:
     from ..boards.leaderboard import Board
@@ -35,7 +35,7 @@ rsbench leaderboard --split sprsound --format csv > board.csv
 
 def leaderboard(
     split: Annotated[str, typer.Option(help="Splits to rank on, with commas between; see: rsbench list splits.")],
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    results: ResultsOption = Path("results"),
     select: Annotated[str, typer.Option(help="val, last, cv-refit or oracle.")] = "val",
     baseline: Annotated[
         str | None, typer.Option(metavar="LOSS", help="Compare the others with it, paired, each on its own backbone.")
@@ -66,7 +66,6 @@ def leaderboard(
     from ..boards.leaderboard import leaderboard as make_board
     from ..boards.shift import with_shift
     from ..core.display import Display
-    from ..core.plugins import load
     from ..report.tables.formats import known_format, known_picture, print_sheets
     from ..results.store import run_folders
 
@@ -78,8 +77,6 @@ def leaderboard(
         raise SpecError("--by and --published are two tables: ask for one of them.")
     if columns and (by or published):
         raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
-    for name in plugin or ():
-        load(name)
     chosen = rows_to_keep(only or [])
     folders, display = run_folders(results), Display()
     boards = with_shift(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from .options import as_interrupt
 
 NAMED = 5  # runs of one outcome
 
@@ -38,12 +35,7 @@ def merge(
     from ..core.display import Display
     from ..results.merge import merge as merge_runs
 
-    signal.signal(signal.SIGTERM, as_interrupt)
-    try:
-        outcomes = merge_runs(sources, out, name, Display())
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command brings in what is missing.", err=True)
-        raise typer.Exit(130) from None
+    outcomes = merge_runs(sources, out, name, Display())
     for outcome, runs in outcomes.items():
         if runs:
             more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""

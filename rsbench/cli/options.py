@@ -1,4 +1,4 @@
-"""What the commands share: options, standard output, and what a signal does."""
+"""What the commands share: options and standard output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import enum
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -33,8 +32,21 @@ SetOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
+
+
+def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None:
+    """Import plugins as soon as they are named: whatever a command does next may need what they register."""
+    if plugins and not context.resilient_parsing:  # which completes what is being typed
+        from ..core.plugins import load
+
+        for plugin in plugins:
+            load(plugin)
+    return plugins
+
+
 PluginOption = Annotated[
-    list[str] | None, typer.Option("--plugin", help="A .py file or module that registers things; repeatable.")
+    list[str] | None,
+    typer.Option("--plugin", callback=_load, help="A .py file or module that registers things; repeatable."),
 ]
 
 OnlyOption = Annotated[
@@ -80,8 +92,3 @@ def rows_to_keep(only: Sequence[str]) -> dict[str, str]:
 def standard_output() -> Console:
     """Standard output, for results: in a file or a pipe as wide as the tables are, never folded at 80 columns."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
-
-
-def as_interrupt(signum: int, frame: FrameType | None) -> None:
-    """A batch system's SIGTERM ends a run as Ctrl-C does: recorded, and ready to go on."""
-    raise KeyboardInterrupt

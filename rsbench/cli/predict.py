@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,6 @@ from .options import (
     RunOption,
     SelectionOption,
     ThreadsOption,
-    as_interrupt,
     standard_output,
 )
 
@@ -76,28 +74,20 @@ def predict(
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1.
     """
     from ..core.display import Display
-    from ..core.plugins import load
     from ..inference.trained import trained_run
     from ..report.card import model_card
     from ..report.tables.formats import known_format
     from ..results.store import run_folder, write_bytes
 
-    signal.signal(signal.SIGTERM, as_interrupt)
     form = format_ or (out.suffix.removeprefix(".") if out else "") or "table"
     known_format(form)
-    for name in plugin or ():
-        load(name)
     chosen, display = trained_run(run_folder(results, run), select, at), Display(quiet=quiet)
     if card:
         typer.echo(model_card(chosen, display), nl=False)
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
-    try:
-        heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; nothing was kept.", err=True)
-        raise typer.Exit(130) from None
+    heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
     if out and len(heard.rows):
         written = io.StringIO()
         _print(chosen, heard, form, Console(file=written, highlight=False, width=WIDTH_IN_A_PIPE))

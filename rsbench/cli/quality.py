@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
-from .options import PartialOption, PluginOption, QuietOption, RootOption, as_interrupt, standard_output
+from .options import PartialOption, PluginOption, QuietOption, ResultsOption, RootOption, standard_output
 
 if TYPE_CHECKING:
     from ..core.display import Display
@@ -43,7 +42,7 @@ def quality(
         list[str] | None,
         typer.Option(metavar="RUN", help="Whose errors to order: ids, beginnings, or globs in quotes; repeatable."),
     ] = None,
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    results: ResultsOption = Path("results"),
     loss: Annotated[str, typer.Option(help="Whose margins to show; see: rsbench list losses.")] = "qlung",
     clips: Annotated[int, typer.Option(min=1, help="Clean clips to degrade.")] = 200,
     set_: Annotated[
@@ -67,7 +66,6 @@ def quality(
     index was fitted on are left out. What is measured is kept in the cache.
     """
     from ..core.display import Display
-    from ..core.plugins import load
     from ..data.sources import Roots
     from ..quality.assessment.bench import Questions, examine
     from ..quality.assessment.material import load_material
@@ -76,10 +74,7 @@ def quality(
     from ..report.tables.formats import known_format, print_sheets
     from ..report.tables.quality import sheets
 
-    signal.signal(signal.SIGTERM, as_interrupt)
     known_format(format_)
-    for name in plugin or ():
-        load(name)
     options = _options(set_ or ())
     indices = _indices(_names(index), options)
     questions = Questions(loss, options.pop(LOSS, {}), clips)
@@ -88,14 +83,10 @@ def quality(
     folders = _finished(results, run) if run else []
     # Whatever is wrong with the runs is told before anything is measured.
     calls = {name: calls_of(folders, name) if folders else None for name in datasets}
-    try:
-        found = []
-        for name in datasets:
-            material = load_material(name, roots, display, partial=partial)
-            found.append(examine(try_indices(material, indices, display), questions, calls[name], display))
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. What was measured of a whole data set is kept.", err=True)
-        raise typer.Exit(130) from None
+    found = []
+    for name in datasets:
+        material = load_material(name, roots, display, partial=partial)
+        found.append(examine(try_indices(material, indices, display), questions, calls[name], display))
     print_sheets([sheet for one in found for sheet in sheets(one)], format_, standard_output())
     if out:
         _write(found, out, display)

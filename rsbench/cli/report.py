@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import PluginOption
+from .options import PluginOption, ResultsOption
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -22,7 +22,7 @@ rsbench report --root ~/recordings --audio
 
 
 def report(
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    results: ResultsOption = Path("results"),
     out: Annotated[Path, typer.Option(help="The page to write; its figures go to <out>_figures/.")] = Path(
         "report.html"
     ),
@@ -44,7 +44,6 @@ def report(
     Runs that share no board stand in groups of their own. With --root the worst errors are shown as spectrograms.
     """
     from ..core.display import Display
-    from ..core.plugins import load
     from ..data.sources import Roots
     from ..report.page.explorer import Recordings
     from ..report.page.page import write_report
@@ -52,8 +51,6 @@ def report(
 
     if audio and not root:
         raise SpecError("--audio: say where the recordings are with --root DIR.")
-    for name in plugin or ():
-        load(name)
     figures = write_report(
         run_folders(results),
         out,

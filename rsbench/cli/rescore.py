@@ -29,12 +29,9 @@ def rescore(
     Neither audio nor a model is needed. Splits that a plugin brought need it again.
     """
     from ..core.display import Display
-    from ..core.plugins import load
     from ..results.bundle import chosen_runs, opened
     from ..results.rescore import rescore as score_again
 
-    for name in plugin or ():
-        load(name)
     with opened(results) as (folder, _):
         found = score_again(chosen_runs(folder, runs or ()), Display())
     if not found.runs:

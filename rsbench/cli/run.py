@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,6 @@ from .options import (
     SetOption,
     ThreadsOption,
     WeightsOption,
-    as_interrupt,
     standard_output,
 )
 
@@ -80,7 +78,6 @@ def run(
     from ..core.spec import parse_assignment, parse_seeds
     from ..experiment.context import make_place, make_spec
 
-    signal.signal(signal.SIGTERM, as_interrupt)
     given: dict[str, Any] = _read_spec(spec) if spec else {}
     options = {
         "backbone": backbone,
@@ -97,14 +94,10 @@ def run(
     losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]
     grid = itertools.product(losses, numbers)
     specs = [make_spec({**given, **chosen, "seed": seed}, place, plugin or ()) for chosen, seed in grid]
-    try:
-        if dry_run:
-            _dry_run(specs, place)
-        else:
-            _run_all(specs, place, as_json)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on after the last whole epoch.", err=True)
-        raise typer.Exit(130) from None
+    if dry_run:
+        _dry_run(specs, place)
+    else:
+        _run_all(specs, place, as_json)
 
 
 def _read_spec(path: Path) -> dict[str, Any]:

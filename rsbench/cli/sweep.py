@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,6 @@ from .options import (
     PluginOption,
     QuietOption,
     RootOption,
-    as_interrupt,
     standard_output,
 )
 
@@ -94,7 +92,6 @@ def run(
     from ..sweep.shipped import study_file
     from ..sweep.spec import load_sweep
 
-    signal.signal(signal.SIGTERM, as_interrupt)
     sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
     plugins = tuple(
         str(Path(name).absolute()) if name.endswith(".py") else name for name in (*sweep.plugins, *(plugin or ()))
@@ -116,9 +113,6 @@ def run(
     except StudyUnfinished as unfinished:
         _print(unfinished.boards)
         raise
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on with what is missing.", err=True)
-        raise typer.Exit(130) from None
 
 
 @app.command()

@@ -54,7 +54,7 @@ def discover_datasets() -> None:
         importlib.import_module(name)
     _load_installed(DATASETS_GROUP)
     for plugin in filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)):
-        _import(plugin)
+        _import_once(plugin)
 
 
 def _load_installed(group: str) -> None:
@@ -71,14 +71,21 @@ def load(plugin: str) -> Path:
     Raises PluginError with the last line of its traceback when it cannot be imported.
     """
     discover()
-    return _import(plugin)
+    return _import_once(plugin)
+
+
+def _import_once(plugin: str) -> Path:
+    """Import a plugin, under whatever path its file is named again."""
+    if not plugin.endswith(".py"):
+        return _import(plugin)
+    if not Path(plugin).is_file():
+        raise PluginError(f"--plugin {plugin}: there is no such file.")
+    return _import(str(Path(plugin).resolve()))
 
 
 @functools.cache
 def _import(plugin: str) -> Path:
     path = Path(plugin)
-    if plugin.endswith(".py") and not path.is_file():
-        raise PluginError(f"--plugin {plugin}: there is no such file.")
     try:
         if not plugin.endswith(".py"):
             return Path(importlib.import_module(plugin).__file__ or plugin)

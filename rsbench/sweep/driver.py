@@ -138,13 +138,16 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
             if to_do > 0:
                 from .search import database_in
 
-                with database_in(study.folder), StudyDisplay(study.place.display, "trials", to_do) as display:
-                    engine.search(study.cells(), study.sweep, stop.watching(display), stop)
+                with (
+                    database_in(study.folder),
+                    StudyDisplay(study.place.display, "trials", to_do, stop.note) as display,
+                ):
+                    engine.search(study.cells(), study.sweep, display, stop)
         to_go = study.planned().to_go(retry_failed=retry_failed)
         if to_go:
             tasks = [RunTask(run.run_id, run.cell, run.settings) for run in to_go]
-            with StudyDisplay(study.place.display, "runs", len(tasks)) as display:
-                engine.runs(tasks, stop.watching(display), stop)
+            with StudyDisplay(study.place.display, "runs", len(tasks), stop.note) as display:
+                engine.runs(tasks, display, stop)
     runs = study.planned().runs
     missing = [run for run in runs if run.state != "done"]
     boards = _boards(study, runs)
@@ -183,28 +186,11 @@ class Stop:
             self.reason = f"limits.failures: {self.failures} failed"
         return bool(self.reason)
 
-    def watching(self, display: StudyDisplay) -> CountingWatch:
-        return CountingWatch(display, self)
-
-
-@dataclass(frozen=True)
-class CountingWatch:
-    """A display that also counts failures, and stops the study where results cannot be kept."""
-
-    display: StudyDisplay
-    stop: Stop
-
-    def started(self, key: str, cell: str, seed: int) -> None:
-        self.display.started(key, cell, seed)
-
-    def epoch(self, key: str, epoch: int, epochs: int, score: float | None) -> None:
-        self.display.epoch(key, epoch, epochs, score)
-
-    def ended(self, key: str, state: str, seconds: float, error: str) -> None:
-        self.stop.failures += state == "failed"
+    def note(self, state: str, error: str) -> None:
+        """How a run or a trial ended: failures count, and where results cannot be kept the study stops."""
+        self.failures += state == "failed"
         if state == "interrupted":
-            self.stop.reason = error.rstrip(".")
-        self.display.ended(key, state, seconds, error)
+            self.reason = error.rstrip(".")
 
 
 def _remember(study: Study) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Group
@@ -53,11 +53,15 @@ class StudyDisplay:
         display: where lines go; silent when it is quiet.
         what: "runs" or "trials".
         total: of them to do.
+        on_end: told of every end: its state, and its error or "".
     """
 
-    def __init__(self, display: Display, what: str, total: int) -> None:
+    def __init__(
+        self, display: Display, what: str, total: int, on_end: Callable[[str, str], None] = lambda state, error: None
+    ) -> None:
         self.display = display
         self.what = what
+        self.on_end = on_end
         self.progress = Progress(total)
         self._live: Live | None = None
         self._last_line = time.monotonic()
@@ -87,6 +91,7 @@ class StudyDisplay:
         self._show()
 
     def ended(self, key: str, state: str, seconds: float, error: str) -> None:
+        self.on_end(state, error)
         item = self.progress.at_work.pop(key, None)
         self.progress.done += state in ("done", "stopped")
         self.progress.failed += state == "failed"
