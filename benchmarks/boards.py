@@ -26,10 +26,11 @@ from rich.table import Table
 
 import rsbench
 from rsbench.core.display import Display
+from rsbench.core.files import write_parquet
 from rsbench.data.splits import split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
 from rsbench.results.index import judged
-from rsbench.results.store import RunFolder, run_folders, write_parquet
+from rsbench.results.store import RunFolder, run_folders
 
 SEEDS = 10
 VARIANTS = 40  # different predictions; scoring as many as there are runs would take longer than all that is measured

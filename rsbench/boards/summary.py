@@ -10,7 +10,8 @@ from rich.table import Table
 from scipy import stats
 
 from ..core.errors import ResultsError
-from ..evaluation.statistics import CONFIDENCE, random_effects
+from ..evaluation.patients import CONFIDENCE
+from ..evaluation.statistics import random_effects
 from .leaderboard import POINT, Board
 
 STUDIES = ["loss", POINT, "study", "delta", "low", "high", "se"]

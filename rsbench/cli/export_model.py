@@ -34,11 +34,12 @@ def export_model(
     The file is kept only if it gives PyTorch's numbers within 1e-4. Needs: pip install 'rsbench\\[export]'.
     """
     from ..core.display import Display
+    from ..core.files import write_bytes
     from ..inference.classifier import changed_plugins, load_classifier
     from ..inference.onnx_file import export_onnx, how_to_use
     from ..inference.trained import trained_run
     from ..report.card import model_card
-    from ..results.store import run_folder, write_bytes
+    from ..results.store import run_folder
 
     if out.suffix != ".onnx":
         raise SpecError(f"--out {out}: name a file that ends in .onnx.")

@@ -74,10 +74,11 @@ def predict(
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1.
     """
     from ..core.display import Display
+    from ..core.files import write_bytes
     from ..inference.trained import trained_run
     from ..report.card import model_card
     from ..report.tables.formats import known_format
-    from ..results.store import run_folder, write_bytes
+    from ..results.store import run_folder
 
     form = format_ or (out.suffix.removeprefix(".") if out else "") or "table"
     known_format(form)

@@ -136,8 +136,8 @@ def _write(found: Sequence[Findings], out: Path, display: Display) -> None:
     """A csv per question with the rows of all data sets, and the figures."""
     import pandas as pd
 
+    from ..core.files import write_csv
     from ..report.figures.quality import draw
-    from ..results.store import write_csv
 
     questions = dict.fromkeys(name for one in found for name in one.answers)
     for name in questions:

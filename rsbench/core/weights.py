@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from .backbone import Backbone, PublicWeights
 from .cache import cache_dir
 from .downloads import HUB, DownloadError, HubRepository, bring_url
 from .errors import WeightsError, did_you_mean
+from .files import sha256_of
 
 NONE = "none"
 UNKNOWN = "unknown"
@@ -184,8 +184,7 @@ def _own(source: str, public: tuple[PublicWeights, ...], pretrained_on: tuple[st
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}).") from None
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..core.display import Display
 from ..core.errors import SpecError
-from ..results.store import write_csv, write_parquet
+from ..core.files import write_csv, write_parquet
 from .audio import probe
 from .bounds import clip_bounds
 from .clips import CLASSES, ClipTable, label_map

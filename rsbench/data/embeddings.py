@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..core.errors import DataError
+from ..core.files import sha256_of
 
 INDEX = {"dataset": "", "clip_id": "", "view": 0}  # columns that tell rows apart, and what an absent one reads as
 ATTRS = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs in parquet
@@ -94,8 +95,7 @@ def clips_hash(clips: pd.DataFrame) -> str:
 def read_embeddings(path: Path) -> EmbeddingFile:
     """Read and check a whole file. Raises DataError naming the file, the column and the remedy."""
     with _readable(path):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(path)
         table = pq.read_table(path)
     for column in ("clip_id", "embedding"):
         if column not in table.column_names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ..core.cache import cache_dir, cache_error
+from ..core.files import sha256_of
 from .audio import readable
 
 # A file changed this lately could change again with the same size and time: it is not remembered yet.
@@ -45,8 +45,8 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _sha256(path: Path) -> str:
-    with readable(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with readable(path):
+        return sha256_of(path)
 
 
 def _recall(memory: Path) -> dict[str, list]:

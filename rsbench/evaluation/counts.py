@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.clips import CLASSES, NORMAL
 from .metrics import IntArray
+from .patients import effective_number
 
 COUNTED = len(CLASSES) + 1  # the hits of each class, and last the abnormal clips called anything abnormal
 
@@ -45,8 +46,7 @@ class Design:
 
     def effective_patients(self) -> dict[str, float]:
         """Kish's effective number of patients per class: (Σn)² / Σn² over clips per patient; 0 for no clip."""
-        total, squares = self.support.sum(axis=0), (self.support**2).sum(axis=0)
-        return dict(zip(CLASSES, (total**2 / np.maximum(squares, 1)).tolist(), strict=True))
+        return {name: effective_number(clips) for name, clips in zip(CLASSES, self.support.T, strict=True)}
 
 
 def design_of(rows: pd.DataFrame) -> Design:

@@ -15,12 +15,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from .statistics import CONFIDENCE
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+CONFIDENCE = 0.95
 DRAWS = 2000  # the spread of so many errs by 1.6 %
 
 

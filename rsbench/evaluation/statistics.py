@@ -24,11 +24,11 @@ from scipy import stats
 
 from ..data.clips import CLASSES, NORMAL
 from .metrics import ABNORMAL
+from .patients import CONFIDENCE, effective_number
 
 FloatArray = NDArray[np.float64]
 
 RESAMPLES = 10_000
-CONFIDENCE = 0.95
 SEEDS_FOR_A_CLAIM = 8  # fewer, and a true zero is called a difference too often
 _DRAWS = 20_000  # of the largest |t| of a family
 _CHUNK = 4_000_000  # numbers in memory at a time, about
@@ -143,7 +143,7 @@ def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estim
     shrunk = np.sqrt(np.divide(excess, variance[2], out=np.zeros_like(excess), where=variance[2] > 0))
     covariance = moved[0] + moved[1] - moved[2] * np.outer(shrunk, shrunk)
     variance[2] = excess
-    df = _satterthwaite(variance, _kish(_influence(counts.clips)) - 1, seeds - 1)
+    df = _satterthwaite(variance, effective_number(_influence(counts.clips)) - 1, seeds - 1)
     mean = np.where(present, by_run, 0).sum(axis=1) / seeds
     return Estimates(mean, covariance, df, seeds)
 
@@ -157,7 +157,7 @@ def estimate_for_models(counts: Counts, resamples: int = RESAMPLES, seed: int = 
     seeds = present.sum(axis=1)
     of_patients, _, _ = _spread(counts, present, resamples, np.random.default_rng(seed))
     mean = np.where(present, counts.of_runs(), 0).sum(axis=1) / seeds
-    df = max(1.0, _kish(_influence(counts.clips)) - 1)
+    df = max(1.0, effective_number(_influence(counts.clips)) - 1)
     return Estimates(mean, of_patients, np.full(len(mean), df), seeds)
 
 
@@ -169,7 +169,7 @@ def _spread(
     hits = np.nan_to_num(counts.hits).transpose(2, 0, 1, 3).reshape(patients, -1)
     rates = np.nan_to_num(counts.hits).sum(axis=2) / counts.clips.sum(axis=0)
     count = present.sum(axis=1, keepdims=True)
-    unbiased_patients = _unbiased(np.array([_kish(column) for column in counts.clips.T]))
+    unbiased_patients = _unbiased(np.array([effective_number(column) for column in counts.clips.T]))
     unbiased_seeds = _unbiased(count.astype(np.float64))
     means = np.where(present, 1 / count, 0)
     of_runs = 100 * rates.mean(axis=2)
@@ -203,11 +203,6 @@ def _unbiased(units: FloatArray) -> FloatArray:
 def _influence(clips: FloatArray) -> FloatArray:
     """(P,) the share of a figure's variance that a patient with so many clips brings, were all patients alike."""
     return ((clips / clips.sum(axis=0)) ** 2).sum(axis=1)
-
-
-def _kish(weights: FloatArray) -> float:
-    """How many units of equal weight tell as much (Kish 1965)."""
-    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[np.int64]) -> FloatArray:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..core.files import write_bytes
 from ..evaluation.metrics import at_operating_point
 from ..evaluation.scoring import HEADLINE
 from ..evaluation.selection import better, rule
-from ..results.store import write_bytes
 from ..training.checkpoint import Checkpoints
 from ..training.loop import Evaluation, Plan
 from ..training.predict import Model

@@ -17,6 +17,7 @@ import torch
 
 from ..core.backbone import BACKBONES, Backbone, create_backbone
 from ..core.errors import DataError
+from ..core.files import writing
 from ..core.plugins import discover, load, source_sha256
 from ..core.seeds import derive
 from ..core.spec import EmbedSpec
@@ -27,7 +28,6 @@ from ..data.waveforms import ClipGatherer
 from ..features.augment import spec_augment
 from ..features.frontends import FrontendModule, create_frontend
 from ..results.environment import code_version
-from ..results.store import writing
 from ..training.predict import exact
 from .build import gather_from
 from .context import Place

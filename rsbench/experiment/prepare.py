@@ -16,9 +16,7 @@ import pandas as pd
 from ..core.backbone import BACKBONES
 from ..core.display import Display
 from ..core.errors import DataError
-from ..core.loss import LOSSES
 from ..core.plugins import source_sha256
-from ..core.registry import Registry
 from ..core.seeds import derive
 from ..core.spec import BackboneChoice, RunSpec, run_id
 from ..core.weights import WeightsFile, find_weights
@@ -32,9 +30,10 @@ from ..data.sources import Roots
 from ..data.splits import Split, choose_validation, split
 from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
-from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
-from ..quality.index import QUALITY, QualityIndex, apply_control, create_quality, measure_clips
+from ..features.frontends import FrontendModule, create_frontend
+from ..quality.index import QualityIndex, apply_control, create_quality, measure_clips
 from ..quality.leakage import index_record, refuse_seen_patients
+from .resolve import sources
 from .shelf import Shelf
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
@@ -336,18 +335,12 @@ def _score_quality(
 
 
 def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> dict[str, Any]:
-    chosen: tuple[tuple[Registry[Any], str], ...] = (
-        (LOSSES, spec.loss.name),
-        (BACKBONES, spec.backbone.name),
-        *((FRONTENDS, choice.name) for choice in (spec.frontend,) if choice),
-        (QUALITY, spec.quality.name),
-        *((DATASETS, name) for name in tables if name in DATASETS.names()),
-    )
-    sources = {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in chosen}
+    of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in tables if name in DATASETS.names()}
+    made_of = sources(spec) | {part: source_sha256(entry) for part, entry in of_datasets.items()}
     return {
         "labels": {name: labels_id(table) for name, table in tables.items()},
         "weights": weights.sha256,
-        "plugins": {name: sha for name, sha in sources.items() if sha is not None},
+        "plugins": {part: sha256 for part, sha256 in made_of.items() if sha256 is not None},
         **({"quality_index": index.fitted_sha256} if index.fitted_sha256 else {}),
     }
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ..core.backbone import BACKBONES, Backbone, Frontend
 from ..core.errors import SpecError, did_you_mean
 from ..core.loss import LOSSES
+from ..core.plugins import source_sha256
 from ..core.registry import Registry
 from ..core.spec import DEFAULT_TRAIN, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
 from ..data.clips import label_map
@@ -203,3 +204,14 @@ def _check_embedded(spec: RunSpec) -> None:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
         )
+
+
+def sources(spec: RunSpec) -> dict[str, str | None]:
+    """`kind:name` of everything registered that a spec names → the hash of its source; None for what ships here."""
+    parts: tuple[tuple[Registry[Any], str], ...] = (
+        (LOSSES, spec.loss.name),
+        (BACKBONES, spec.backbone.name),
+        *((FRONTENDS, choice.name) for choice in (spec.frontend,) if choice),
+        (QUALITY, spec.quality.name),
+    )
+    return {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in parts}

@@ -16,13 +16,14 @@ import torch
 
 from ..core.display import Display
 from ..core.errors import DataError, InstallationError, RsbenchError, RunFailed, StorageError
+from ..core.files import write_array, write_bytes, write_csv, write_parquet
 from ..core.installation import libraries_blamed
 from ..core.weights import WeightsRecord
 from ..data.identity import mismatched
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
 from ..results.environment import environment
-from ..results.store import ORIGIN, RunFolder, write_array, write_bytes, write_csv, write_parquet
+from ..results.store import ORIGIN, RunFolder
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Plan
 from .build import build_model, clip_set

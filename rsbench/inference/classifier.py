@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..core.backbone import BACKBONES
 from ..core.errors import ResultsError, SpecError
-from ..core.loss import LOSSES
-from ..core.plugins import discover, source_sha256
-from ..core.registry import Registry
+from ..core.plugins import discover
 from ..core.weights import read_state
 from ..data.clips import CLASSES, NORMAL
 from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
-from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
-from ..quality.index import QUALITY
+from ..experiment.resolve import sources
+from ..features.frontends import FrontendModule, create_frontend
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
 from .trained import TrainedRun
@@ -92,16 +88,7 @@ def checkpoint(run: TrainedRun) -> Path:
 
 def changed_plugins(run: TrainedRun) -> list[str]:
     """A line for each part of the run that came with a plugin, or does now, and was other code then."""
-    spec = run.spec
-    parts: list[tuple[Registry[Any], str]] = [
-        (LOSSES, spec.loss.name),
-        (BACKBONES, spec.backbone.name),
-        (QUALITY, spec.quality.name),
-    ]
-    if spec.frontend:
-        parts.append((FRONTENDS, spec.frontend.name))
-    then = run.data["identity"]["plugins"]
-    now = {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in parts}
+    then, now = run.data["identity"]["plugins"], sources(run.spec)
     return [
         f"note: {part} is other code now than when the run was made; what it says may differ from the run's scores"
         for part, sha256 in now.items()

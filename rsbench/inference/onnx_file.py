@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ExportFailed, SpecError
+from ..core.files import write_bytes
 from ..data.clips import CLASSES
-from ..results.store import write_bytes
 from .classifier import Classifier
 from .trained import TrainedRun
 

@@ -7,7 +7,6 @@ The manifest has the sha256 of every file. It shows damage, not forgery: what a 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -24,18 +23,9 @@ from typing import Any
 from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError, did_you_mean
+from ..core.files import explain_os_error, sha256_of, write_bytes, write_json, write_parquet, writing
 from .pseudonyms import Pseudonyms
-from .store import (
-    ORIGIN,
-    STATUS,
-    RunFolder,
-    explain_os_error,
-    run_folders,
-    write_bytes,
-    write_json,
-    write_parquet,
-    writing,
-)
+from .store import ORIGIN, STATUS, RunFolder, run_folders
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -167,7 +157,7 @@ def _write_manifest(bundle: Path, *, anonymised: bool) -> None:
         "rsbench": __version__,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "anonymised": anonymised,
-        "files": {name: _sha256(bundle / name) for name in _present(bundle)},
+        "files": {name: sha256_of(bundle / name) for name in _present(bundle)},
     }
     write_json(bundle / MANIFEST, manifest)
 
@@ -175,11 +165,6 @@ def _write_manifest(bundle: Path, *, anonymised: bool) -> None:
 def _present(bundle: Path) -> list[str]:
     """The files of all records of a bundle, relative to it."""
     return [f"runs/{folder.run_id}/{name}" for folder in run_folders(bundle) for name in record_files(folder)]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pack(folder: Path, out: Path) -> None:
@@ -229,7 +214,7 @@ def _verified(folder: Path, called: Path) -> str | None:
         raise ResultsError(f"{called}: its {MANIFEST} cannot be read ({error}). Ask for the bundle again.") from error
     if version > FORMAT:
         raise ResultsError(f"{called}: was made by a newer rsbench, {maker}. Upgrade rsbench to read it.")
-    found = {name: _sha256(folder / name) for name in _present(folder)}
+    found = {name: sha256_of(folder / name) for name in _present(folder)}
     wrong = [name for name in sorted(listed.keys() | found.keys()) if listed.get(name) != found.get(name)]
     if wrong:
         what = "was added" if wrong[0] not in listed else "is missing" if wrong[0] not in found else "was changed"
@@ -237,4 +222,4 @@ def _verified(folder: Path, called: Path) -> str | None:
             f"{called}: since it was bundled {wrong[0]} {what}, and so it is with {len(wrong) - 1} more files. "
             "Ask for the bundle again."
         )
-    return _sha256(path)
+    return sha256_of(path)

@@ -24,12 +24,13 @@ import pyarrow.parquet as pq
 from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError
+from ..core.files import writing
 from ..core.spec import RunSpec
 from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.selection import rule
 from .schema import COLUMNS, Judgement, judgements, known_split
-from .store import RunFolder, writing
+from .store import RunFolder
 
 # What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
 STAMPED = ("status.json", "spec.json", "data.json", "metrics.json", "origin.json", "predictions")

@@ -30,9 +30,10 @@ from typing import Any
 
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError
+from ..core.files import explain_os_error, write_bytes, write_json
 from .agreement import disagreement
 from .bundle import check_whole, opened, record_files, whole_status
-from .store import ORIGIN, STATUS, RunFolder, explain_os_error, run_folders, write_bytes, write_json
+from .store import ORIGIN, STATUS, RunFolder, run_folders
 
 
 class Outcome(StrEnum):

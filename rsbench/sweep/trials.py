@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import ResultsError, RsbenchError, RunFailed
+from ..core.files import write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..experiment.build import build_model, clip_set
@@ -26,7 +27,7 @@ from ..experiment.fit import fit
 from ..experiment.predict import evaluate
 from ..experiment.prepare import Experiment, prepare_experiment
 from ..experiment.shelf import Shelf
-from ..results.store import RunFolder, write_bytes, write_json
+from ..results.store import RunFolder
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Evaluation, Plan
 from ..training.predict import Model

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ..results.store import write_bytes
+from ..core.files import write_bytes
 
 STATE = "resume.pt"
 
@@ -82,8 +82,11 @@ class Checkpoints:
 
     def epochs_done(self) -> int:
         """Epochs that are on disk to go on from."""
-        loaded = self.load()
-        return loaded[0].epochs_done if loaded else 0
+        path = self.folder / STATE
+        if not path.is_file():
+            return 0
+        # Mapped into memory, so that the tensors stay on the disk.
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epochs_done"])
 
     def load(self) -> tuple[Progress, dict[str, Any]] | None:
         """The last whole state, or None where training has to start from the beginning."""

@@ -13,9 +13,10 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from rsbench.core.files import write_parquet
 from rsbench.data.splits import own_split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
-from rsbench.results.store import RunFolder, write_parquet
+from rsbench.results.store import RunFolder
 
 Make = Callable[..., Path]  # the fixture `make`
 

@@ -17,13 +17,14 @@ from tiny import bring_split, run_tiny
 
 from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError, SpecError
+from rsbench.core.files import write_parquet
 from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split, split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
 from rsbench.results import index
 from rsbench.results.index import Judged, judged
 from rsbench.results.schema import COLUMNS, FIGURES, Judgement
-from rsbench.results.store import RunFolder, run_folders, write_parquet
+from rsbench.results.store import RunFolder, run_folders
 
 RULES = ("val", "last", "oracle")
 ABNORMAL = CLASSES[1:]

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from rsbench.core.errors import ResultsError
-from rsbench.results.store import RunFolder, run_folders, write_json, write_parquet, writing
+from rsbench.core.files import write_json, write_parquet, writing
+from rsbench.results.store import RunFolder, run_folders
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ...results.store import write_bytes, writing
+from ...core.files import write_bytes, writing
 from .board import PALETTE, STYLE
 
 ACROSS = 3  # panels side by side in a file

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from ... import __version__
 from ...core.display import Display
-from ...results.store import RunFolder, write_bytes
+from ...core.files import write_bytes
+from ...results.store import RunFolder
 from ..figures.board import colours_of
 from ..figures.picture import Drawn, render
 from .board_sections import board_sections
