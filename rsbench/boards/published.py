@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from ..data.splits import named_splits
 from ..evaluation.selection import rule
@@ -89,7 +86,7 @@ def published(split: str) -> pd.DataFrame:
     """
     rows = literature()
     rows = rows[rows["board"].isin(_boards(split))].reset_index(drop=True)
-    return rows.assign(flag=[_joined(_flags(row, split)) for row in rows.to_dict("records")])
+    return rows.assign(flag=[joined_flags(_flags(row, split)) for row in rows.to_dict("records")])
 
 
 def beside(own: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -113,10 +110,10 @@ def beside(own: pd.DataFrame, split: str) -> pd.DataFrame:
     theirs = published(split).rename(columns={"pretraining": "weights"})
     theirs["part"] = [PARTS[_is_two_class(board)] for board in theirs["board"]]
     if (own["train_fraction"] < TRAIN_FRACTION).any():
-        theirs["flag"] = [_joined((flag, MORE_PATIENTS)) for flag in theirs["flag"]]
+        theirs["flag"] = [joined_flags((flag, MORE_PATIENTS)) for flag in theirs["flag"]]
     ours = own.assign(
         part=np.select([own["synthetic"], own["partial"]], [SYNTHETIC, PARTIAL], PARTS[0]),
-        flag=[_joined(_own_flags(row)) for row in own.to_dict("records")],
+        flag=[joined_flags(_own_flags(row)) for row in own.to_dict("records")],
         **dict.fromkeys(("venue", "evidence", "note"), ""),
     )
     rows = pd.concat([ours.assign(kind="rsbench"), theirs.assign(kind="published")], ignore_index=True)
@@ -126,31 +123,6 @@ def beside(own: pd.DataFrame, split: str) -> pd.DataFrame:
     rows["rank"] = comparable.rank(ascending=False, method="min") if comparable.count() > 1 else np.nan
     whole = dict.fromkeys(("rank", "n", "year"), "Int64")
     return rows.reindex(columns=list(COLUMNS)).astype({**whole, "part": str})
-
-
-def published_table(frame: pd.DataFrame, split: str) -> Table:
-    """What `beside` gives, for a terminal: own rows are bold and marked with ▶.
-
-    A flag that all published rows share is said once, below the table.
-    """
-    flags = [set(_split(flag)) for flag in frame.loc[frame["kind"] == "published", "flag"]]
-    shared = set.intersection(*flags) if flags else set()
-    rules = frame.loc[frame["kind"] == "rsbench", "selection"].unique()
-    title = "\n".join([f"{split} — published results beside rsbench's own", *(rule(name).header for name in rules)])
-    table = Table(
-        title=title, title_justify="left", caption=_caption(frame, shared), caption_justify="left", box=box.SIMPLE_HEAD
-    )
-    for heading in ("", "rank", "method", "backbone", "weights"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("Sp", "Se", "Score", "runs"):
-        table.add_column(heading, no_wrap=True, justify="right")
-    table.add_column("flags (and notes)", overflow="fold")
-    table.add_column("source", overflow="fold")
-    for _, part in frame.groupby("part", sort=False):
-        for row in part.to_dict("records"):
-            table.add_row(*map(escape, _cells(row, shared)), style="bold" if row["kind"] == "rsbench" else "")
-        table.add_section()
-    return table
 
 
 def _boards(split: str) -> tuple[str, ...]:
@@ -164,11 +136,11 @@ def _is_two_class(board: str) -> bool:
     return board.endswith("-2class")
 
 
-def _joined(flags: Iterable[str]) -> str:
+def joined_flags(flags: Iterable[str]) -> str:
     return "; ".join(filter(None, flags))
 
 
-def _split(flag: str) -> list[str]:
+def split_flags(flag: str) -> list[str]:
     return flag.split("; ") if flag else []
 
 
@@ -190,38 +162,3 @@ def _own_flags(row: Mapping[Hashable, Any]) -> Iterator[str]:
         yield PARTIAL
     if row["synthetic"]:
         yield SYNTHETIC
-
-
-def _cells(row: Mapping[Hashable, Any], shared: set[str]) -> Iterator[str]:
-    own = row["kind"] == "rsbench"
-    flags = [flag for flag in _split(row["flag"]) if own or flag not in shared]
-    yield "▶ rsbench" if own else "published"
-    yield _whole(row["rank"])
-    yield from (str(row[name]) for name in ("method", "backbone", "weights"))
-    yield from (_percent(row[name]) for name in ("sp", "se"))
-    yield _percent(row["score"]) + ("" if pd.isna(row["score_sd"]) else f" ± {row['score_sd']:.1f}")
-    yield _whole(row["n"])
-    yield " ".join(filter(None, [_joined(flags), row["note"] and f"({row['note']})"]))
-    yield "" if own else " ".join(filter(None, [row["venue"], str(row["year"]), f"({row['evidence']})"]))
-
-
-def _whole(value: Any) -> str:
-    return "–" if pd.isna(value) else str(value)
-
-
-def _percent(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.1f}"
-
-
-def _caption(frame: pd.DataFrame, shared: set[str]) -> str:
-    said = {flag for flags in frame["flag"] for flag in _split(flags)}
-    lines = [
-        "▶: runs of one's own. Published rows have no interval: that takes predictions per patient.",
-        "All rows are listed by Score; only those without a flag are ranked among each other.",
-        *(
-            f"{flag}{' (all published rows)' if flag in shared else ''}: {meaning}"
-            for flag, meaning in MEANING.items()
-            if flag in said
-        ),
-    ]
-    return "\n".join(lines)

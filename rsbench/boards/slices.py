@@ -9,13 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.clips import CLASSES, NORMAL
-from ..data.splits import CLAIMS_FROM
 from ..evaluation.counts import Hits, count_hits, design_of
 from ..evaluation.metrics import FloatArray, IntArray, predicted_classes
 from ..evaluation.scoring import LOGIT_COLUMNS
@@ -23,7 +19,6 @@ from ..evaluation.selection import rule as selection_rule
 from ..evaluation.statistics import SHARES, Share
 from ..results.schema import OPERATING_POINTS, judged_as, judged_clips, known_split
 from ..results.store import RunFolder
-from .columns import mean_sd
 
 BY = ("device", "class", "patient", "site", "quality")
 NOT_GIVEN = "not given"
@@ -116,51 +111,6 @@ def by_method(frame: pd.DataFrame, method_of: Mapping[str, str]) -> pd.DataFrame
     means, spread = groups[figures].mean().add_suffix("_mean"), groups[figures].std(ddof=1).add_suffix("_sd")
     made = pd.concat([groups[list(BEHIND)].first(), means, spread, groups.size().rename("n")], axis=1).reset_index()
     return made.astype(dict.fromkeys(order, str))
-
-
-def slice_table(frame: pd.DataFrame, title: str, by: str, figure: str | None = None) -> Table:
-    """Slices down, methods across.
-
-    Args:
-        frame: from `by_method`.
-        title: what the table is of: split, rule, operating point.
-        by: the kind of slice.
-        figure: one of FIGURES; the default is Score, and accuracy where few slices have both normal and abnormal
-            clips (class, patient).
-
-    Raises SpecError for another figure.
-    """
-    shown = figure or ("accuracy" if by in ("class", "patient") else "score")
-    if shown not in FIGURES:
-        raise SpecError(f"There is no figure '{shown}' of slices.{did_you_mean(shown, FIGURES)}")
-    heading = "recall" if (by, shown) == ("class", "accuracy") else FIGURES[shown]
-    few = frame["effective_patients"] < CLAIMS_FROM
-    caption = f"* fewer than {CLAIMS_FROM} effective patients (Kish) behind it: nothing can be claimed on it"
-    table = Table(
-        title=f"{title}\n{heading} by {by}, {_seeds(frame['n'])}",
-        title_justify="left",
-        caption=caption if few.any() else None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column(by, overflow="fold")
-    methods = list(dict.fromkeys(frame["method"]))
-    for name in ("clips", "patients", "effective", *map(escape, methods)):
-        table.add_column(name, justify="right")
-    cells = [mean_sd(mean, sd, 1) for mean, sd in zip(frame[f"{shown}_mean"], frame[f"{shown}_sd"], strict=True)]
-    by_slice = frame.assign(cell=cells).pivot(index="slice", columns="method", values="cell").fillna("–")
-    for row in frame.assign(few=few).drop_duplicates("slice").to_dict("records"):
-        starred = f"{row['slice']}{' *' if row['few'] else ''}"
-        behind = (str(row["clips"]), str(row["patients"]), f"{row['effective_patients']:.1f}")
-        table.add_row(escape(starred), *behind, *by_slice.loc[row["slice"], methods])
-    return table
-
-
-def _seeds(counts: pd.Series) -> str:
-    if counts.max() == 1:
-        return "one seed"
-    span = f"{counts.max()}" if counts.nunique() == 1 else f"{counts.min()} to {counts.max()}"
-    return f"mean ± sd over {span} seeds"
 
 
 def _read(folder: RunFolder, split: str, rule: str, operating_point: str) -> _Run | None:

@@ -36,9 +36,9 @@ def audit(
     Takes runs that kept all three, made with --select val,last,oracle.
     """
     from ..boards.audit import audit as make_audit
-    from ..boards.audit import audit_table
     from ..core.display import Display
     from ..report.figures.board import audit_figure
+    from ..report.tables.audit import audit_table
     from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
     from ..results.store import run_folders
 

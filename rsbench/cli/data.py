@@ -31,9 +31,9 @@ def check(
 ) -> None:
     """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken."""
     from ..data.check import check as check_table
-    from ..data.check import render
     from ..data.clips import label_map
     from ..data.sources import load_table
+    from ..report.tables.data import render
 
     roots = _roots(root, plugin)
     console = standard_output()

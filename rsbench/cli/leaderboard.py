@@ -118,8 +118,9 @@ def _board(board: Board, columns: str | None) -> Sheet:
 
 
 def _slices(folders: Sequence[RunFolder], board: Board, by: str) -> Sheet:
-    from ..boards.slices import by_method, slice_table, slices
+    from ..boards.slices import by_method, slices
     from ..report.tables.formats import Sheet
+    from ..report.tables.slices import slice_table
 
     best_first = {method: place for place, method in enumerate(board.table["method"])}
     runs = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
@@ -132,8 +133,9 @@ def _slices(folders: Sequence[RunFolder], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
-    from ..boards.published import beside, published_table
+    from ..boards.published import beside
     from ..report.tables.formats import Sheet
+    from ..report.tables.published import published_table
 
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
     own = rows.assign(
@@ -148,8 +150,9 @@ def _published(board: Board) -> Sheet:
 
 
 def _summary(boards: Sequence[Board]) -> Sheet:
-    from ..boards.summary import studies, summarise, summary_table
+    from ..boards.summary import studies, summarise
     from ..report.tables.formats import Sheet
+    from ..report.tables.summary import summary_table
 
     frame = summarise(studies(boards))
     return Sheet(summary_table(frame, str(boards[0].baseline)), frame, {"summary": "random effects"})

@@ -131,8 +131,8 @@ def _hear(
 
 
 def _print(run: TrainedRun, heard: Heard, form: str, console: Console) -> None:
-    from ..inference.prediction import prediction_table
     from ..report.tables.formats import Sheet, print_sheets
+    from ..report.tables.prediction import prediction_table
 
     # A csv has no place for what all rows share but the rows.
     frame = heard.rows.assign(**run.about()) if form == "csv" else heard.rows

@@ -118,8 +118,8 @@ def run(
 @app.command()
 def status(name: NameArgument, out: OutOption = Path("results")) -> None:
     """What is done of a study, and what is to go; works while it runs."""
+    from ..report.tables.study import status as status_table
     from ..sweep.driver import open_study
-    from ..sweep.results import status as status_table
 
     study = open_study(out, name)
     standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
@@ -132,9 +132,9 @@ def results(
     out: OutOption = Path("results"),
 ) -> None:
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
+    from ..report.tables.study import render
     from ..sweep.driver import open_study
     from ..sweep.plan import runs_folder
-    from ..sweep.results import render
     from ..sweep.results import results as study_results
 
     study = open_study(out, name)

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from ..core.display import Advance, Display
 from ..core.errors import DataError
@@ -24,7 +21,7 @@ from ..quality.index import create_quality, measure_recording
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Plan, Recording
-from .trained import INTENDED_USE, TrainedRun
+from .trained import TrainedRun
 
 PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
 COLUMNS = (
@@ -101,21 +98,3 @@ class Predictor:
                 advance(len(rows), recording.path.name)
         logits, probabilities = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
         return logits, probabilities
-
-
-def prediction_table(run: TrainedRun, rows: pd.DataFrame) -> Table:
-    """The rows as people read them, under what they were made by."""
-    table = Table(
-        title=run.describe(),
-        title_justify="left",
-        caption=f"p: probabilities at that operating point. quality: {run.spec.quality.name}, 0 to 1. {INTENDED_USE}",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    shown = [name for name in COLUMNS if name != "label" or rows["label"].any()]
-    for name in shown:
-        words = rows[name].dtype.kind not in "fi"
-        table.add_column(name.replace("p_", "p "), justify="left" if words else "right", overflow="fold")
-    for row in rows[shown].to_dict("records"):
-        table.add_row(*(escape(value) if isinstance(value, str) else f"{value:.3f}" for value in row.values()))
-    return table

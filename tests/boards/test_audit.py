@@ -13,9 +13,10 @@ import pytest
 from imitated import Make, Method
 from rich.console import Console
 
-from rsbench.boards.audit import RULES, Audit, audit, audit_table
+from rsbench.boards.audit import RULES, Audit, audit
 from rsbench.boards.leaderboard import leaderboard
 from rsbench.core.errors import ResultsError, SpecError
+from rsbench.report.tables.audit import audit_table
 from rsbench.results.store import run_folders
 
 POINTS = ("argmax", "val-bias")

@@ -29,9 +29,9 @@ from rsbench.boards.published import (
     beside,
     literature,
     published,
-    published_table,
 )
 from rsbench.data.splits import named_splits
+from rsbench.report.tables.published import published_table
 
 
 def own_row(**changes: Any) -> dict[str, Any]:

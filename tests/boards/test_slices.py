@@ -17,11 +17,12 @@ import pytest
 from rich.console import Console
 from tiny import bring_split, run_tiny
 
-from rsbench.boards.slices import BY, FIGURES, by_method, slice_table, slices
+from rsbench.boards.slices import BY, FIGURES, by_method, slices
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.report.tables.slices import slice_table
 from rsbench.results.store import RunFolder, run_folders
 
 OFFSET = 0.6

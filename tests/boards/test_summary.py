@@ -11,8 +11,9 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from rsbench.boards.leaderboard import Board
-from rsbench.boards.summary import STUDIES, SUMMARY, studies, summarise, summary_table
+from rsbench.boards.summary import STUDIES, SUMMARY, studies, summarise
 from rsbench.core.errors import ResultsError
+from rsbench.report.tables.summary import summary_table
 
 Boards = tuple[Board, Board]
 

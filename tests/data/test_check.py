@@ -11,11 +11,12 @@ from rich.console import Console
 
 from rsbench.core.errors import DataError
 from rsbench.data.annotations import read_each
-from rsbench.data.check import Check, check, count_overlapping, render
+from rsbench.data.check import Check, check, count_overlapping
 from rsbench.data.clips import label_map
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.sprsound import read_sprsound
+from rsbench.report.tables.data import render
 
 FOUR = label_map("four-class")
 DATABASE = "ICBHI_final_database"

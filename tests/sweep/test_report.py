@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console, RenderableType
 from searched import cell_names, found, searched_study, write_trial, write_trials
 
+from rsbench.report.tables.study import budget_in_words, render, status
 from rsbench.sweep.plan import PlannedRun
-from rsbench.sweep.results import budget_in_words, render, status
 from rsbench.sweep.spec import SweepSpec, cells
 from rsbench.sweep.trials import TrialStore
 

@@ -9,7 +9,7 @@ from functools import partial
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from ...boards.audit import Audit, audit_table
+from ...boards.audit import Audit
 from ...boards.columns import columns_of
 from ...boards.leaderboard import POINT, Board
 from ...boards.shift import in_distribution
@@ -20,6 +20,7 @@ from ...results.schema import OPERATING_POINTS
 from ..figures.board import OF_RULE, draw_audit, draw_differences, draw_scores
 from ..figures.page import recall_panel, shift_panel
 from ..figures.picture import Panel
+from ..tables.audit import audit_table
 from ..tables.board import caption_of, cells_of, title_of
 from .view import MOST_DRAWN, Section, Sheet, View
 
