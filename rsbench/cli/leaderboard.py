@@ -64,7 +64,7 @@ def leaderboard(
     A plugin is needed only for a split of its own on which the runs were not judged when they were made.
     """
     from ..boards.leaderboard import leaderboard as make_board
-    from ..boards.shift import with_shift
+    from ..boards.leaderboard import with_shift
     from ..core.display import Display
     from ..report.tables.formats import known_format, known_picture, print_sheets
     from ..results.store import run_folders

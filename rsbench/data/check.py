@@ -10,8 +10,7 @@ import pandas as pd
 
 from ..core.errors import DataError
 from .audio import AudioInfo, probe, read
-from .bounds import clip_bounds
-from .clips import CLASSES, ClipTable, LabelMap
+from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
 from .splits import Split, effective_patients, named_splits, own_split
 from .sprsound import POOR_QUALITY
 

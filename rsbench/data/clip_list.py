@@ -11,8 +11,7 @@ from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.files import write_csv, write_parquet
 from .audio import probe
-from .bounds import clip_bounds
-from .clips import CLASSES, ClipTable, label_map
+from .clips import CLASSES, ClipTable, clip_bounds, label_map
 
 LIST_COLUMNS = (
     "dataset",

@@ -22,8 +22,7 @@ from torchaudio.functional import resample
 from ..core.cache import build_once, cache_dir
 from ..core.errors import DataError
 from .audio import read
-from .bounds import clip_bounds
-from .clips import ClipTable
+from .clips import ClipTable, clip_bounds
 from .hashing import content_hashes
 from .identity import SKETCH_COLUMNS, bytes_id, sketch
 

@@ -30,10 +30,9 @@ from ..features.frontends import FrontendModule, create_frontend
 from ..results.environment import code_version
 from ..training.predict import exact
 from .build import gather_from
-from .context import Place
+from .context import Place, Shelf
 from .prepare import backbone_name, weights_of
 from .resolve import resolve_embedding
-from .shelf import Shelf
 
 PIECE = 256  # clips that are lost at most when it is stopped
 AT_ONCE = 16  # clips in a batch

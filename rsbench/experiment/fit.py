@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 
+from ..core.display import duration
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.clipset import ClipSet
 from ..training.loop import Evaluation, Plan, Watch, train
@@ -36,3 +39,52 @@ def fit(
             epoch=on_epoch,
         )
         return train(model, clips, rows, experiment.spec, plan, checkpoints, evaluate, watch)
+
+
+LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing
+SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
+
+
+def announce_cost(experiment: Experiment, place: Place, model: Model, clips: Mapping[str, ClipSet]) -> None:
+    """On a CPU, say before a long training how long it will take, and what would take less."""
+    if place.device.type != "cpu":
+        return
+    seconds = estimate_seconds(experiment, model, clips[experiment.train.dataset])
+    text = f"about {duration(seconds)} on this machine"
+    if seconds > SLOW_S:
+        smaller = f"--set {model.backbone.smaller}" if model.backbone.smaller else "fewer --epochs"
+        text += f"; faster: {smaller}, or a GPU"
+    place.display.say(text)
+
+
+def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> float:
+    """The time training and prediction will take, from a few forward and backward passes.
+
+    Nothing is left behind: the passes run in eval mode and their gradients are dropped.
+    """
+    model.eval()
+    batch = experiment.fit.rows("fit")[: experiment.spec.optim.batch_size]
+    count = min(4, len(batch))
+    _seconds_of_pass(model, clips, batch[:count])  # the first pays for memory and for kernels made for these shapes
+    seconds = _seconds_of_pass(model, clips, batch[:count])
+    while seconds < LONG_ENOUGH_S and count < len(batch):  # of a small model a few clips measure the overhead alone
+        count = min(4 * count, len(batch))
+        seconds = _seconds_of_pass(model, clips, batch[:count])
+    model.zero_grad(set_to_none=True)
+    model.train()
+    fitted = len(experiment.fit.rows("fit")) * experiment.spec.optim.epochs
+    validated = len(experiment.fit.rows("validation")) * experiment.spec.optim.epochs
+    predicted = sum(len(dataset.rows("validation", "test")) for dataset in experiment.datasets.values())
+    forward_share = 1 / 3  # of a training step's arithmetic; the backward pass is the other two
+    trainings = 1 + max(0, len(experiment.folds) - 1)  # k folds of all but a k-th, and one more on everything
+    clip_passes = trainings * fitted + forward_share * (validated + predicted * len(experiment.spec.select))
+    return seconds / count * clip_passes
+
+
+def _seconds_of_pass(model: Model, clips: ClipSet, rows: np.ndarray) -> float:
+    chosen = torch.as_tensor(rows, device=clips.known.labels.device)
+    started = time.perf_counter()
+    logits = model.loss.logits(model.backbone(clips.features(chosen)))
+    if logits.requires_grad:
+        logits.sum().backward()
+    return time.perf_counter() - started

@@ -20,7 +20,6 @@ from ..training.checkpoint import Checkpoints, Progress
 from ..training.clipset import ClipSet
 from ..training.loop import Evaluation
 from ..training.predict import Model, Predictions, predict
-from .axes import on_principal_axes
 from .prepare import Experiment
 
 
@@ -149,3 +148,24 @@ def _concerns(selection: str, dataset: str, experiment: Experiment) -> bool:
     split_name = selection.partition(":")[2]
     own = {item.dataset for item in experiment.tests if item.name == split_name}
     return not split_name or dataset in own | {experiment.train.dataset}
+
+
+MOST_AXES = 32
+
+
+def on_principal_axes(
+    embeddings: Mapping[str, NDArray[np.float32]], fitted_on: NDArray[np.float32]
+) -> dict[str, NDArray[np.float16]]:
+    """Embeddings per data set, (N, D) each, as (N, at most 32) places on the axes that spread `fitted_on` most.
+
+    `fitted_on` is of training patients, so that no test clip has a say in where the axes lie. Distances in units of the
+    first axis' standard deviation, so that float16 can hold them. {} where fewer than two embeddings are there to fit.
+    """
+    if len(fitted_on) < 2:
+        return {}
+    centre = fitted_on.mean(axis=0)
+    _, spread, axes = np.linalg.svd(fitted_on - centre, full_matrices=False)
+    unit = spread[0] / np.sqrt(len(fitted_on) - 1) or 1.0  # embeddings that are all one have no spread to measure in
+    return {
+        name: ((found - centre) @ axes[:MOST_AXES].T / unit).astype(np.float16) for name, found in embeddings.items()
+    }

@@ -20,21 +20,19 @@ from ..core.plugins import source_sha256
 from ..core.seeds import derive
 from ..core.spec import BackboneChoice, RunSpec, run_id
 from ..core.weights import WeightsFile, find_weights
-from ..data.bounds import clip_bounds
-from ..data.clips import CLASSES, ClipTable, label_map
+from ..data.clips import CLASSES, ClipTable, clip_bounds, label_map
 from ..data.datasets import DATASETS
 from ..data.embeddings import EmbeddingFile, clips_hash
-from ..data.folds import choose_folds
 from ..data.identity import labels_id
 from ..data.sources import Roots
-from ..data.splits import Split, choose_validation, split
+from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
 from ..features.frontends import FrontendModule, create_frontend
 from ..quality.index import QualityIndex, apply_control, create_quality, measure_clips
 from ..quality.leakage import index_record, refuse_seen_patients
+from .context import Shelf
 from .resolve import sources
-from .shelf import Shelf
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
 

@@ -28,9 +28,8 @@ from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Plan
 from .build import build_model, clip_set
 from .context import Place, make_place, make_spec
-from .cost import announce_cost
 from .cross_validation import cross_validate
-from .fit import fit
+from .fit import announce_cost, fit
 from .predict import evaluate, predict_chosen
 from .prepare import Experiment, prepare_experiment
 

@@ -12,8 +12,7 @@ import torch
 from ..core.display import Advance, Display
 from ..core.errors import DataError
 from ..data.audio import read
-from ..data.bounds import clip_bounds
-from ..data.clips import CLASSES
+from ..data.clips import CLASSES, clip_bounds
 from ..data.waveforms import Waveforms, of_recording
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from

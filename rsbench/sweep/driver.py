@@ -14,8 +14,7 @@ from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
 from ..core.errors import ResultsError, RunFailed, did_you_mean
 from ..core.files import write_json
-from ..experiment.context import Place, make_place
-from ..experiment.shelf import Shelf
+from ..experiment.context import Place, Shelf, make_place
 from ..results.store import RunFolder
 from .engines import Crew, Engine, RunTask
 from .plan import Plan, PlannedRun, plan_runs, runs_folder

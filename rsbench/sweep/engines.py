@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import DataError, RsbenchError, StorageError
 from ..core.plugins import load
-from ..experiment.context import Place, make_place, make_spec
+from ..experiment.context import Place, Shelf, make_place, make_spec
 from ..experiment.prepare import prepare_experiment
 from ..experiment.run import run_experiment
-from ..experiment.shelf import Shelf
 from ..results.store import RunFolder
 from .space import Space, ends, search_space
 from .spec import Cell, SweepSpec

@@ -11,12 +11,11 @@ from typing import Any
 
 from ..core.display import duration
 from ..data.splits import effective_patients
-from ..evaluation.power import smallest_difference
+from ..evaluation.statistics import smallest_difference
 from ..experiment.build import build_model, clip_set
-from ..experiment.context import Place, make_spec
-from ..experiment.cost import estimate_seconds
+from ..experiment.context import Place, Shelf, make_spec
+from ..experiment.fit import estimate_seconds
 from ..experiment.prepare import Experiment, prepare_experiment
-from ..experiment.shelf import Shelf
 from ..results.store import RunFolder
 from .spec import Cell, SweepSpec
 

@@ -21,12 +21,11 @@ from ..core.files import write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..experiment.build import build_model, clip_set
-from ..experiment.context import Place, make_spec
+from ..experiment.context import Place, Shelf, make_spec
 from ..experiment.cross_validation import cross_validate
 from ..experiment.fit import fit
 from ..experiment.predict import evaluate
 from ..experiment.prepare import Experiment, prepare_experiment
-from ..experiment.shelf import Shelf
 from ..results.store import RunFolder
 from ..training.checkpoint import Checkpoints, Progress
 from ..training.loop import Evaluation, Plan

@@ -10,8 +10,7 @@ import pytest
 from imitated import Make, Method, imitate
 from tiny import run_tiny, write_own_dataset
 
-from rsbench.boards.leaderboard import Board, leaderboard
-from rsbench.boards.shift import with_shift
+from rsbench.boards.leaderboard import Board, leaderboard, with_shift
 from rsbench.results.store import RunFolder, run_folders
 
 SEEDS = range(8)

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from imitated import Make, Method
 
-from rsbench.boards.leaderboard import Board, leaderboard
-from rsbench.boards.shift import with_shift
+from rsbench.boards.leaderboard import Board, leaderboard, with_shift
 from rsbench.results.store import run_folders
 
 SHIFT = ["shift_mean", "shift_sd", "rank_change"]

@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from rsbench.core.errors import DataError
 from rsbench.data import hashing, waveforms
 from rsbench.data.audio import read
-from rsbench.data.bounds import clip_bounds
-from rsbench.data.clips import ClipTable
+from rsbench.data.clips import ClipTable, clip_bounds
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.waveforms import ClipGatherer, Waveforms, prepare

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rsbench.experiment.axes import MOST_AXES, on_principal_axes
+from rsbench.experiment.predict import MOST_AXES, on_principal_axes
 
 
 def test_the_axes_are_those_of_the_training_patients() -> None:

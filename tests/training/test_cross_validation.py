@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsbench.core.errors import DataError, SpecError
-from rsbench.data.folds import choose_folds
+from rsbench.data.splits import choose_folds
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.operating_point import fit_operating_point
 

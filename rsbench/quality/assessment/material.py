@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.display import Display
 from ...data.audio import probe
-from ...data.bounds import clip_bounds
-from ...data.clips import NORMAL, ClipTable, label_map
+from ...data.clips import NORMAL, ClipTable, clip_bounds, label_map
 from ...data.hashing import content_hashes
 from ...data.identity import bytes_id
 from ...data.sources import Roots, load_table

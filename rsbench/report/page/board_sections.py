@@ -11,8 +11,7 @@ from rich.table import Table
 
 from ...boards.audit import Audit
 from ...boards.columns import columns_of
-from ...boards.leaderboard import POINT, Board
-from ...boards.shift import in_distribution
+from ...boards.leaderboard import POINT, Board, in_distribution
 from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM

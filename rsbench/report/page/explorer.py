@@ -13,8 +13,7 @@ import soundfile
 from matplotlib.image import imsave
 
 from ...data.audio import read
-from ...data.bounds import clip_bounds
-from ...data.clips import CLASSES, ClipTable
+from ...data.clips import CLASSES, ClipTable, clip_bounds
 from ...data.sources import Roots, load_table
 from ...evaluation.metrics import FloatArray
 from .summaries import OfBoard

@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ...boards.audit import RULES, Audit, audit
-from ...boards.leaderboard import Board, leaderboard
-from ...boards.shift import in_distribution, with_shift
+from ...boards.leaderboard import Board, in_distribution, leaderboard, with_shift
 from ...core.display import Display
 from ...core.errors import ResultsError, SpecError, did_you_mean
 from ...results.index import judged
