@@ -20,7 +20,7 @@ from ..data.identity import mismatched
 from ..evaluation.counts import count_hits, design_of
 from ..evaluation.metrics import BoolArray
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, counts_of, estimate_for_models
-from ..results.calls import Calls, calls_of
+from ..results.calls import Predictions, calls_of
 from ..results.rescore import flat_figures
 from ..results.schema import full_spec, judgements
 from ..results.store import RunFolder
@@ -104,7 +104,7 @@ class _Judged:
     """One run on a split under a rule: its row of a board, at argmax, and what it called each clip."""
 
     row: dict[str, Any]
-    calls: Calls
+    calls: Predictions
 
     def right(self, point: str) -> BoolArray:
         """(N,) which clips were called by their own class."""
@@ -202,7 +202,7 @@ def _points(one: _Judged, other: _Judged) -> list[str]:
     return [point for point in one.calls.offsets if point in other.calls.offsets]
 
 
-def _paired(one: Calls, other: Calls, point: str) -> dict[str, Any]:
+def _paired(one: Predictions, other: Predictions, point: str) -> dict[str, Any]:
     """The figures of both at an operating point, and their difference with its interval over patients."""
     design = design_of(one.clips)
     hits = np.stack([count_hits(calls.clips, calls.called(point)) for calls in (one, other)])

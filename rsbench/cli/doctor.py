@@ -26,7 +26,7 @@ rsbench doctor --kind backbone mn40 timm:convnext_tiny
 """
 
 
-class Kind(enum.Enum):
+class ExaminedKind(enum.Enum):
     loss = "loss"
     backbone = "backbone"
     index = "index"
@@ -36,7 +36,7 @@ def doctor(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME…]", help="Only these, timm:MODEL too. Default: everything.")
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Only losses, backbones or quality indices.")] = None,
+    kind: Annotated[ExaminedKind | None, typer.Option(help="Only losses, backbones or quality indices.")] = None,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:

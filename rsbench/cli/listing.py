@@ -10,7 +10,7 @@ import typer
 from .options import PluginOption, standard_output
 
 
-class Kind(enum.StrEnum):
+class ListedKind(enum.StrEnum):
     losses = "losses"
     backbones = "backbones"
     frontends = "frontends"
@@ -21,7 +21,7 @@ class Kind(enum.StrEnum):
 
 
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[ListedKind, typer.Argument(help="What to list.")],
     plugin: PluginOption = None,
 ) -> None:
     """List what can be named, with summaries, papers, and options with their units and defaults."""

@@ -25,7 +25,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..core.spec import RunSpec
-    from ..experiment.context import Place
+    from ..experiment.context import RunContext
     from ..experiment.prepare import Experiment
     from ..experiment.run import RunRecord
 
@@ -114,7 +114,7 @@ def _read_spec(path: Path) -> dict[str, Any]:
     return flatten(content)
 
 
-def _dry_run(specs: list[RunSpec], place: Place) -> None:
+def _dry_run(specs: list[RunSpec], place: RunContext) -> None:
     from ..experiment.prepare import prepare_experiment
     from ..results.store import RunFolder
 
@@ -127,7 +127,7 @@ def _dry_run(specs: list[RunSpec], place: Place) -> None:
     typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
 
 
-def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
+def _run_all(specs: list[RunSpec], place: RunContext, as_json: bool) -> None:
     from ..experiment.prepare import prepare_experiment
     from ..experiment.run import run_experiment
     from ..report.tables.board import run_table
@@ -161,7 +161,7 @@ def _run_all(specs: list[RunSpec], place: Place, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _announce(experiment: Experiment, place: Place) -> None:
+def _announce(experiment: Experiment, place: RunContext) -> None:
     """What is about to happen: data, clips per class and split, device, parameters."""
     from ..data.clips import CLASSES
     from ..experiment.build import build_model

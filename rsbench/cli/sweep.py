@@ -88,7 +88,7 @@ def run(
     """Run what is missing of a study, then rank its runs. (`rsbench sweep STUDY` is enough.)"""
     from ..core.spec import parse_assignment
     from ..sweep.driver import StudyUnfinished, carry_out, describe, make_study
-    from ..sweep.engines import Crew
+    from ..sweep.engines import WorkerConfig
     from ..sweep.shipped import study_file
     from ..sweep.spec import load_sweep
 
@@ -98,7 +98,7 @@ def run(
     )
     sweep = sweep.model_copy(update={"plugins": plugins})
     roots = tuple(_absolute(folder) for folder in root or ())
-    crew = Crew(roots, str(out.absolute()), device, sweep.resources.threads, partial or sweep.partial, plugins)
+    crew = WorkerConfig(roots, str(out.absolute()), device, sweep.resources.threads, partial or sweep.partial, plugins)
     study = make_study(sweep, crew, quiet=quiet)
     engine = _engine(study, serial=serial, address=address)
     study.place.display.say(f"{sweep.name}: {sweep.purpose.strip()}")

@@ -18,7 +18,7 @@ SHOWN = 10  # names of missing recordings printed before they are only counted
 
 
 @dataclass(frozen=True)
-class Check:
+class DataCheck:
     """The findings on one data set.
 
     counts: subset, what, found, official (<NA> where nobody published one), a row per count.
@@ -56,7 +56,7 @@ class Check:
         return not self.broken and not self.table.partial
 
 
-def check(table: ClipTable, label_map: LabelMap) -> Check:
+def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
     infos, unreadable = _decode(table.recordings)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
@@ -66,7 +66,7 @@ def check(table: ClipTable, label_map: LabelMap) -> Check:
         [(info.rate, info.subtype, info.channels) for info in infos.values()],
         columns=["rate", "coding", "channels"],
     )
-    return Check(
+    return DataCheck(
         table=table,
         counts=_counts(table),
         formats=formats.value_counts().rename("recordings").reset_index().sort_values("rate"),

@@ -15,7 +15,7 @@ from ..core.spec import RunSpec
 from ..core.weights import WeightsRecord, load_weights
 from ..data.waveforms import ClipGatherer, Waveforms
 from ..features.frontends import FrontendModule
-from ..training.clipset import ClipSet, EmbeddedClips, HeardClips, Known
+from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
 from .prepare import DatasetClips, Experiment
@@ -74,12 +74,12 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
         pd.factorize(clips["patient"], sort=True)[0],
         pd.factorize(clips["device"], sort=True)[0],
     )
-    known = Known(*(torch.tensor(column, device=device) for column in columns))
+    known = ClipMetadata(*(torch.tensor(column, device=device) for column in columns))
     if experiment.frontend is None:
-        return EmbeddedClips(known, torch.as_tensor(dataset.embeddings, device=device))
+        return EmbeddingClips(known, torch.as_tensor(dataset.embeddings, device=device))
     frontend = experiment.frontend.to(device)
     gatherer = gather_from(dataset.waveforms, clips, frontend, experiment.spec.data.clip_s, device)
-    return HeardClips(known, gatherer.gather, frontend, experiment.spec.augment)
+    return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment)
 
 
 def gather_from(

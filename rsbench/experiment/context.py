@@ -24,7 +24,7 @@ DEFAULT_THREADS = torch.get_num_threads()  # before any run changes it: the core
 
 
 @dataclass(frozen=True)
-class Place:
+class RunContext:
     """Folders, device and display of a run."""
 
     roots: Roots
@@ -34,9 +34,9 @@ class Place:
     partial: bool
     display: Display
 
-    def shelf(self) -> Shelf:
+    def shelf(self) -> DataCache:
         """An empty shelf for what runs here have in common."""
-        return Shelf(self.roots, partial=self.partial, display=self.display)
+        return DataCache(self.roots, partial=self.partial, display=self.display)
 
 
 def make_place(
@@ -47,13 +47,13 @@ def make_place(
     threads: int | None = None,
     partial: bool = False,
     quiet: bool = False,
-) -> Place:
+) -> RunContext:
     """Check the device and set the threads. Raises SpecError where a GPU was asked for and there is none."""
     given = [root] if isinstance(root, str | Path) else list(root)
     roots = Roots.parse([str(folder) for folder in given], os.environ)
     threads = threads or DEFAULT_THREADS
     torch.set_num_threads(threads)
-    return Place(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet))
+    return RunContext(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet))
 
 
 def device_named(name: str) -> torch.device:
@@ -72,7 +72,7 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def make_spec(settings: Mapping[str, Any], place: Place, plugins: Sequence[str] = ()) -> RunSpec:
+def make_spec(settings: Mapping[str, Any], place: RunContext, plugins: Sequence[str] = ()) -> RunSpec:
     """The resolved spec; half precision by default where the device is good at it."""
     discover()
     for plugin in plugins:
@@ -81,7 +81,7 @@ def make_spec(settings: Mapping[str, Any], place: Place, plugins: Sequence[str] 
     return resolve({"precision": "bf16" if halves else "fp32", **settings}, place.roots.own_datasets())
 
 
-class Shelf:
+class DataCache:
     """Reads from the folders of recordings, and remembers. A file that changes meanwhile is not seen.
 
     Args:

@@ -19,10 +19,10 @@ from ..evaluation.metrics import at_operating_point
 from ..evaluation.scoring import HEADLINE
 from ..evaluation.selection import better, rule
 from ..training.checkpoint import Checkpoints
-from ..training.loop import Evaluation, Plan
+from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
 from .build import build_model, clip_set
-from .context import Place
+from .context import RunContext
 from .fit import fit
 from .predict import predict_rows, prediction_frame
 from .prepare import Experiment, hold_out
@@ -58,7 +58,7 @@ class HeldOut:
         return {name: result[name] for name in HEADLINE}
 
 
-def cross_validate(experiment: Experiment, place: Place, checkpoints: Checkpoints) -> Folds:
+def cross_validate(experiment: Experiment, place: RunContext, checkpoints: Checkpoints) -> Folds:
     """Train every fold, going on where it was stopped, and choose. Raises RunFailed as training does."""
     selection = next(name for name in experiment.spec.select if rule(name).judged_on == "folds")
     folds = []
@@ -74,7 +74,7 @@ def cross_validate(experiment: Experiment, place: Place, checkpoints: Checkpoint
     return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch))
 
 
-def _train_fold(fold: Experiment, place: Place, checkpoints: Checkpoints) -> HeldOut:
+def _train_fold(fold: Experiment, place: RunContext, checkpoints: Checkpoints) -> HeldOut:
     model, _ = build_model(fold)
     clips = clip_set(fold.fit, fold, place.device)
     rows = fold.fit.rows("validation")
@@ -86,7 +86,7 @@ def _train_fold(fold: Experiment, place: Place, checkpoints: Checkpoints) -> Hel
         write_bytes(_kept(checkpoints, epoch), buffer.getvalue())
         return Evaluation({}, {})
 
-    plan = Plan(fold.spec.optim.epochs, {})
+    plan = TrainingSchedule(fold.spec.optim.epochs, {})
     progress = fit(fold, place, model.to(place.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
     epochs = [np.load(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
     return HeldOut(

@@ -30,7 +30,7 @@ from ..features.frontends import FrontendModule, create_frontend
 from ..results.environment import code_version
 from ..training.predict import exact
 from .build import gather_from
-from .context import Place, Shelf
+from .context import DataCache, RunContext
 from .prepare import backbone_name, weights_of
 from .resolve import resolve_embedding
 
@@ -43,7 +43,7 @@ class EmbeddingJob:
     """Embeddings that could be made now: everything is read and checked but the sound itself."""
 
     spec: EmbedSpec
-    shelf: Shelf
+    shelf: DataCache
     tables: tuple[ClipTable, ...]
     out: Path
     weights: WeightsFile
@@ -65,7 +65,7 @@ class EmbeddingJob:
 
 
 def prepare_embedding(
-    settings: Mapping[str, Any], data: Sequence[str], out: Path, place: Place, plugins: Sequence[str]
+    settings: Mapping[str, Any], data: Sequence[str], out: Path, place: RunContext, plugins: Sequence[str]
 ) -> EmbeddingJob:
     """Read and check everything but the sound. Raises RsbenchError."""
     discover()
@@ -97,7 +97,7 @@ def prepare_embedding(
     return EmbeddingJob(spec, shelf, tables, out, weights, frontend, backbone, provenance)
 
 
-def run_embedding(job: EmbeddingJob, place: Place) -> None:
+def run_embedding(job: EmbeddingJob, place: RunContext) -> None:
     """Do what is left to do. Raises DataError when FILE, or its pieces, were made by other settings."""
     if job.out.exists():
         if not same_work(read_provenance(job.out), job.provenance):

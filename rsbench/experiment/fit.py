@@ -9,24 +9,24 @@ import numpy as np
 import torch
 
 from ..core.display import duration
-from ..training.checkpoint import Checkpoints, Progress
+from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.clipset import ClipSet
-from ..training.loop import Evaluation, Plan, Watch, train
+from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train
 from ..training.predict import Model
-from .context import Place
+from .context import RunContext
 from .prepare import Experiment
 
 
 def fit(
     experiment: Experiment,
-    place: Place,
+    place: RunContext,
     model: Model,
     clips: ClipSet,
-    plan: Plan,
+    plan: TrainingSchedule,
     checkpoints: Checkpoints,
     evaluate: Callable[[Model, int], Evaluation],
-    on_epoch: Callable[[Progress], None],
-) -> Progress:
+    on_epoch: Callable[[TrainingState], None],
+) -> TrainingState:
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
     rows = torch.as_tensor(experiment.fit.rows("fit"), device=place.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
@@ -34,7 +34,7 @@ def fit(
     if 0 < done < plan.until:
         place.display.say(f"going on after epoch {done} of {plan.until}")
     with place.display.track("training", steps * plan.until, steps * done) as advance:
-        watch = Watch(
+        watch = TrainingHooks(
             step=lambda epoch, step, loss: advance(1, f"epoch {epoch + 1}/{plan.until}  loss {loss:.3f}"),
             epoch=on_epoch,
         )
@@ -45,7 +45,7 @@ LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
 
 
-def announce_cost(experiment: Experiment, place: Place, model: Model, clips: Mapping[str, ClipSet]) -> None:
+def announce_cost(experiment: Experiment, place: RunContext, model: Model, clips: Mapping[str, ClipSet]) -> None:
     """On a CPU, say before a long training how long it will take, and what would take less."""
     if place.device.type != "cpu":
         return

@@ -16,10 +16,10 @@ from ..core.spec import RunSpec
 from ..evaluation.metrics import at_operating_point
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
 from ..evaluation.selection import rule
-from ..training.checkpoint import Checkpoints, Progress
+from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.clipset import ClipSet
 from ..training.loop import Evaluation
-from ..training.predict import Model, Predictions, predict
+from ..training.predict import Model, ModelOutputs, predict
 from .prepare import Experiment
 
 
@@ -47,7 +47,7 @@ def predict_rows(
     advance: Callable[[int], None] | None = None,
     *,
     keep_embeddings: bool = False,
-) -> Predictions:
+) -> ModelOutputs:
     """Predictions of clips by position; see `predict`. Raises RunFailed when they are not numbers."""
     chosen = torch.as_tensor(rows, device=clips.known.labels.device)
     predicted = predict(model, clips, chosen, spec.optim.batch_size, advance, keep_embeddings=keep_embeddings)
@@ -89,7 +89,7 @@ def predict_chosen(
     clips: Mapping[str, ClipSet],
     experiment: Experiment,
     checkpoints: Checkpoints,
-    progress: Progress,
+    progress: TrainingState,
     display: Display,
 ) -> Chosen:
     """Put every clip that was not fitted before the chosen epochs, once per data set and epoch."""

@@ -31,7 +31,7 @@ from ..evaluation.selection import rule
 from ..features.frontends import FrontendModule, create_frontend
 from ..quality.index import QualityIndex, apply_control, create_quality, measure_clips
 from ..quality.leakage import index_record, refuse_seen_patients
-from .context import Shelf
+from .context import DataCache
 from .resolve import sources
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
@@ -137,7 +137,7 @@ def _dataset_record(clips: DatasetClips) -> dict[str, Any]:
     }
 
 
-def prepare_experiment(spec: RunSpec, shelf: Shelf) -> Experiment:
+def prepare_experiment(spec: RunSpec, shelf: DataCache) -> Experiment:
     """Read, decode, split and measure. Raises DataError for whatever is wrong with the recordings or the split."""
     own = shelf.roots.own_datasets()
     train, tests = split(spec.data.train, own), tuple(split(name, own) for name in spec.data.test)
@@ -207,7 +207,7 @@ def backbone_name(choice: BackboneChoice) -> str:
     return f"{choice.name}:{option}" if option else choice.name
 
 
-def _given_embeddings(spec: RunSpec, shelf: Shelf) -> EmbeddingFile:
+def _given_embeddings(spec: RunSpec, shelf: DataCache) -> EmbeddingFile:
     """The embeddings that a backbone is given instead of sound."""
     file = shelf.embeddings(Path(spec.backbone.weights))
     seconds = file.provenance.clip_s

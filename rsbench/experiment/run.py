@@ -24,10 +24,10 @@ from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
 from ..results.environment import environment
 from ..results.store import ORIGIN, RunFolder
-from ..training.checkpoint import Checkpoints, Progress
-from ..training.loop import Plan
+from ..training.checkpoint import Checkpoints, TrainingState
+from ..training.loop import TrainingSchedule
 from .build import build_model, clip_set
-from .context import Place, make_place, make_spec
+from .context import RunContext, make_place, make_spec
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
 from .predict import evaluate, predict_chosen
@@ -85,7 +85,7 @@ def run(
     return run_experiment(prepare_experiment(spec, place.shelf()), place)
 
 
-def run_experiment(experiment: Experiment, place: Place, on_epoch: OnEpoch = lambda row: None) -> RunRecord:
+def run_experiment(experiment: Experiment, place: RunContext, on_epoch: OnEpoch = lambda row: None) -> RunRecord:
     """Do what is left to do of a prepared run, whatever state its folder is in.
 
     `on_epoch` is called with every row of epochs.csv as it is written.
@@ -143,7 +143,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
 
 
 def _execute(
-    experiment: Experiment, place: Place, folder: RunFolder, checkpoints: Checkpoints, on_epoch: OnEpoch
+    experiment: Experiment, place: RunContext, folder: RunFolder, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> None:
     spec, device = experiment.spec, place.device
     started = time.monotonic()
@@ -156,13 +156,13 @@ def _execute(
     announce_cost(experiment, place, model, clips)
 
     last = spec.optim.epochs
-    plan, folds = Plan(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
+    plan, folds = TrainingSchedule(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
     if experiment.folds:
         folds = cross_validate(experiment, place, checkpoints)
         write_csv(folder.path / "folds.csv", folds.table)
-        plan = Plan(folds.epoch, {folds.selection: folds.epoch})
+        plan = TrainingSchedule(folds.epoch, {folds.selection: folds.epoch})
 
-    def record(progress: Progress) -> None:
+    def record(progress: TrainingState) -> None:
         write_csv(folder.path / "epochs.csv", pd.DataFrame(progress.epochs))
         folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
         on_epoch(progress.epochs[-1])
@@ -196,7 +196,7 @@ def _execute(
     folder.write_json("cost.json", _cost(progress, fitted, device, time.monotonic() - started))
 
 
-def _write_description(experiment: Experiment, place: Place, folder: RunFolder, weights: WeightsRecord) -> None:
+def _write_description(experiment: Experiment, place: RunContext, folder: RunFolder, weights: WeightsRecord) -> None:
     name = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else platform.processor()
     now = environment(str(place.device), name, place.threads)
     if (folder.path / "env.json").is_file():
@@ -215,7 +215,7 @@ def _note_changes(before: Mapping[str, Any], now: Mapping[str, Any], display: Di
         display.say(f"note: begun under other conditions: {'; '.join(changed)}")
 
 
-def _cost(progress: Progress, fitted: int, device: torch.device, seconds: float) -> dict[str, float | None]:
+def _cost(progress: TrainingState, fitted: int, device: torch.device, seconds: float) -> dict[str, float | None]:
     """What the run took; clips per second are of whole epochs, validation included."""
     training = sum(row["seconds"] for row in progress.epochs)
     peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None

@@ -19,7 +19,7 @@ from ..experiment.build import gather_from
 from ..quality.index import create_quality, measure_recording
 from ..training.predict import exact
 from .classifier import Classifier
-from .recordings import Plan, Recording
+from .recordings import Recording, WindowPlan
 from .trained import TrainedRun
 
 PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
@@ -54,7 +54,7 @@ class Predictor:
         self.device = device
         self.index = create_quality(run.spec.quality.name, **run.spec.quality.params)
 
-    def predict_all(self, planned: Plan, display: Display) -> Heard:
+    def predict_all(self, planned: WindowPlan, display: Display) -> Heard:
         """Hear one recording after the other; one that cannot be heard stops none."""
         rows, errors = [], list(planned.errors)
         with display.track("predicting", planned.clips) as advance:

@@ -33,7 +33,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Plan:
+class WindowPlan:
     """Recordings to hear, in order, and a message for each that cannot be. Windows are `clip_s` long."""
 
     recordings: tuple[Recording, ...]
@@ -124,7 +124,7 @@ def _listed_clips(folder: Path) -> dict[Path, pd.DataFrame]:
     return {Path(paths[name]).resolve(): clips for name, clips in grouped}
 
 
-def make_plan(sounds: Sequence[Path], annotations: Annotations, clip_s: float, hop_s: float) -> Plan:
+def make_plan(sounds: Sequence[Path], annotations: Annotations, clip_s: float, hop_s: float) -> WindowPlan:
     """What is to be heard of files, and of the recordings in folders and all folders below.
 
     A recording whose annotation holds no clip, as a Poor Quality one of SPRSound, is cut into windows too.
@@ -139,7 +139,7 @@ def make_plan(sounds: Sequence[Path], annotations: Annotations, clip_s: float, h
                 found.append(_plan(path, annotations, clip_s, hop_s))
             except DataError as error:
                 errors.append(str(error))
-    return Plan(tuple(found), tuple(errors), clip_s, hop_s)
+    return WindowPlan(tuple(found), tuple(errors), clip_s, hop_s)
 
 
 def _recordings_below(folder: Path) -> list[Path]:

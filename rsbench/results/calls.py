@@ -17,7 +17,7 @@ from .store import RunFolder
 
 
 @dataclass(frozen=True, eq=False)
-class Calls:
+class Predictions:
     """The judged clips of a split under one selection rule.
 
     clips: predictions by clip_id, sorted; N rows.
@@ -55,7 +55,7 @@ class Calls:
         return probabilities
 
 
-def calls_of(folder: RunFolder, split: str, rule: str) -> Calls:
+def calls_of(folder: RunFolder, split: str, rule: str) -> Predictions:
     """What a finished run called the clips of a split at the epoch of a rule.
 
     Raises ResultsError where it was not judged so, or where its record is damaged.
@@ -70,4 +70,4 @@ def calls_of(folder: RunFolder, split: str, rule: str) -> Calls:
     chosen = figures.get("operating_point", {})
     known = {"argmax": 0.0, "val-bias": chosen.get("normal_offset")}
     offsets = {point: known[point] for point in OPERATING_POINTS if known[point] is not None}
-    return Calls(clips.set_index("clip_id").sort_index(), offsets, chosen.get("temperature"))
+    return Predictions(clips.set_index("clip_id").sort_index(), offsets, chosen.get("temperature"))

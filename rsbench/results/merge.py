@@ -36,7 +36,7 @@ from .bundle import check_whole, opened, record_files, whole_status
 from .store import ORIGIN, STATUS, RunFolder, run_folders
 
 
-class Outcome(StrEnum):
+class MergeOutcome(StrEnum):
     """What becomes of a run that somebody brings, in words that follow its number."""
 
     BROUGHT = "brought in"
@@ -85,14 +85,14 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MergePlan:
     """What becomes of the runs that were brought: ids by outcome; those that change, as they will stand."""
 
-    outcomes: dict[Outcome, list[str]]
+    outcomes: dict[MergeOutcome, list[str]]
     changed: dict[str, Standing]
 
 
-def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display) -> dict[Outcome, list[str]]:
+def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display) -> dict[MergeOutcome, list[str]]:
     """Bring the runs of results folders and bundles into a results folder; returns the run ids by outcome.
 
     A finished run replaces an unfinished one; an unfinished one only comes where there is none of its id. One run id
@@ -135,9 +135,9 @@ def _arrival(folder: RunFolder, brought_by: str, manifest: str | None) -> dict[s
     }
 
 
-def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> Plan:
+def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePlan:
     """What will become of each arrival. Raises ResultsError naming every conflict, and for a damaged run."""
-    plan, conflicts = Plan({outcome: [] for outcome in Outcome}, {}), []
+    plan, conflicts = MergePlan({outcome: [] for outcome in MergeOutcome}, {}), []
     with display.track("comparing", len(arrivals)) as advance:
         for arrival in arrivals:
             run_id = arrival.folder.run_id
@@ -166,16 +166,16 @@ def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> Plan:
     return plan
 
 
-def _settle(standing: Standing, arrival: Standing) -> tuple[Outcome, Standing]:
+def _settle(standing: Standing, arrival: Standing) -> tuple[MergeOutcome, Standing]:
     """Which of two runs of one id stays, where they are not in conflict."""
     if standing.state == "absent" or (arrival.state == "done" and standing.state != "done"):
-        return Outcome.BROUGHT, arrival
+        return MergeOutcome.BROUGHT, arrival
     if arrival.state != "done":
-        return Outcome.UNFINISHED, standing
+        return MergeOutcome.UNFINISHED, standing
     if _confirms(standing, arrival):
         confirmed = {"status": "re-run", "confirmed_by": arrival.origin["from"]}
-        return Outcome.CONFIRMED, replace(standing, origin=standing.origin | confirmed)
-    return Outcome.SAME, standing
+        return MergeOutcome.CONFIRMED, replace(standing, origin=standing.origin | confirmed)
+    return MergeOutcome.SAME, standing
 
 
 def _confirms(standing: Standing, arrival: Standing) -> bool:
@@ -186,7 +186,7 @@ def _confirms(standing: Standing, arrival: Standing) -> bool:
     return made_again and not arrival.origin["via"] and arrival.origin["from"] != standing.origin["from"]
 
 
-def _carry_out(plan: Plan, out: Path, display: Display) -> None:
+def _carry_out(plan: MergePlan, out: Path, display: Display) -> None:
     """Copy what comes, and note what was confirmed."""
     if not plan.changed:
         return

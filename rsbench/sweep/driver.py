@@ -14,10 +14,10 @@ from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
 from ..core.errors import ResultsError, RunFailed, did_you_mean
 from ..core.files import write_json
-from ..experiment.context import Place, Shelf, make_place
+from ..experiment.context import DataCache, RunContext, make_place
 from ..results.store import RunFolder
-from .engines import Crew, Engine, RunTask
-from .plan import Plan, PlannedRun, plan_runs, runs_folder
+from .engines import Engine, RunTask, WorkerConfig
+from .plan import PlannedRun, StudyPlan, plan_runs, runs_folder
 from .progress import StudyDisplay
 from .spec import Cell, Search, SweepSpec, cells, parse_sweep
 from .trials import TrialRecord, TrialStore
@@ -30,9 +30,9 @@ class Study:
     """A study at a place: everything the commands need to know of it."""
 
     sweep: SweepSpec
-    crew: Crew
-    place: Place
-    shelf: Shelf
+    crew: WorkerConfig
+    place: RunContext
+    shelf: DataCache
 
     @property
     def folder(self) -> Path:
@@ -53,7 +53,7 @@ class Study:
                 found[record.cell][record.state] += 1
         return found
 
-    def planned(self) -> Plan:
+    def planned(self) -> StudyPlan:
         """The grid's runs, or, of a study that tunes, those of the cells whose best settings are known."""
         if self.sweep.search is None or self.sweep.confirm is None:
             return plan_runs(self.sweep, self.cells(), self.sweep.seeds, self.place, self.shelf)
@@ -67,7 +67,7 @@ def _tuned(cell: Cell, trial: TrialRecord, trials: int) -> Cell:
     return Cell(cell.name, {**cell.settings, **trial.params, "tuning_trials": trials})
 
 
-def make_study(sweep: SweepSpec, crew: Crew, *, quiet: bool) -> Study:
+def make_study(sweep: SweepSpec, crew: WorkerConfig, *, quiet: bool) -> Study:
     """A study at a place. Raises RsbenchError where the place is wrong."""
     threads = sweep.resources.threads
     place = make_place(crew.roots, crew.out, device=crew.device, threads=threads, partial=crew.partial, quiet=quiet)
@@ -81,7 +81,7 @@ def open_study(out: Path, name: str) -> Study:
         begun = sorted(path.parent.name for path in out.glob(f"sweeps/*/{STUDY}"))
         raise ResultsError(f"{kept}: no study '{name}' was begun here.{did_you_mean(name, begun)}")
     content = RunFolder(kept.parent).read_json(STUDY)
-    crew = Crew(**content["crew"] | {"out": str(out)})
+    crew = WorkerConfig(**content["crew"] | {"out": str(out)})
     return make_study(parse_sweep(content["sweep"], str(kept)), crew, quiet=False)
 
 

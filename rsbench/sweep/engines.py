@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import DataError, RsbenchError, StorageError
 from ..core.plugins import load
-from ..experiment.context import Place, Shelf, make_place, make_spec
+from ..experiment.context import DataCache, RunContext, make_place, make_spec
 from ..experiment.prepare import prepare_experiment
 from ..experiment.run import run_experiment
 from ..results.store import RunFolder
@@ -40,7 +40,7 @@ class RunTask:
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerConfig:
     """What every worker needs to make its own place; it travels to other processes and machines."""
 
     roots: tuple[str, ...]
@@ -50,7 +50,7 @@ class Crew:
     partial: bool
     plugins: tuple[str, ...]
 
-    def place(self) -> Place:
+    def place(self) -> RunContext:
         """The place of work here: threads are set, plugins loaded."""
         for plugin in self.plugins:
             load(plugin)
@@ -66,7 +66,7 @@ class Crew:
 
 
 @functools.cache
-def shelf(crew: Crew) -> Shelf:
+def shelf(crew: WorkerConfig) -> DataCache:
     """What the runs of this process have in common."""
     return crew.place().shelf()
 
@@ -83,7 +83,7 @@ class Outcome:
     error: str = ""
 
 
-class Watch(Protocol):
+class StudyHooks(Protocol):
     """Who looks on. A run that is begun again elsewhere, because its machine was lost, is started twice."""
 
     def started(self, key: str, cell: str, seed: int) -> None: ...
@@ -102,15 +102,15 @@ class Engine(ABC):
         return 1
 
     @abstractmethod
-    def runs(self, tasks: Sequence[RunTask], watch: Watch, stop: Stop) -> None:
+    def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
         """Do these runs. One that fails does not stop the others; `stop` is asked before each start."""
 
     @abstractmethod
-    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: Watch, stop: Stop) -> None:
+    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:
         """Bring every cell to as many finished trials as the study asks for. Raises SpecError before the first."""
 
 
-def do_run(task: RunTask, crew: Crew, on_epoch: OnEpoch) -> Outcome:
+def do_run(task: RunTask, crew: WorkerConfig, on_epoch: OnEpoch) -> Outcome:
     """One run, here."""
     started = time.monotonic()
     try:
@@ -132,7 +132,7 @@ def do_run(task: RunTask, crew: Crew, on_epoch: OnEpoch) -> Outcome:
 
 
 def do_trial(
-    cell: Cell, params: dict[str, Any], sweep: SweepSpec, crew: Crew, on_epoch: OnEpoch
+    cell: Cell, params: dict[str, Any], sweep: SweepSpec, crew: WorkerConfig, on_epoch: OnEpoch
 ) -> tuple[TrialRecord | None, Outcome]:
     """One trial, here. There is no record of what was no fault of its settings: it is tried again another time."""
     started = time.monotonic()
@@ -154,7 +154,7 @@ def _state_after(error: RsbenchError) -> str:
     return "interrupted" if isinstance(error, StorageError) else "failed"
 
 
-def checked_space(cell: Cell, sweep: SweepSpec, crew: Crew) -> tuple[Space, int]:
+def checked_space(cell: Cell, sweep: SweepSpec, crew: WorkerConfig) -> tuple[Space, int]:
     """The space of a cell, both ends of which make a possible run, and the epochs of one at its low end."""
     place = crew.place()
     make_spec(cell.settings, place)  # which discovers, and blames the grid for what is the grid's
@@ -166,10 +166,10 @@ def checked_space(cell: Cell, sweep: SweepSpec, crew: Crew) -> tuple[Space, int]
 class SerialEngine(Engine):
     """One after another in this process, without Ray. The same ids, and at the same threads the same predictions."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: WorkerConfig) -> None:
         self.crew = crew
 
-    def runs(self, tasks: Sequence[RunTask], watch: Watch, stop: Stop) -> None:
+    def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
         for task in tasks:
             if stop():
                 return
@@ -177,7 +177,7 @@ class SerialEngine(Engine):
             outcome = do_run(task, self.crew, functools.partial(watch.epoch, task.run_id))
             watch.ended(task.run_id, outcome.state, outcome.seconds, outcome.error)
 
-    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: Watch, stop: Stop) -> None:
+    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:
         from . import search
 
         assert sweep.search is not None
@@ -199,7 +199,9 @@ class SerialEngine(Engine):
                 record = self._try(cell, sweep, asked, f"{cell.name} #{number + 1}", watch)
                 search.tell(study, asked.number, record)
 
-    def _try(self, cell: Cell, sweep: SweepSpec, asked: optuna.Trial, key: str, watch: Watch) -> TrialRecord | None:
+    def _try(
+        self, cell: Cell, sweep: SweepSpec, asked: optuna.Trial, key: str, watch: StudyHooks
+    ) -> TrialRecord | None:
         from .search import database_in
 
         best = 0.0

@@ -13,7 +13,7 @@ from ..core.display import duration
 from ..data.splits import effective_patients
 from ..evaluation.statistics import smallest_difference
 from ..experiment.build import build_model, clip_set
-from ..experiment.context import Place, Shelf, make_spec
+from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.fit import estimate_seconds
 from ..experiment.prepare import Experiment, prepare_experiment
 from ..results.store import RunFolder
@@ -34,7 +34,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """The runs of a study, and what is known of their cost.
 
     seconds: of one run of each cell, measured where one has been done and estimated elsewhere; a cell of which
@@ -72,7 +72,9 @@ class Plan:
         ]
 
 
-def plan_runs(sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], place: Place, shelf: Shelf) -> Plan:
+def plan_runs(
+    sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], place: RunContext, shelf: DataCache
+) -> StudyPlan:
     """Every cell with every seed. Raises RsbenchError where one of them could not be run."""
     runs, seconds, guessed = [], {}, False
     experiment: Experiment | None = None
@@ -89,10 +91,10 @@ def plan_runs(sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], pla
         assert experiment is not None
         seconds[cell.name] = statistics.median(known) if known else _estimated(experiment, place)
     differences = _differences(experiment, len(seeds)) if experiment else {}
-    return Plan(tuple(runs), seconds, not guessed, differences)
+    return StudyPlan(tuple(runs), seconds, not guessed, differences)
 
 
-def runs_folder(place: Place) -> Path:
+def runs_folder(place: RunContext) -> Path:
     return place.out / "runs"
 
 
@@ -100,7 +102,7 @@ def _measured(folder: Path) -> float:
     return float(RunFolder(folder).read_json("cost.json")["seconds"])
 
 
-def _estimated(experiment: Experiment, place: Place) -> float:
+def _estimated(experiment: Experiment, place: RunContext) -> float:
     model, _ = build_model(experiment)
     clips = clip_set(experiment.fit, experiment, place.device)
     return estimate_seconds(experiment, model.to(place.device), clips)

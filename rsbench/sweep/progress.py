@@ -28,7 +28,7 @@ class AtWork:
 
 
 @dataclass
-class Progress:
+class StudyProgress:
     """How far a study has come: told of by an engine, shown by `StudyDisplay`."""
 
     total: int
@@ -62,7 +62,7 @@ class StudyDisplay:
         self.display = display
         self.what = what
         self.on_end = on_end
-        self.progress = Progress(total)
+        self.progress = StudyProgress(total)
         self._live: Live | None = None
         self._last_line = time.monotonic()
 

@@ -25,7 +25,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from ..core.errors import SpecError
-from .engines import Crew, Engine, RunTask, Stop, Watch, checked_space, do_run, do_trial
+from .engines import Engine, RunTask, Stop, StudyHooks, WorkerConfig, checked_space, do_run, do_trial
 from .search import REDUCTION, count_finished, distributions, first_rung, make_sampler, open_storage, open_study
 from .spec import Cell, Resources, Search, SweepSpec
 from .trials import TrialStore
@@ -56,7 +56,7 @@ class RayEngine(Engine):
         storage: where Tune keeps its own files; None: beside the sweeps.
     """
 
-    def __init__(self, crew: Crew, resources: Resources, address: str | None, storage: Path | None) -> None:
+    def __init__(self, crew: WorkerConfig, resources: Resources, address: str | None, storage: Path | None) -> None:
         self.crew = crew
         self.resources = resources
         self.address = address
@@ -81,7 +81,7 @@ class RayEngine(Engine):
         kinds = {kind for machine in self._machines() for kind, count in machine.items() if count}
         return {kind: count for kind, count in needs.items() if count and (kind == "CPU" or kind in kinds)}
 
-    def runs(self, tasks: Sequence[RunTask], watch: Watch, stop: Stop) -> None:
+    def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
         by_id, crew, home = {task.run_id: task for task in tasks}, self.crew, _Home()
 
         def work(config: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class RayEngine(Engine):
 
         self._tune(work, _TaskSearch(tasks, stop), FIFOScheduler(), watch)
 
-    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: Watch, stop: Stop) -> None:
+    def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:
         assert sweep.search is not None
         spaces = [checked_space(cell, sweep, self.crew) for cell in cells]
         by_name, crew, home = {cell.name: cell for cell in cells}, self.crew, _Home()
@@ -119,7 +119,7 @@ class RayEngine(Engine):
             scheduler = _HalvingPerCell({cell.name: epochs for cell, (_, epochs) in zip(cells, spaces, strict=True)})
         self._tune(work, _CellSearch(desks, sweep.search, store, stop), scheduler, watch)
 
-    def _tune(self, work: Work, searcher: Searcher, scheduler: TrialScheduler, watch: Watch) -> None:
+    def _tune(self, work: Work, searcher: Searcher, scheduler: TrialScheduler, watch: StudyHooks) -> None:
         """Let Tune hand out all that the searcher has."""
         self._start()
         tune.Tuner(
@@ -298,7 +298,7 @@ def _halving(epochs: int) -> ASHAScheduler:
 class _Watching(_NotKept, tune.Callback):
     """Passes on what Tune is told."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: StudyHooks) -> None:
         self._watch = watch
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

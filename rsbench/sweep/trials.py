@@ -21,14 +21,14 @@ from ..core.files import write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..experiment.build import build_model, clip_set
-from ..experiment.context import Place, Shelf, make_spec
+from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.cross_validation import cross_validate
 from ..experiment.fit import fit
 from ..experiment.predict import evaluate
 from ..experiment.prepare import Experiment, prepare_experiment
 from ..results.store import RunFolder
-from ..training.checkpoint import Checkpoints, Progress
-from ..training.loop import Evaluation, Plan
+from ..training.checkpoint import Checkpoints, TrainingState
+from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
 from .spec import Cell, Search, SweepSpec
 
@@ -121,7 +121,7 @@ def trial_settings(cell: Cell, params: Mapping[str, Any], search: Search) -> dic
     return {**cell.settings, **params, **judged, "seed": search.seed}
 
 
-def trial_spec(cell: Cell, params: Mapping[str, Any], sweep: SweepSpec, place: Place) -> RunSpec:
+def trial_spec(cell: Cell, params: Mapping[str, Any], sweep: SweepSpec, place: RunContext) -> RunSpec:
     """The resolved spec of a trial. Raises SpecError where the settings are not possible."""
     assert sweep.search is not None
     return make_spec(trial_settings(cell, params, sweep.search), place, sweep.plugins)
@@ -131,8 +131,8 @@ def run_trial(
     cell: Cell,
     params: Mapping[str, Any],
     sweep: SweepSpec,
-    place: Place,
-    shelf: Shelf,
+    place: RunContext,
+    shelf: DataCache,
     store: TrialStore,
     report: Callable[[int, float], None],
 ) -> TrialRecord:
@@ -192,7 +192,7 @@ AfterEpoch = Callable[[tuple[float, ...]], None]
 
 
 def _on_validation(
-    experiment: Experiment, place: Place, checkpoints: Checkpoints, after_epoch: AfterEpoch
+    experiment: Experiment, place: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
 ) -> tuple[float, ...]:
     """Train, and judge every epoch on the run's own validation patients."""
     model, _ = build_model(experiment)
@@ -204,19 +204,19 @@ def _on_validation(
         _check_score(evaluation.scores["val"])
         return evaluation
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: TrainingState) -> None:
         after_epoch(_scores(progress))
 
-    plan = Plan(experiment.spec.optim.epochs, {})
+    plan = TrainingSchedule(experiment.spec.optim.epochs, {})
     return _scores(fit(experiment, place, model, clips, plan, checkpoints, judge, tell))
 
 
-def _scores(progress: Progress) -> tuple[float, ...]:
+def _scores(progress: TrainingState) -> tuple[float, ...]:
     return tuple(row["val_score"] for row in progress.epochs)
 
 
 def _on_folds(
-    experiment: Experiment, place: Place, checkpoints: Checkpoints, after_epoch: AfterEpoch
+    experiment: Experiment, place: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
 ) -> tuple[float, ...]:
     """Train every fold; the best epoch's Score over all clips held out is the trial's. Nothing is fitted again."""
     chosen = cross_validate(experiment, place, checkpoints)

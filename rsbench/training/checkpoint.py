@@ -32,7 +32,7 @@ class Kept:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """How far training has come, apart from the tensors."""
 
     epochs_done: int = 0
@@ -58,7 +58,7 @@ class Checkpoints:
         write_bytes(self.folder / filename, save(_tensors(model)))
         return Kept(score, epoch, filename)
 
-    def save(self, progress: Progress, tensors: Mapping[str, Any]) -> None:
+    def save(self, progress: TrainingState, tensors: Mapping[str, Any]) -> None:
         """Write the state after a whole epoch, then drop weights that nothing refers to any more."""
         kept = {name: vars(item) for name, item in progress.kept.items()}
         state = {
@@ -88,13 +88,13 @@ class Checkpoints:
         # Mapped into memory, so that the tensors stay on the disk.
         return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epochs_done"])
 
-    def load(self) -> tuple[Progress, dict[str, Any]] | None:
+    def load(self) -> tuple[TrainingState, dict[str, Any]] | None:
         """The last whole state, or None where training has to start from the beginning."""
         if not (self.folder / STATE).is_file():
             return None
         state = torch.load(self.folder / STATE, map_location="cpu", weights_only=True)
         kept = {name: Kept(**item) for name, item in state["kept"].items()}
-        return Progress(state["epochs_done"], state["epochs"], kept), state["tensors"]
+        return TrainingState(state["epochs_done"], state["epochs"], kept), state["tensors"]
 
     def restore(self, model: nn.Module, kept: Kept) -> None:
         """Load chosen weights into a model."""
@@ -106,7 +106,7 @@ class Checkpoints:
         for fold in self.folder.glob("fold-*"):
             shutil.rmtree(fold)
 
-    def _drop_unreferenced(self, progress: Progress) -> None:
+    def _drop_unreferenced(self, progress: TrainingState) -> None:
         wanted = {item.filename for item in progress.kept.values()}
         for path in self.folder.glob("*.safetensors"):
             if path.name not in wanted:

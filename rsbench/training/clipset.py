@@ -16,7 +16,7 @@ from ..features.frontends import FrontendModule
 
 
 @dataclass(frozen=True)
-class Known:
+class ClipMetadata:
     """What is known of every clip apart from its sound; all (N,), on the device."""
 
     labels: Tensor
@@ -29,7 +29,7 @@ class Known:
 class ClipSet(ABC):
     """Clips by row number. Tensors are on the device of `known`."""
 
-    known: Known
+    known: ClipMetadata
 
     @abstractmethod
     def features(self, rows: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class ClipSet(ABC):
 
 
 @dataclass(frozen=True)
-class HeardClips(ClipSet):
+class AudioClips(ClipSet):
     """Recordings: gathered, made features of and masked on the device.
 
     gather: clip rows (B,) → waveforms (B, samples).
@@ -66,7 +66,7 @@ class HeardClips(ClipSet):
 
 
 @dataclass(frozen=True)
-class EmbeddedClips(ClipSet):
+class EmbeddingClips(ClipSet):
     """Embeddings from a file, (N, V, D): view 0 is the clip as it is, the others are augmented."""
 
     embeddings: Tensor

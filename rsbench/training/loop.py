@@ -22,7 +22,7 @@ from ..core.errors import RunFailed
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..evaluation.selection import better
-from .checkpoint import Checkpoints, Progress
+from .checkpoint import Checkpoints, TrainingState
 from .clipset import ClipSet
 from .optim import HalfStep, learning_rate, make_average, make_optimiser
 from .predict import Model
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingSchedule:
     """How many epochs of the schedule are trained, and which are kept whatever their score: selection → epoch."""
 
     until: int
@@ -48,11 +48,11 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Watch:
+class TrainingHooks:
     """Who looks on. step: called with the epoch, the step in it and the loss. epoch: when one is whole and on disk."""
 
     step: Callable[[int, int, float], None]
-    epoch: Callable[[Progress], None]
+    epoch: Callable[[TrainingState], None]
 
 
 def train(
@@ -60,11 +60,11 @@ def train(
     clips: ClipSet,
     rows: Tensor,
     spec: RunSpec,
-    plan: Plan,
+    plan: TrainingSchedule,
     checkpoints: Checkpoints,
     evaluate: Callable[[Model, int], Evaluation],
-    watch: Watch,
-) -> Progress:
+    watch: TrainingHooks,
+) -> TrainingState:
     """Train as far as planned, going on from the last whole epoch where a checkpoint stands.
 
     Args:
@@ -87,7 +87,7 @@ def train(
     stateful: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
     if average:
         stateful["average"] = average
-    progress = Progress()
+    progress = TrainingState()
     if (resumed := checkpoints.load()) is not None:
         progress, tensors = resumed
         for name, holder in stateful.items():

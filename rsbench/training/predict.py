@@ -39,7 +39,7 @@ class Model(nn.Module):
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ModelOutputs:
     """On the host, in the order of the rows asked for.
 
     logits: (N, C). margin_rad: (N,), NaN where a loss has no angle. embeddings: (N, D), None where nobody asked.
@@ -65,7 +65,7 @@ def predict(
     advance: Callable[[int], None] | None = None,
     *,
     keep_embeddings: bool = False,
-) -> Predictions:
+) -> ModelOutputs:
     """Logits, and the angular margin training would give each clip. Leaves the model in the mode it was in.
 
     Args:
@@ -89,7 +89,7 @@ def predict(
             if advance:
                 advance(len(chosen))
     model.train(was_training)
-    return Predictions(torch.cat(logits), torch.cat(margins), torch.cat(seen) if seen else None)
+    return ModelOutputs(torch.cat(logits), torch.cat(margins), torch.cat(seen) if seen else None)
 
 
 def _margin(loss: Loss, embeddings: Tensor, batch: Batch) -> Tensor:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rsbench.core.errors import DataError
 from rsbench.data.annotations import read_each
-from rsbench.data.check import Check, check, count_overlapping
+from rsbench.data.check import DataCheck, check, count_overlapping
 from rsbench.data.clips import label_map
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
@@ -22,7 +22,7 @@ FOUR = label_map("four-class")
 DATABASE = "ICBHI_final_database"
 
 
-def printed(found: Check) -> str:
+def printed(found: DataCheck) -> str:
     text = io.StringIO()
     render(found, Console(file=text, width=200))
     return text.getvalue()

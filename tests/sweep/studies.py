@@ -12,7 +12,7 @@ from tiny import CLIP_S, TINY_PLUGIN
 
 from rsbench.experiment.context import make_spec
 from rsbench.experiment.prepare import prepare_experiment
-from rsbench.sweep.engines import Crew, RunTask, shelf
+from rsbench.sweep.engines import RunTask, WorkerConfig, shelf
 from rsbench.sweep.spec import SweepSpec, cells
 
 BASE = {"backbone": "tiny", "train": "tiny", "test": "tiny,far", "data.clip_s": CLIP_S, "epochs": 3}
@@ -35,11 +35,13 @@ def study(losses: Sequence[str] = ("ce",), base: dict[str, Any] | None = None, *
     return SweepSpec.model_validate(content)
 
 
-def crew(root: Path, out: Path) -> Crew:
-    return Crew((str(root),), str(out), "cpu", 1, False, (TINY_PLUGIN,))
+def crew(root: Path, out: Path) -> WorkerConfig:
+    return WorkerConfig((str(root),), str(out), "cpu", 1, False, (TINY_PLUGIN,))
 
 
-def tasks(whose: Crew, losses: Sequence[str] = ("ce",), seeds: Sequence[int] = (0,), **changes: Any) -> list[RunTask]:
+def tasks(
+    whose: WorkerConfig, losses: Sequence[str] = ("ce",), seeds: Sequence[int] = (0,), **changes: Any
+) -> list[RunTask]:
     """Runs of a small grid, as a driver would plan them."""
     planned = []
     for cell in cells(study(losses, base=changes)):

@@ -16,7 +16,7 @@ import ray
 from studies import Log, crew, never, run_states, study, tasks
 
 from rsbench.core.errors import SpecError
-from rsbench.sweep.engines import Crew, SerialEngine
+from rsbench.sweep.engines import SerialEngine, WorkerConfig
 from rsbench.sweep.ray_engine import RayEngine
 from rsbench.sweep.spec import Resources, cells
 
@@ -35,7 +35,7 @@ def one_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-def engine(whose: Crew, **resources: float) -> RayEngine:
+def engine(whose: WorkerConfig, **resources: float) -> RayEngine:
     return RayEngine(whose, Resources.model_validate(resources), None, None)
 
 

@@ -20,7 +20,7 @@ from rsbench import Backbone, create_backbone
 from rsbench.core.errors import PluginError, SpecError
 from rsbench.core.spec import OptimPart
 from rsbench.experiment.resolve import resolve
-from rsbench.training.clipset import EmbeddedClips, Known
+from rsbench.training.clipset import ClipMetadata, EmbeddingClips
 from rsbench.training.finetune import checkpoint_activations, freeze
 from rsbench.training.loop import accumulate_gradients
 from rsbench.training.optim import make_average
@@ -40,14 +40,14 @@ class Drawing(Perceptron):
 # Batches that are split.
 
 
-def embedded_clips(count: int) -> EmbeddedClips:
+def embedded_clips(count: int) -> EmbeddingClips:
     draws = torch.Generator().manual_seed(count)
     labels = torch.randint(len(COUNTS), (count,), generator=draws)
-    known = Known(labels, torch.rand(count, generator=draws), torch.zeros_like(labels), torch.zeros_like(labels))
-    return EmbeddedClips(known, torch.randn(count, 1, 5, generator=draws))
+    known = ClipMetadata(labels, torch.rand(count, generator=draws), torch.zeros_like(labels), torch.zeros_like(labels))
+    return EmbeddingClips(known, torch.randn(count, 1, 5, generator=draws))
 
 
-def gradients_of(backbone: Backbone, loss: str, clips: EmbeddedClips, accumulate: int) -> list[Tensor]:
+def gradients_of(backbone: Backbone, loss: str, clips: EmbeddingClips, accumulate: int) -> list[Tensor]:
     """The loss of one batch, and its gradients."""
     torch.manual_seed(3)
     model = make_model(copy.deepcopy(backbone), loss).train()

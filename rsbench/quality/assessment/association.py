@@ -22,14 +22,14 @@ from ...evaluation.patients import (
     patient_codes,
     patient_weights,
 )
-from .trial import Trial
+from .trial import QualityStudy
 
 ETA, RHO, AUC = "η²", "Spearman's ρ", "AUC"
 RARE = 0.05  # p below which an association is marked
 GROUPED = {"class": "class_index", "device": "device", "site": "location", "rate": "rate"}
 
 
-def associations(trial: Trial) -> pd.DataFrame:
+def associations(trial: QualityStudy) -> pd.DataFrame:
     """How an index goes with what is not quality, over the judged clips, a row per index and association.
 
     Columns: dataset, index; with; effect: ETA, the share of the variance of q between the values of `with`, RHO of q

@@ -16,7 +16,7 @@ from .discrimination import discrimination
 from .material import POOR
 from .robustness import clean_clips, curves, degraded_qualities, robustness
 from .selective import errors_of, ordering, risk_curves
-from .trial import Trial
+from .trial import QualityStudy
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Findings:
     answer.
     """
 
-    trial: Trial
+    trial: QualityStudy
     answers: Mapping[str, pd.DataFrame]
     notes: tuple[str, ...]
 
 
-def examine(trial: Trial, questions: Questions, calls: pd.DataFrame | None, display: Display) -> Findings:
+def examine(trial: QualityStudy, questions: Questions, calls: pd.DataFrame | None, display: Display) -> Findings:
     """Ask all questions of the indices of a trial.
 
     Args:
@@ -91,7 +91,7 @@ def by_index(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     return ((str(index), rows) for index, rows in frame.groupby("index", sort=False))
 
 
-def _unlabelled(trial: Trial) -> list[str]:
+def _unlabelled(trial: QualityStudy) -> list[str]:
     judged = trial.material.recordings["kind"][trial.judged_recordings]
     if (judged == POOR).any():
         return []
@@ -101,7 +101,7 @@ def _unlabelled(trial: Trial) -> list[str]:
     ]
 
 
-def _recordings(trial: Trial) -> pd.DataFrame:
+def _recordings(trial: QualityStudy) -> pd.DataFrame:
     """The quality of every recording, a row per index and recording."""
     known = trial.material.recordings[["recording", "patient", "device", "location", "rate", "kind"]]
     known = known.assign(dataset=trial.material.dataset, judged=trial.judged_recordings)

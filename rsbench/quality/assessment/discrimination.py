@@ -11,14 +11,14 @@ import pandas as pd
 from ...data.clips import NORMAL
 from ...evaluation.patients import Flags, Floats, area_under_curve, effective_number, patient_codes
 from .material import ADVENTITIOUS, CLEAN, POOR
-from .trial import Trial
+from .trial import QualityStudy
 
 QUALITY = "good over poor recordings"
 CLASS_OF_RECORDINGS = "normal over adventitious recordings"
 CLASS_OF_CLIPS = "normal over adventitious clips"
 
 
-def discrimination(trial: Trial) -> pd.DataFrame:
+def discrimination(trial: QualityStudy) -> pd.DataFrame:
     """AUC of every index for each contrast, a row each.
 
     QUALITY is what an index is for: 1 is best. The two of class should be near 0.5: an index that tells normal from
@@ -47,7 +47,7 @@ def discrimination(trial: Trial) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _contrasts(trial: Trial) -> Iterator[tuple[str, pd.DataFrame, Flags, dict[str, Floats]]]:
+def _contrasts(trial: QualityStudy) -> Iterator[tuple[str, pd.DataFrame, Flags, dict[str, Floats]]]:
     """(name, judged rows, which of them should be higher, qualities by index) of every contrast."""
     recordings, clips = trial.material.recordings, trial.material.clips
     judged = trial.judged_recordings

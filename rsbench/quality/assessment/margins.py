@@ -12,7 +12,7 @@ import torch
 from ...core.errors import SpecError
 from ...core.loss import AngularLoss, Batch, create_loss
 from ...data.clips import CLASSES
-from .trial import Trial
+from .trial import QualityStudy
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 EMBEDDING_DIM = 2  # of a loss that never sees an embedding
@@ -26,7 +26,7 @@ def angular_loss(name: str, class_counts: Sequence[int], options: Mapping[str, A
     return loss
 
 
-def margins(trial: Trial, name: str, options: Mapping[str, Any]) -> pd.DataFrame:
+def margins(trial: QualityStudy, name: str, options: Mapping[str, Any]) -> pd.DataFrame:
     """The distribution of a loss's angular margin over the clips that normalisers are fitted on, per index and class.
 
     Every class has such a clip. Where a margin depends on the cosine too, it is that of a right angle, as at the start

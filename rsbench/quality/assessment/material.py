@@ -22,7 +22,7 @@ POOR, CLEAN, ADVENTITIOUS = "poor", "normal", "adventitious"  # kinds of recordi
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class QualityData:
     """A data set, read.
 
     recordings: R rows; RECORDING_COLUMNS, start_s and end_s of the whole of it, rate (Hz), and kind: POOR where
@@ -48,7 +48,7 @@ class Material:
         return f"{self.dataset} (PARTIAL: {self.missing} recordings missing)" if self.missing else self.dataset
 
 
-def load_material(dataset: str, roots: Roots, display: Display, *, partial: bool = False) -> Material:
+def load_material(dataset: str, roots: Roots, display: Display, *, partial: bool = False) -> QualityData:
     """Read a data set, and the headers of its recordings.
 
     Raises DataError where it is not there, broken, or incomplete without `partial`.
@@ -68,7 +68,7 @@ def load_material(dataset: str, roots: Roots, display: Display, *, partial: bool
     fit, fitted_on = _to_fit(dataset, clips)
     hashes = content_hashes(Path(path) for path in recordings["path"])
     contents = dict(zip(recordings["recording"], hashes, strict=True))
-    return Material(dataset, recordings, clips, fit, fitted_on, bytes_id(contents), len(table.missing))
+    return QualityData(dataset, recordings, clips, fit, fitted_on, bytes_id(contents), len(table.missing))
 
 
 def _clips(table: ClipTable, recordings: pd.DataFrame) -> pd.DataFrame:

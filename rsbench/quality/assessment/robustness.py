@@ -23,15 +23,15 @@ from ...evaluation.patients import UNKNOWN, Flags, Floats, mean_over_patients, p
 from .. import degradation
 from ..degradation import DEGRADATIONS, degrade
 from ..index import MEASURES, QualityIndex
-from .material import POOR, Material
-from .trial import Trial
+from .material import POOR, QualityData
+from .trial import QualityStudy
 
 NOISE_SEED = 0
 NOTICED = 0.01  # a change of q that counts as one: what is less moves no margin by a degree
 DAMAGES = [(name, level) for name, kind in DEGRADATIONS.items() for level in kind.levels]
 
 
-def clean_clips(trial: Trial, count: int, seed: int = 0) -> pd.DataFrame:
+def clean_clips(trial: QualityStudy, count: int, seed: int = 0) -> pd.DataFrame:
     """A sample of the judged normal clips of recordings that nobody called poor, as even over patients as they allow.
 
     Every patient gives one clip before any gives another; who and which follows from the seed. Empty where there is no
@@ -45,7 +45,7 @@ def clean_clips(trial: Trial, count: int, seed: int = 0) -> pd.DataFrame:
     return shuffled.iloc[turn.to_numpy().argsort(kind="stable")[:count]].sort_index()
 
 
-def degraded_qualities(trial: Trial, clips: pd.DataFrame, display: Display) -> pd.DataFrame:
+def degraded_qualities(trial: QualityStudy, clips: pd.DataFrame, display: Display) -> pd.DataFrame:
     """What every index says of clips under every degradation and level.
 
     A row per index, degradation, level and clip: columns index, degradation, level, severity (0 for the clip as it is,
@@ -120,7 +120,7 @@ def severity_correlation(by_level: Floats) -> Floats:
     return np.divide(ranks @ severity, scale, out=np.zeros(len(ranks)), where=scale > 0)
 
 
-def _measure(index: QualityIndex, material: Material, clips: pd.DataFrame, advance: Callable[[], None]) -> Floats:
+def _measure(index: QualityIndex, material: QualityData, clips: pd.DataFrame, advance: Callable[[], None]) -> Floats:
     """(N, 1 + len(DAMAGES), k) raw values of clips as they are and with each damage; kept in the cache."""
 
     def measured() -> Floats:

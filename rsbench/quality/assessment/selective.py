@@ -16,7 +16,7 @@ from ...evaluation.scoring import LOGIT_COLUMNS
 from ...evaluation.selection import rule
 from ...results.schema import full_spec
 from ...results.store import RunFolder
-from .trial import Trial
+from .trial import QualityStudy
 
 WITHIN, MEAN = "within class", "mean"
 COVERAGES = np.linspace(0.05, 1, 20)
@@ -68,7 +68,7 @@ def _wrong(folder: RunFolder, dataset: str) -> pd.Series:
     )
 
 
-def errors_of(calls: pd.DataFrame, trial: Trial) -> Errors:
+def errors_of(calls: pd.DataFrame, trial: QualityStudy) -> Errors:
     """The calls of `calls_of` on clips that are judged.
 
     Raises ResultsError where the data set has not the clips that were predicted, or the indices saw all their patients.
@@ -89,7 +89,7 @@ def errors_of(calls: pd.DataFrame, trial: Trial) -> Errors:
     return Errors(tuple(calls.columns), at[judged], calls.to_numpy().T[:, judged])
 
 
-def ordering(errors: Errors, trial: Trial) -> pd.DataFrame:
+def ordering(errors: Errors, trial: QualityStudy) -> pd.DataFrame:
     """By how much keeping the best clips first lowers the risk, per index, run and class.
 
     Risk is the share of wrong calls. `value` is the risk of all clips, which is also that of clips kept at random, less
@@ -192,7 +192,7 @@ def _risk_and_area(wrong: Floats, quality: Floats, weights: Floats) -> tuple[Flo
     return risk, area
 
 
-def risk_curves(errors: Errors, trial: Trial) -> pd.DataFrame:
+def risk_curves(errors: Errors, trial: QualityStudy) -> pd.DataFrame:
     """The risk at each of COVERAGES, mean over runs: columns dataset, index, coverage, risk, at_random.
 
     Of every class the same share is kept, its best clips by q; classes weigh as in `ordering`.

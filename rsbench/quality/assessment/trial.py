@@ -12,18 +12,18 @@ from ...core.display import Display
 from ...core.errors import DataError, PluginError
 from ...evaluation.patients import Flags, Floats
 from ..index import Normaliser, QualityIndex, measure_clips
-from .material import Material
+from .material import QualityData
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class QualityStudy:
     """Indices side by side, judged on the same patients: those whom none of them was fitted on.
 
     indices: by name. normalisers: likewise, each fitted on `material.fit`.
     recordings: (R,) and clips: (N,) qualities in [0, 1] by index, of the rows of the material.
     """
 
-    material: Material
+    material: QualityData
     indices: Mapping[str, QualityIndex]
     normalisers: Mapping[str, Normaliser]
     recordings: Mapping[str, Floats]
@@ -61,7 +61,7 @@ class Trial:
         return kept
 
 
-def try_indices(material: Material, indices: Mapping[str, QualityIndex], display: Display) -> Trial:
+def try_indices(material: QualityData, indices: Mapping[str, QualityIndex], display: Display) -> QualityStudy:
     """Measure every recording and every clip with every index; what was measured before is in the cache.
 
     Raises DataError where the indices saw every patient of the data set, and PluginError where one was fitted on it and
@@ -80,7 +80,7 @@ def try_indices(material: Material, indices: Mapping[str, QualityIndex], display
         normalisers[name] = index.fit(of_clips[material.fit])
         clips[name] = index.score(of_clips, normalisers[name])
         recordings[name] = index.score(whole, normalisers[name])
-    trial = Trial(material, indices, normalisers, recordings, clips)
+    trial = QualityStudy(material, indices, normalisers, recordings, clips)
     if not trial.judged_recordings.any():
         raise DataError(
             f"Data set '{material.dataset}': {' and '.join(indices)} saw every patient of it that is here, so none is "
@@ -89,6 +89,6 @@ def try_indices(material: Material, indices: Mapping[str, QualityIndex], display
     return trial
 
 
-def _measure(index: QualityIndex, material: Material, rows: pd.DataFrame, what: str, display: Display) -> Floats:
+def _measure(index: QualityIndex, material: QualityData, rows: pd.DataFrame, what: str, display: Display) -> Floats:
     with display.track(what, rows["recording"].nunique()) as advance:
         return measure_clips(index, rows, material.bytes_id, lambda done, total: advance(1, ""))

@@ -21,7 +21,7 @@ from ..figures.page import recall_panel, shift_panel
 from ..figures.picture import Panel
 from ..tables.audit import audit_table
 from ..tables.board import caption_of, cells_of, title_of
-from .view import MOST_DRAWN, Section, Sheet, View
+from .view import MOST_DRAWN, PageTable, Section, View
 
 
 def board_sections(view: View) -> list[Section]:
@@ -44,13 +44,13 @@ def _boards(view: View) -> Section:
     return Section("boards", "Boards", text, [_sheet(board) for board in view.group.boards], pictures)
 
 
-def _sheet(board: Board) -> Sheet:
+def _sheet(board: Board) -> PageTable:
     """The board with its default columns, and all others to be asked for."""
     headings, rows = cells_of(board, "+all")
     brief = len(board.names) + 1 + len(columns_of(board, None)) - 1  # seeds come last, behind the others
     title, shared = title_of(board)
     notes = [*caption_of(board), f"All rows: {shared}."]
-    return Sheet(title, headings, rows, len(board.names) + 1, range(brief, len(headings) - 1), notes, filtered=True)
+    return PageTable(title, headings, rows, len(board.names) + 1, range(brief, len(headings) - 1), notes, filtered=True)
 
 
 def _left_out(view: View) -> str:
@@ -170,11 +170,11 @@ def _audit_panels(found: Audit, colours: Mapping[str, str]) -> list[Panel]:
     ]
 
 
-def _audit_sheet(found: Audit) -> Sheet:
+def _audit_sheet(found: Audit) -> PageTable:
     table: Table = audit_table(found)
     headings = [str(column.header) for column in table.columns]
     rows = [[str(cell) for cell in row] for row in zip(*(column.cells for column in table.columns), strict=True)]
-    return Sheet(f"{found.split}: {', '.join(OF_RULE)}", headings, rows, 1, notes=str(table.caption).splitlines())
+    return PageTable(f"{found.split}: {', '.join(OF_RULE)}", headings, rows, 1, notes=str(table.caption).splitlines())
 
 
 def _recall(view: View) -> Section:

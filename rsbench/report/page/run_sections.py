@@ -12,7 +12,7 @@ from ..figures.page import training_panel
 from ..figures.picture import Panel
 from . import commands as provenance
 from .groups import Record
-from .view import Section, Sheet, View
+from .view import PageTable, Section, View
 
 
 def run_sections(view: View) -> list[Section]:
@@ -67,10 +67,10 @@ def _provenance(view: View) -> Section:
         f"{len(group.records)} runs stand behind this part."
     )
     sheets = [
-        Sheet("Splits and the identity of their data", provenance.SPLIT_HEADINGS, provenance.split_rows(group), 3),
-        Sheet("Weights", provenance.WEIGHT_HEADINGS, provenance.weight_rows(group.records), 6),
-        Sheet("Versions", provenance.VERSION_HEADINGS, provenance.version_rows(group.records), 5),
-        Sheet(
+        PageTable("Splits and the identity of their data", provenance.SPLIT_HEADINGS, provenance.split_rows(group), 3),
+        PageTable("Weights", provenance.WEIGHT_HEADINGS, provenance.weight_rows(group.records), 6),
+        PageTable("Versions", provenance.VERSION_HEADINGS, provenance.version_rows(group.records), 5),
+        PageTable(
             "Runs",
             provenance.run_headings(group.boards),
             provenance.run_rows(group),

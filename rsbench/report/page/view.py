@@ -16,7 +16,7 @@ KINDS = ("SYNTHETIC", "PARTIAL", "CONTAMINATED")
 
 
 @dataclass(frozen=True)
-class Sheet:
+class PageTable:
     """A table of the page.
 
     words: how many of its first columns are text. more: columns that show only when asked for. notes: lines below it.
@@ -48,7 +48,7 @@ class Section:
     key: str
     title: str
     text: str = ""
-    sheets: Sequence[Sheet] = ()
+    sheets: Sequence[PageTable] = ()
     pictures: Sequence[Picture] = ()
     mistakes: Sequence[Mistakes] = ()
     commands: Sequence[Command] = ()

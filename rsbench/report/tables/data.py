@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ...data.check import SHOWN, Check
+from ...data.check import SHOWN, DataCheck
 from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
 
 
-def render(found: Check, console: Console) -> None:
+def render(found: DataCheck, console: Console) -> None:
     """Print the findings."""
     table = found.table
     state = "" if found.ok else " (broken)" if found.broken else " (incomplete)"
@@ -31,7 +31,7 @@ def render(found: Check, console: Console) -> None:
         console.print(f"[red]{escape(problem)}[/]")
 
 
-def _print_facts(found: Check, console: Console) -> None:
+def _print_facts(found: DataCheck, console: Console) -> None:
     length = found.durations_s
     if len(length):
         console.print(

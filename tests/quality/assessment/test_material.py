@@ -12,7 +12,7 @@ from tiny import run_tiny
 from rsbench.core.display import Display
 from rsbench.data.sources import Roots
 from rsbench.quality.assessment.discrimination import QUALITY, discrimination
-from rsbench.quality.assessment.material import Material, load_material
+from rsbench.quality.assessment.material import QualityData, load_material
 from rsbench.quality.assessment.trial import try_indices
 from rsbench.quality.index import create_quality, measure_clips
 
@@ -20,17 +20,17 @@ QUIET = Display(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def material(ward: Path) -> Material:
+def material(ward: Path) -> QualityData:
     return load_material("ward", Roots((ward,)), QUIET)
 
 
-def test_recordings_are_poor_normal_or_adventitious(material: Material) -> None:
+def test_recordings_are_poor_normal_or_adventitious(material: QualityData) -> None:
     kinds = material.recordings.set_index("recording")["kind"]
     assert kinds.value_counts().to_dict() == {"poor": 14, "normal": 7, "adventitious": 7}
     assert kinds[["train0_N", "train1_N", "train1_P"]].tolist() == ["normal", "adventitious", "poor"]
 
 
-def test_normalisers_are_fitted_on_training_clips(material: Material, tiny_root: Path) -> None:
+def test_normalisers_are_fitted_on_training_clips(material: QualityData, tiny_root: Path) -> None:
     assert material.clips["subset"][material.fit].eq("train").all()
     assert material.fit.sum() == 64
     assert material.fitted_on == "the training clips of ward"

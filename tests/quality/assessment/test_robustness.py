@@ -14,7 +14,7 @@ from rsbench import QualityIndex
 from rsbench.core.display import Display
 from rsbench.core.errors import PluginError
 from rsbench.data.sources import Roots
-from rsbench.quality.assessment.material import Material, load_material
+from rsbench.quality.assessment.material import QualityData, load_material
 from rsbench.quality.assessment.robustness import (
     clean_clips,
     curves,
@@ -23,7 +23,7 @@ from rsbench.quality.assessment.robustness import (
     robustness,
     severity_correlation,
 )
-from rsbench.quality.assessment.trial import Trial, try_indices
+from rsbench.quality.assessment.trial import QualityStudy, try_indices
 from rsbench.quality.degradation import DEGRADATIONS
 
 QUIET = Display(quiet=True)
@@ -47,28 +47,28 @@ class Level(Gaps):
 
 
 @pytest.fixture(scope="module")
-def material(ward: Path) -> Material:
+def material(ward: Path) -> QualityData:
     return load_material("ward", Roots((ward,)), QUIET)
 
 
 @pytest.fixture(scope="module")
-def trial(material: Material) -> Trial:
+def trial(material: QualityData) -> QualityStudy:
     return try_indices(material, {"gaps": Gaps(), "level": Level()}, QUIET)
 
 
 @pytest.fixture(scope="module")
-def qualities(trial: Trial) -> pd.DataFrame:
+def qualities(trial: QualityStudy) -> pd.DataFrame:
     return degraded_qualities(trial, clean_clips(trial, 20), QUIET)
 
 
-def test_clean_clips_are_normal_and_of_no_poor_recording(trial: Trial) -> None:
+def test_clean_clips_are_normal_and_of_no_poor_recording(trial: QualityStudy) -> None:
     everything = clean_clips(trial, 10_000)
     clips = trial.material.clips
     expected = clips[(clips["label"] == "normal") & clips["recording"].str.endswith("_N")]
     assert set(everything["clip_id"]) == set(expected["clip_id"])
 
 
-def test_every_patient_gives_a_clip_before_any_gives_two(trial: Trial) -> None:
+def test_every_patient_gives_a_clip_before_any_gives_two(trial: QualityStudy) -> None:
     patients = trial.material.clips["patient"].nunique()
     assert clean_clips(trial, patients)["patient"].is_unique
     assert clean_clips(trial, patients + 3)["patient"].value_counts().max() == 2
@@ -115,7 +115,7 @@ class Fragile(Gaps):
         return (np.nan if np.mean(samples == 0) > 0.3 else 1.0,)
 
 
-def test_an_index_that_breaks_under_damage_is_named(material: Material) -> None:
+def test_an_index_that_breaks_under_damage_is_named(material: QualityData) -> None:
     trial = try_indices(material, {"fragile": Fragile()}, QUIET)
     with pytest.raises(PluginError, match=r"Fragile gives \(nan,\) for \w+:\d with dropout at 0.4"):
         degraded_qualities(trial, clean_clips(trial, 2), QUIET)
