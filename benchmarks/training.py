@@ -22,7 +22,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from rsbench.core.spec import parse_assignment
 from rsbench.experiment.build import build_model, clip_set
-from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import prepare_experiment
 from rsbench.training.loop import accumulate_gradients, autocast
 from rsbench.training.optim import make_optimiser
@@ -50,17 +50,17 @@ def main() -> None:
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as out:
-        place = make_place((), out, device=options.device, quiet=True)
+        context = make_context((), out, device=options.device, quiet=True)
         settings = {"loss": options.loss, "backbone": options.backbone, "data.clip_s": options.clip_s}
-        spec = make_spec(settings | dict(map(parse_assignment, options.set)), place)
-        experiment = prepare_experiment(spec, place.shelf())
-    model = build_model(experiment)[0].to(place.device)
-    clips = clip_set(experiment.fit, experiment, place.device)
-    rows = torch.as_tensor(experiment.fit.rows("fit"), device=place.device).repeat(options.batch)[: options.batch]
+        spec = make_spec(settings | dict(map(parse_assignment, options.set)), context)
+        experiment = prepare_experiment(spec, context.data_cache())
+    model = build_model(experiment)[0].to(context.device)
+    clips = clip_set(experiment.fit, experiment, context.device)
+    rows = torch.as_tensor(experiment.fit.rows("fit"), device=context.device).repeat(options.batch)[: options.batch]
     with torch.no_grad():
         features = clips.features(rows)
     optimiser = make_optimiser(model, spec.optim)
-    scaler = GradScaler(place.device.type, enabled=False)
+    scaler = GradScaler(context.device.type, enabled=False)
 
     def whole() -> None:
         optimiser.zero_grad()
@@ -69,30 +69,30 @@ def main() -> None:
 
     def bare() -> None:
         optimiser.zero_grad()
-        with autocast(place.device, spec.precision):
+        with autocast(context.device, spec.precision):
             embeddings = model.backbone(features)
         embeddings.float().square().mean().backward()
         optimiser.step()
 
     contenders = {"rsbench, whole step": whole, "backbone alone": bare}
     for step in contenders.values():  # the first step pays for plans and memory
-        seconds(step, place.device)
+        seconds(step, context.device)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
         for name, step in contenders.items():
-            times[name].append(seconds(step, place.device))
+            times[name].append(seconds(step, context.device))
     pairs = [first / second for first, second in zip(*times.values(), strict=True)]
 
     table = Table(
-        title=f"{options.backbone}, batch {options.batch} × {options.clip_s:g} s, {spec.precision}, {place.device}"
+        title=f"{options.backbone}, batch {options.batch} × {options.clip_s:g} s, {spec.precision}, {context.device}"
     )
     table.add_column("step")
     table.add_column("clips/s", justify="right")
     for name in contenders:
         table.add_row(name, f"{options.batch / statistics.median(times[name]):.1f}")
     table.caption = f"whole / bare: median {statistics.median(pairs):.2f}, from {min(pairs):.2f} to {max(pairs):.2f}"
-    if place.device.type == "cuda":
-        table.caption += f"; peak {torch.cuda.max_memory_allocated(place.device) / 2**20:.0f} MiB"
+    if context.device.type == "cuda":
+        table.caption += f"; peak {torch.cuda.max_memory_allocated(context.device) / 2**20:.0f} MiB"
     Console().print(table)
 
 

@@ -53,17 +53,17 @@ def embed(
     clip, with the columns clip_id (rsbench data clips lists them) and embedding.
     """
     from ..core.spec import parse_assignment
-    from ..experiment.context import make_place
+    from ..experiment.context import make_context
     from ..experiment.embed import prepare_embedding, run_embedding
 
     options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s}
     settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
-    place = make_place(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
+    context = make_context(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
     names = [name.strip() for name in data.split(",") if name.strip()]
-    job = prepare_embedding(settings, names, out, place, plugin or ())
-    place.display.say(job.describe())
+    job = prepare_embedding(settings, names, out, context, plugin or ())
+    context.display.say(job.describe())
     if dry_run:
         typer.echo(json.dumps(job.spec.model_dump(mode="json"), indent=1))
         return
-    run_embedding(job, place)
+    run_embedding(job, context)
     typer.echo(f"kept in {out}")

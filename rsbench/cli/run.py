@@ -76,7 +76,7 @@ def run(
     on where it was stopped, and returns at once what is already done.
     """
     from ..core.spec import parse_assignment, parse_seeds
-    from ..experiment.context import make_place, make_spec
+    from ..experiment.context import make_context, make_spec
 
     given: dict[str, Any] = _read_spec(spec) if spec else {}
     options = {
@@ -89,15 +89,15 @@ def run(
     }
     given |= {key: value for key, value in options.items() if value is not None}
     given |= dict(parse_assignment(text) for text in set_ or [])
-    place = make_place(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
+    context = make_context(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]
     grid = itertools.product(losses, numbers)
-    specs = [make_spec({**given, **chosen, "seed": seed}, place, plugin or ()) for chosen, seed in grid]
+    specs = [make_spec({**given, **chosen, "seed": seed}, context, plugin or ()) for chosen, seed in grid]
     if dry_run:
-        _dry_run(specs, place)
+        _dry_run(specs, context)
     else:
-        _run_all(specs, place, as_json)
+        _run_all(specs, context, as_json)
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
@@ -114,35 +114,35 @@ def _read_spec(path: Path) -> dict[str, Any]:
     return flatten(content)
 
 
-def _dry_run(specs: list[RunSpec], place: RunContext) -> None:
+def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
     from ..experiment.prepare import prepare_experiment
     from ..results.store import RunFolder
 
-    shelf = place.shelf()
+    data_cache = context.data_cache()
     for spec in specs:
-        experiment = prepare_experiment(spec, shelf)
-        _announce(experiment, place)
-        state = RunFolder(place.out / "runs" / experiment.run_id).status()["state"]
+        experiment = prepare_experiment(spec, data_cache)
+        _announce(experiment, context)
+        state = RunFolder(context.out / "runs" / experiment.run_id).status()["state"]
         typer.echo(f"{experiment.run_id}: {'to run' if state == 'absent' else state}")
     typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
 
 
-def _run_all(specs: list[RunSpec], place: RunContext, as_json: bool) -> None:
+def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
     from ..experiment.prepare import prepare_experiment
     from ..experiment.run import run_experiment
     from ..report.tables.board import run_table
 
     records: list[RunRecord] = []
     failed: list[str] = []
-    shelf = place.shelf()
+    data_cache = context.data_cache()
     for number, spec in enumerate(specs):
-        experiment = prepare_experiment(spec, shelf)
+        experiment = prepare_experiment(spec, data_cache)
         if number == 0:
-            _announce(experiment, place)
+            _announce(experiment, context)
         if len(specs) > 1:
-            place.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
+            context.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
         try:
-            records.append(run_experiment(experiment, place))
+            records.append(run_experiment(experiment, context))
         except RunFailed as error:
             failed.append(f"{experiment.run_id}: {error}")
     if as_json:
@@ -161,13 +161,13 @@ def _run_all(specs: list[RunSpec], place: RunContext, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _announce(experiment: Experiment, place: RunContext) -> None:
+def _announce(experiment: Experiment, context: RunContext) -> None:
     """What is about to happen: data, clips per class and split, device, parameters."""
     from ..data.clips import CLASSES
     from ..experiment.build import build_model
     from ..experiment.prepare import class_table
 
-    say, spec = place.display.say, experiment.spec
+    say, spec = context.display.say, experiment.spec
     if experiment.synthetic:
         say("SYNTHETIC recordings: generated, embedded, good for trying things out; no row of them is a result.")
     if experiment.partial:
@@ -180,7 +180,7 @@ def _announce(experiment: Experiment, place: RunContext) -> None:
     total = sum(parameter.numel() for parameter in parameters)
     learning = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
     count = f"{total / 1e6:.2f} M parameters" + (f" ({learning / 1e6:.2f} M learn)" if learning < total else "")
-    where = f"{spec.precision} on {place.device}, {place.threads} threads"
+    where = f"{spec.precision} on {context.device}, {context.threads} threads"
     say(f"  {count} from {_starting_point(spec)}, {where}")
     say(
         f"  {spec.optim.epochs} epochs, batches of {spec.optim.batch_size}, {spec.optim.algorithm} at {spec.optim.lr:g}"

@@ -101,9 +101,9 @@ def run(
     crew = WorkerConfig(roots, str(out.absolute()), device, sweep.resources.threads, partial or sweep.partial, plugins)
     study = make_study(sweep, crew, quiet=quiet)
     engine = _engine(study, serial=serial, address=address)
-    study.place.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
+    study.context.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
     for line in describe(study, engine.at_once, retry_failed=retry_failed):
-        study.place.display.say(line)
+        study.context.display.say(line)
     if dry_run:
         for planned in study.planned().runs:
             typer.echo(f"{planned.run_id}: {planned.cell}, seed {planned.seed}: {planned.state}")
@@ -138,7 +138,7 @@ def results(
     from ..sweep.results import results as study_results
 
     study = open_study(out, name)
-    found = study_results(study.store, study.planned().runs, runs_folder(study.place), study.sweep)
+    found = study_results(study.store, study.planned().runs, runs_folder(study.context), study.sweep)
     for part in render(found):
         standard_output().print(part)
     if figures:

@@ -34,12 +34,12 @@ class RunContext:
     partial: bool
     display: Display
 
-    def shelf(self) -> DataCache:
-        """An empty shelf for what runs here have in common."""
+    def data_cache(self) -> DataCache:
+        """An empty cache of what runs here have in common."""
         return DataCache(self.roots, partial=self.partial, display=self.display)
 
 
-def make_place(
+def make_context(
     root: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -72,13 +72,13 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def make_spec(settings: Mapping[str, Any], place: RunContext, plugins: Sequence[str] = ()) -> RunSpec:
+def make_spec(settings: Mapping[str, Any], context: RunContext, plugins: Sequence[str] = ()) -> RunSpec:
     """The resolved spec; half precision by default where the device is good at it."""
     discover()
     for plugin in plugins:
         load(plugin)
-    halves = place.device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return resolve({"precision": "bf16" if halves else "fp32", **settings}, place.roots.own_datasets())
+    halves = context.device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return resolve({"precision": "bf16" if halves else "fp32", **settings}, context.roots.own_datasets())
 
 
 class DataCache:

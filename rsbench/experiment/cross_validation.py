@@ -58,25 +58,27 @@ class HeldOut:
         return {name: result[name] for name in HEADLINE}
 
 
-def cross_validate(experiment: Experiment, place: RunContext, checkpoints: Checkpoints) -> Folds:
+def cross_validate(experiment: Experiment, context: RunContext, checkpoints: Checkpoints) -> Folds:
     """Train every fold, going on where it was stopped, and choose. Raises RunFailed as training does."""
     selection = next(name for name in experiment.spec.select if rule(name).judged_on == "folds")
     folds = []
     for number, patients in enumerate(experiment.folds):
-        place.display.say(f"fold {number + 1} of {len(experiment.folds)}: {len(patients)} patients held out")
-        folds.append(_train_fold(hold_out(experiment, patients), place, checkpoints.fold(number)))
+        context.display.say(f"fold {number + 1} of {len(experiment.folds)}: {len(patients)} patients held out")
+        folds.append(_train_fold(hold_out(experiment, patients), context, checkpoints.fold(number)))
     epoch, score = _best_epoch(folds)
     each = ", ".join(f"{fold.figures(epoch)['score']:.1f}" for fold in folds)
-    place.display.say(f"chosen by the folds: epoch {epoch + 1}, Score {score:.1f} over all patients held out ({each})")
+    context.display.say(
+        f"chosen by the folds: epoch {epoch + 1}, Score {score:.1f} over all patients held out ({each})"
+    )
     predictions = pd.concat(
         [prediction_frame(fold.clips, fold.logits[epoch], fold.margin_rad[epoch], selection) for fold in folds]
     )
     return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch))
 
 
-def _train_fold(fold: Experiment, place: RunContext, checkpoints: Checkpoints) -> HeldOut:
+def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> HeldOut:
     model, _ = build_model(fold)
-    clips = clip_set(fold.fit, fold, place.device)
+    clips = clip_set(fold.fit, fold, context.device)
     rows = fold.fit.rows("validation")
 
     def keep(kept: Model, epoch: int) -> Evaluation:
@@ -87,7 +89,7 @@ def _train_fold(fold: Experiment, place: RunContext, checkpoints: Checkpoints) -
         return Evaluation({}, {})
 
     plan = TrainingSchedule(fold.spec.optim.epochs, {})
-    progress = fit(fold, place, model.to(place.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
+    progress = fit(fold, context, model.to(context.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
     epochs = [np.load(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
     return HeldOut(
         fold.fit.clips.iloc[rows],

@@ -43,7 +43,7 @@ class EmbeddingJob:
     """Embeddings that could be made now: everything is read and checked but the sound itself."""
 
     spec: EmbedSpec
-    shelf: DataCache
+    data_cache: DataCache
     tables: tuple[ClipTable, ...]
     out: Path
     weights: WeightsFile
@@ -65,16 +65,16 @@ class EmbeddingJob:
 
 
 def prepare_embedding(
-    settings: Mapping[str, Any], data: Sequence[str], out: Path, place: RunContext, plugins: Sequence[str]
+    settings: Mapping[str, Any], data: Sequence[str], out: Path, context: RunContext, plugins: Sequence[str]
 ) -> EmbeddingJob:
     """Read and check everything but the sound. Raises RsbenchError."""
     discover()
     for plugin in plugins:
         load(plugin)
     spec = resolve_embedding(settings, data)
-    shelf = place.shelf()
-    tables = tuple(shelf.table(name) for name in data)
-    weights = weights_of(spec.backbone, place.roots)
+    data_cache = context.data_cache()
+    tables = tuple(data_cache.table(name) for name in data)
+    weights = weights_of(spec.backbone, context.roots)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
     frames = frontend.frames(round(spec.clip_s * frontend.rate))
     torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
@@ -94,26 +94,26 @@ def prepare_embedding(
         plugin_sha256=plugin_sha256 or "",
         code_version=code_version(),
     )
-    return EmbeddingJob(spec, shelf, tables, out, weights, frontend, backbone, provenance)
+    return EmbeddingJob(spec, data_cache, tables, out, weights, frontend, backbone, provenance)
 
 
-def run_embedding(job: EmbeddingJob, place: RunContext) -> None:
+def run_embedding(job: EmbeddingJob, context: RunContext) -> None:
     """Do what is left to do. Raises DataError when FILE, or its pieces, were made by other settings."""
     if job.out.exists():
         if not same_work(read_provenance(job.out), job.provenance):
             raise DataError(f"{job.out} was made by other settings. Choose another --out, or delete it.")
-        place.display.say(f"already done: {job.out}")
+        context.display.say(f"already done: {job.out}")
         return
     pieces = job.out.with_name(f"{job.out.name}.unfinished")
     _claim(pieces, job)
-    waveforms = {table.dataset: job.shelf.waveforms(table.dataset, job.frontend.rate) for table in job.tables}
-    backbone = job.backbone.to(place.device).eval()
-    frontend = job.frontend.to(place.device)
+    waveforms = {table.dataset: job.data_cache.waveforms(table.dataset, job.frontend.rate) for table in job.tables}
+    backbone = job.backbone.to(context.device).eval()
+    frontend = job.frontend.to(context.device)
     done = PIECE * len(list(pieces.glob("*.npy")))
     made: list[Path] = []
-    with place.display.track("embedding", job.clips, min(done, job.clips)) as advance:
+    with context.display.track("embedding", job.clips, min(done, job.clips)) as advance:
         for table in job.tables:
-            gatherer = gather_from(waveforms[table.dataset], table.clips, frontend, job.spec.clip_s, place.device)
+            gatherer = gather_from(waveforms[table.dataset], table.clips, frontend, job.spec.clip_s, context.device)
             for start in range(0, len(table.clips), PIECE):
                 rows = range(start, min(start + PIECE, len(table.clips)))
                 piece = pieces / f"{table.dataset}-{start:06d}.npy"

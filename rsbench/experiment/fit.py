@@ -19,7 +19,7 @@ from .prepare import Experiment
 
 def fit(
     experiment: Experiment,
-    place: RunContext,
+    context: RunContext,
     model: Model,
     clips: ClipSet,
     plan: TrainingSchedule,
@@ -28,12 +28,12 @@ def fit(
     on_epoch: Callable[[TrainingState], None],
 ) -> TrainingState:
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
-    rows = torch.as_tensor(experiment.fit.rows("fit"), device=place.device)
+    rows = torch.as_tensor(experiment.fit.rows("fit"), device=context.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
     done = checkpoints.epochs_done()
     if 0 < done < plan.until:
-        place.display.say(f"going on after epoch {done} of {plan.until}")
-    with place.display.track("training", steps * plan.until, steps * done) as advance:
+        context.display.say(f"going on after epoch {done} of {plan.until}")
+    with context.display.track("training", steps * plan.until, steps * done) as advance:
         watch = TrainingHooks(
             step=lambda epoch, step, loss: advance(1, f"epoch {epoch + 1}/{plan.until}  loss {loss:.3f}"),
             epoch=on_epoch,
@@ -45,16 +45,16 @@ LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
 
 
-def announce_cost(experiment: Experiment, place: RunContext, model: Model, clips: Mapping[str, ClipSet]) -> None:
+def announce_cost(experiment: Experiment, context: RunContext, model: Model, clips: Mapping[str, ClipSet]) -> None:
     """On a CPU, say before a long training how long it will take, and what would take less."""
-    if place.device.type != "cpu":
+    if context.device.type != "cpu":
         return
     seconds = estimate_seconds(experiment, model, clips[experiment.train.dataset])
     text = f"about {duration(seconds)} on this machine"
     if seconds > SLOW_S:
         smaller = f"--set {model.backbone.smaller}" if model.backbone.smaller else "fewer --epochs"
         text += f"; faster: {smaller}, or a GPU"
-    place.display.say(text)
+    context.display.say(text)
 
 
 def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> float:

@@ -137,23 +137,23 @@ def _dataset_record(clips: DatasetClips) -> dict[str, Any]:
     }
 
 
-def prepare_experiment(spec: RunSpec, shelf: DataCache) -> Experiment:
+def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     """Read, decode, split and measure. Raises DataError for whatever is wrong with the recordings or the split."""
-    own = shelf.roots.own_datasets()
+    own = data_cache.roots.own_datasets()
     train, tests = split(spec.data.train, own), tuple(split(name, own) for name in spec.data.test)
     names = list(dict.fromkeys(item.dataset for item in (train, *tests)))
-    tables = {name: shelf.table(name) for name in names}
+    tables = {name: data_cache.table(name) for name in names}
     index = create_quality(spec.quality.name, **spec.quality.params)
     refuse_seen_patients(spec.quality.name, index, tests, tables)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
-    embeddings = None if spec.frontend else _given_embeddings(spec, shelf)
-    weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, shelf.roots)
+    embeddings = None if spec.frontend else _given_embeddings(spec, data_cache)
+    weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, data_cache.roots)
     rate = frontend.rate if frontend else EMBEDDED_RATE_HZ
-    waveforms = {name: shelf.waveforms(name, rate) for name in names}
+    waveforms = {name: data_cache.waveforms(name, rate) for name in names}
     datasets = {name: _dataset(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
     validation = _assign_parts(datasets, train, tests, spec)
     counts = _class_counts(datasets[train.dataset], train)
-    measures = _measure_quality(datasets, index, shelf.display)
+    measures = _measure_quality(datasets, index, data_cache.display)
     normaliser = _score_quality(datasets, index, measures, spec)
     identity = _identity(spec, tables, weights, index)
     made_by = f":{embeddings.provenance.backbone}" if embeddings else ""
@@ -207,9 +207,9 @@ def backbone_name(choice: BackboneChoice) -> str:
     return f"{choice.name}:{option}" if option else choice.name
 
 
-def _given_embeddings(spec: RunSpec, shelf: DataCache) -> EmbeddingFile:
+def _given_embeddings(spec: RunSpec, data_cache: DataCache) -> EmbeddingFile:
     """The embeddings that a backbone is given instead of sound."""
-    file = shelf.embeddings(Path(spec.backbone.weights))
+    file = data_cache.embeddings(Path(spec.backbone.weights))
     seconds = file.provenance.clip_s
     if seconds is not None and seconds != spec.data.clip_s:
         raise DataError(

@@ -27,7 +27,7 @@ from ..results.store import ORIGIN, RunFolder
 from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.loop import TrainingSchedule
 from .build import build_model, clip_set
-from .context import RunContext, make_place, make_spec
+from .context import RunContext, make_context, make_spec
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
 from .predict import evaluate, predict_chosen
@@ -80,27 +80,27 @@ def run(
 
     Raises RsbenchError with one clear message; RunFailed when training itself failed, which is recorded.
     """
-    place = make_place(root, out, device=device, threads=threads, partial=partial, quiet=quiet)
-    spec = make_spec(settings, place, plugins)
-    return run_experiment(prepare_experiment(spec, place.shelf()), place)
+    context = make_context(root, out, device=device, threads=threads, partial=partial, quiet=quiet)
+    spec = make_spec(settings, context, plugins)
+    return run_experiment(prepare_experiment(spec, context.data_cache()), context)
 
 
-def run_experiment(experiment: Experiment, place: RunContext, on_epoch: OnEpoch = lambda row: None) -> RunRecord:
+def run_experiment(experiment: Experiment, context: RunContext, on_epoch: OnEpoch = lambda row: None) -> RunRecord:
     """Do what is left to do of a prepared run, whatever state its folder is in.
 
     `on_epoch` is called with every row of epochs.csv as it is written.
     """
-    folder = RunFolder(place.out / "runs" / experiment.run_id)
+    folder = RunFolder(context.out / "runs" / experiment.run_id)
     with folder.locked():
         checkpoints = Checkpoints(folder.path / "checkpoints")
         done = folder.status()["state"] == "done"
         if done or checkpoints.begun():
             _same_audio(folder, experiment)
         if done:
-            place.display.say(f"already done: {folder.path}")
+            context.display.say(f"already done: {folder.path}")
             return RunRecord.read(folder)
         with _recorded(folder):
-            _execute(experiment, place, folder, checkpoints, on_epoch)
+            _execute(experiment, context, folder, checkpoints, on_epoch)
         checkpoints.finish()
     return RunRecord.read(folder)
 
@@ -143,22 +143,22 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
 
 
 def _execute(
-    experiment: Experiment, place: RunContext, folder: RunFolder, checkpoints: Checkpoints, on_epoch: OnEpoch
+    experiment: Experiment, context: RunContext, folder: RunFolder, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> None:
-    spec, device = experiment.spec, place.device
+    spec, device = experiment.spec, context.device
     started = time.monotonic()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     model, weights = build_model(experiment)
     model.to(device)
-    _write_description(experiment, place, folder, weights)
+    _write_description(experiment, context, folder, weights)
     clips = {name: clip_set(dataset, experiment, device) for name, dataset in experiment.datasets.items()}
-    announce_cost(experiment, place, model, clips)
+    announce_cost(experiment, context, model, clips)
 
     last = spec.optim.epochs
     plan, folds = TrainingSchedule(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
     if experiment.folds:
-        folds = cross_validate(experiment, place, checkpoints)
+        folds = cross_validate(experiment, context, checkpoints)
         write_csv(folder.path / "folds.csv", folds.table)
         plan = TrainingSchedule(folds.epoch, {folds.selection: folds.epoch})
 
@@ -169,7 +169,7 @@ def _execute(
 
     progress = fit(
         experiment,
-        place,
+        context,
         model,
         clips[experiment.train.dataset],
         plan,
@@ -177,7 +177,7 @@ def _execute(
         evaluate=lambda kept, epoch: evaluate(kept, clips, experiment),
         on_epoch=record,
     )
-    seen = predict_chosen(model, clips, experiment, checkpoints, progress, place.display)
+    seen = predict_chosen(model, clips, experiment, checkpoints, progress, context.display)
     predictions = seen.predictions
     chosen = {name: {"epoch": kept.epoch, "score": kept.score} for name, kept in progress.kept.items()}
     if folds:
@@ -196,11 +196,11 @@ def _execute(
     folder.write_json("cost.json", _cost(progress, fitted, device, time.monotonic() - started))
 
 
-def _write_description(experiment: Experiment, place: RunContext, folder: RunFolder, weights: WeightsRecord) -> None:
-    name = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else platform.processor()
-    now = environment(str(place.device), name, place.threads)
+def _write_description(experiment: Experiment, context: RunContext, folder: RunFolder, weights: WeightsRecord) -> None:
+    name = torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else platform.processor()
+    now = environment(str(context.device), name, context.threads)
     if (folder.path / "env.json").is_file():
-        _note_changes(folder.read_json("env.json"), now, place.display)
+        _note_changes(folder.read_json("env.json"), now, context.display)
     folder.write_json("spec.json", experiment.spec.model_dump(mode="json"))
     folder.write_json("env.json", now)
     folder.write_json("data.json", experiment.data_record() | {"weights": asdict(weights)})

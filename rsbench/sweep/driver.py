@@ -14,7 +14,7 @@ from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
 from ..core.errors import ResultsError, RunFailed, did_you_mean
 from ..core.files import write_json
-from ..experiment.context import DataCache, RunContext, make_place
+from ..experiment.context import DataCache, RunContext, make_context
 from ..results.store import RunFolder
 from .engines import Engine, RunTask, WorkerConfig
 from .plan import PlannedRun, StudyPlan, plan_runs, runs_folder
@@ -31,8 +31,8 @@ class Study:
 
     sweep: SweepSpec
     crew: WorkerConfig
-    place: RunContext
-    shelf: DataCache
+    context: RunContext
+    data_cache: DataCache
 
     @property
     def folder(self) -> Path:
@@ -56,10 +56,10 @@ class Study:
     def planned(self) -> StudyPlan:
         """The grid's runs, or, of a study that tunes, those of the cells whose best settings are known."""
         if self.sweep.search is None or self.sweep.confirm is None:
-            return plan_runs(self.sweep, self.cells(), self.sweep.seeds, self.place, self.shelf)
+            return plan_runs(self.sweep, self.cells(), self.sweep.seeds, self.context, self.data_cache)
         found = ((cell, self.store.best(cell.name)) for cell in self.cells())
         tuned = [_tuned(cell, trial, self.sweep.search.trials) for cell, trial in found if trial is not None]
-        return plan_runs(self.sweep, tuned, self.sweep.confirm.seeds, self.place, self.shelf)
+        return plan_runs(self.sweep, tuned, self.sweep.confirm.seeds, self.context, self.data_cache)
 
 
 def _tuned(cell: Cell, trial: TrialRecord, trials: int) -> Cell:
@@ -70,8 +70,8 @@ def _tuned(cell: Cell, trial: TrialRecord, trials: int) -> Cell:
 def make_study(sweep: SweepSpec, crew: WorkerConfig, *, quiet: bool) -> Study:
     """A study at a place. Raises RsbenchError where the place is wrong."""
     threads = sweep.resources.threads
-    place = make_place(crew.roots, crew.out, device=crew.device, threads=threads, partial=crew.partial, quiet=quiet)
-    return Study(sweep, crew, place, place.shelf())
+    context = make_context(crew.roots, crew.out, device=crew.device, threads=threads, partial=crew.partial, quiet=quiet)
+    return Study(sweep, crew, context, context.data_cache())
 
 
 def open_study(out: Path, name: str) -> Study:
@@ -109,7 +109,7 @@ def _search_in_words(study: Study, search: Search, at_once: int) -> str:
     if not any(left.values()):
         return text
     cells_left = [cell for cell in study.cells() if left[cell.name]]
-    whole = plan_runs(study.sweep, cells_left, [search.seed], study.place, study.shelf).seconds
+    whole = plan_runs(study.sweep, cells_left, [search.seed], study.context, study.data_cache).seconds
     trained = [record.seconds for record in study.store.records() if record.state == "done"]
     seconds = sum(
         count * (statistics.median(trained) if trained else whole[cell]) for cell, count in left.items() if count
@@ -140,13 +140,13 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
 
                 with (
                     database_in(study.folder),
-                    StudyDisplay(study.place.display, "trials", to_do, stop.note) as display,
+                    StudyDisplay(study.context.display, "trials", to_do, stop.note) as display,
                 ):
                     engine.search(study.cells(), study.sweep, display, stop)
         to_go = study.planned().to_go(retry_failed=retry_failed)
         if to_go:
             tasks = [RunTask(run.run_id, run.cell, run.settings) for run in to_go]
-            with StudyDisplay(study.place.display, "runs", len(tasks), stop.note) as display:
+            with StudyDisplay(study.context.display, "runs", len(tasks), stop.note) as display:
                 engine.runs(tasks, display, stop)
     runs = study.planned().runs
     missing = [run for run in runs if run.state != "done"]
@@ -198,12 +198,12 @@ def _remember(study: Study) -> None:
     now = {"sweep": study.sweep.model_dump(mode="json"), "crew": asdict(study.crew)}
     kept = study.folder / STUDY
     if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != json.loads(json.dumps(now)):
-        study.place.display.say("note: this study was begun with other settings; what still fits is kept")
+        study.context.display.say("note: this study was begun with other settings; what still fits is kept")
     write_json(kept, now)
 
 
 def _boards(study: Study, runs: Sequence[PlannedRun]) -> list[Board]:
-    done = [RunFolder(runs_folder(study.place) / run.run_id) for run in runs if run.state == "done"]
+    done = [RunFolder(runs_folder(study.context) / run.run_id) for run in runs if run.state == "done"]
     if not done:
         return []
     spec = done[0].read_json("spec.json")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import DataError, RsbenchError, StorageError
 from ..core.plugins import load
-from ..experiment.context import DataCache, RunContext, make_place, make_spec
+from ..experiment.context import DataCache, RunContext, make_context, make_spec
 from ..experiment.prepare import prepare_experiment
 from ..experiment.run import run_experiment
 from ..results.store import RunFolder
@@ -50,11 +50,11 @@ class WorkerConfig:
     partial: bool
     plugins: tuple[str, ...]
 
-    def place(self) -> RunContext:
+    def context(self) -> RunContext:
         """The place of work here: threads are set, plugins loaded."""
         for plugin in self.plugins:
             load(plugin)
-        return make_place(
+        return make_context(
             self.roots, self.out, device=self.device, threads=self.threads, partial=self.partial, quiet=True
         )
 
@@ -66,9 +66,9 @@ class WorkerConfig:
 
 
 @functools.cache
-def shelf(crew: WorkerConfig) -> DataCache:
+def data_cache(crew: WorkerConfig) -> DataCache:
     """What the runs of this process have in common."""
-    return crew.place().shelf()
+    return crew.context().data_cache()
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,18 @@ def do_run(task: RunTask, crew: WorkerConfig, on_epoch: OnEpoch) -> Outcome:
     """One run, here."""
     started = time.monotonic()
     try:
-        place = crew.place()
-        spec = make_spec(task.settings, place)
-        experiment = prepare_experiment(spec, shelf(crew))
+        context = crew.context()
+        spec = make_spec(task.settings, context)
+        experiment = prepare_experiment(spec, data_cache(crew))
         if experiment.run_id != task.run_id:
             raise DataError(
                 f"{task.run_id} was planned, but would be {experiment.run_id} here: recordings, weights, plugins or "
                 "kind of device are not those of the machine that planned it. Mend that, or see resources.gpus."
             )
         epochs = spec.optim.epochs
-        with RunFolder(place.out / "runs" / task.run_id).locked(ORPHAN_S):
+        with RunFolder(context.out / "runs" / task.run_id).locked(ORPHAN_S):
             pass  # whoever was left there by a killed driver is gone now
-        run_experiment(experiment, place, lambda row: on_epoch(row["epoch"], epochs, row.get("val_score")))
+        run_experiment(experiment, context, lambda row: on_epoch(row["epoch"], epochs, row.get("val_score")))
     except RsbenchError as error:
         return Outcome(_state_after(error), time.monotonic() - started, str(error))
     return Outcome("done", time.monotonic() - started)
@@ -137,14 +137,14 @@ def do_trial(
     """One trial, here. There is no record of what was no fault of its settings: it is tried again another time."""
     started = time.monotonic()
     try:
-        place = crew.place()
-        epochs = trial_spec(cell, params, sweep, place).optim.epochs
+        context = crew.context()
+        epochs = trial_spec(cell, params, sweep, context).optim.epochs
         store = crew.trials(sweep)
 
         def report(epoch: int, score: float) -> None:
             on_epoch(epoch, epochs, score)
 
-        record = run_trial(cell, params, sweep, place, shelf(crew), store, report)
+        record = run_trial(cell, params, sweep, context, data_cache(crew), store, report)
     except RsbenchError as error:
         return None, Outcome(_state_after(error), time.monotonic() - started, str(error))
     return record, Outcome(record.state, record.seconds, record.error)
@@ -156,10 +156,10 @@ def _state_after(error: RsbenchError) -> str:
 
 def checked_space(cell: Cell, sweep: SweepSpec, crew: WorkerConfig) -> tuple[Space, int]:
     """The space of a cell, both ends of which make a possible run, and the epochs of one at its low end."""
-    place = crew.place()
-    make_spec(cell.settings, place)  # which discovers, and blames the grid for what is the grid's
+    context = crew.context()
+    make_spec(cell.settings, context)  # which discovers, and blames the grid for what is the grid's
     space = search_space(cell, sweep)
-    low, _ = (trial_spec(cell, params, sweep, place) for params in ends(space))
+    low, _ = (trial_spec(cell, params, sweep, context) for params in ends(space))
     return space, low.optim.epochs
 
 

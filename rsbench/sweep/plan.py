@@ -73,7 +73,7 @@ class StudyPlan:
 
 
 def plan_runs(
-    sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], place: RunContext, shelf: DataCache
+    sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], context: RunContext, data_cache: DataCache
 ) -> StudyPlan:
     """Every cell with every seed. Raises RsbenchError where one of them could not be run."""
     runs, seconds, guessed = [], {}, False
@@ -82,30 +82,30 @@ def plan_runs(
         of_cell = []
         for seed in seeds:
             settings = {**cell.settings, "seed": seed}
-            experiment = prepare_experiment(make_spec(settings, place, sweep.plugins), shelf)
-            state = RunFolder(runs_folder(place) / experiment.run_id).status()["state"]
+            experiment = prepare_experiment(make_spec(settings, context, sweep.plugins), data_cache)
+            state = RunFolder(runs_folder(context) / experiment.run_id).status()["state"]
             of_cell.append(PlannedRun(cell.name, seed, experiment.run_id, state, settings))
         runs += of_cell
-        known = [_measured(runs_folder(place) / run.run_id) for run in of_cell if run.state == "done"]
+        known = [_measured(runs_folder(context) / run.run_id) for run in of_cell if run.state == "done"]
         guessed |= not known
         assert experiment is not None
-        seconds[cell.name] = statistics.median(known) if known else _estimated(experiment, place)
+        seconds[cell.name] = statistics.median(known) if known else _estimated(experiment, context)
     differences = _differences(experiment, len(seeds)) if experiment else {}
     return StudyPlan(tuple(runs), seconds, not guessed, differences)
 
 
-def runs_folder(place: RunContext) -> Path:
-    return place.out / "runs"
+def runs_folder(context: RunContext) -> Path:
+    return context.out / "runs"
 
 
 def _measured(folder: Path) -> float:
     return float(RunFolder(folder).read_json("cost.json")["seconds"])
 
 
-def _estimated(experiment: Experiment, place: RunContext) -> float:
+def _estimated(experiment: Experiment, context: RunContext) -> float:
     model, _ = build_model(experiment)
-    clips = clip_set(experiment.fit, experiment, place.device)
-    return estimate_seconds(experiment, model.to(place.device), clips)
+    clips = clip_set(experiment.fit, experiment, context.device)
+    return estimate_seconds(experiment, model.to(context.device), clips)
 
 
 def _differences(experiment: Experiment, seeds: int) -> dict[str, float]:

@@ -121,18 +121,18 @@ def trial_settings(cell: Cell, params: Mapping[str, Any], search: Search) -> dic
     return {**cell.settings, **params, **judged, "seed": search.seed}
 
 
-def trial_spec(cell: Cell, params: Mapping[str, Any], sweep: SweepSpec, place: RunContext) -> RunSpec:
+def trial_spec(cell: Cell, params: Mapping[str, Any], sweep: SweepSpec, context: RunContext) -> RunSpec:
     """The resolved spec of a trial. Raises SpecError where the settings are not possible."""
     assert sweep.search is not None
-    return make_spec(trial_settings(cell, params, sweep.search), place, sweep.plugins)
+    return make_spec(trial_settings(cell, params, sweep.search), context, sweep.plugins)
 
 
 def run_trial(
     cell: Cell,
     params: Mapping[str, Any],
     sweep: SweepSpec,
-    place: RunContext,
-    shelf: DataCache,
+    context: RunContext,
+    data_cache: DataCache,
     store: TrialStore,
     report: Callable[[int, float], None],
 ) -> TrialRecord:
@@ -142,16 +142,16 @@ def run_trial(
         cell: the point of the grid that is tuned.
         params: dotted spec key → value to try.
         sweep: the study; it has a search.
-        place: where it happens.
-        shelf: what trials have in common.
+        context: where it happens.
+        data_cache: what trials have in common.
         store: where the record is kept.
         report: told of the epoch, counted from 1, and its Score; raises TrialStopped to end the trial.
 
     A failure of the training is a record. Raises RsbenchError for what is no fault of the settings tried: recordings
     that cannot be read, a full disk, another process at work on the same trial.
     """
-    spec = trial_spec(cell, params, sweep, place)
-    experiment = prepare_experiment(spec, shelf)
+    spec = trial_spec(cell, params, sweep, context)
+    experiment = prepare_experiment(spec, data_cache)
     trial_id = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', cell.name)}-{experiment.run_id.rpartition('-')[2]}"
     folder = RunFolder(store.path(trial_id))
     with folder.locked(ORPHAN_S):
@@ -176,7 +176,7 @@ def run_trial(
         begun = note("running", begun.scores)
         try:
             train = _on_folds if experiment.folds else _on_validation
-            return note("done", train(experiment, place, Checkpoints(folder.path / CHECKPOINTS), after_epoch))
+            return note("done", train(experiment, context, Checkpoints(folder.path / CHECKPOINTS), after_epoch))
         except TrialStopped:
             return begun if begun.finished else note("stopped", begun.scores)
         except ResultsError:
@@ -192,12 +192,12 @@ AfterEpoch = Callable[[tuple[float, ...]], None]
 
 
 def _on_validation(
-    experiment: Experiment, place: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
+    experiment: Experiment, context: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
 ) -> tuple[float, ...]:
     """Train, and judge every epoch on the run's own validation patients."""
     model, _ = build_model(experiment)
-    model.to(place.device)
-    clips = clip_set(experiment.fit, experiment, place.device)
+    model.to(context.device)
+    clips = clip_set(experiment.fit, experiment, context.device)
 
     def judge(kept: Model, epoch: int) -> Evaluation:
         evaluation = evaluate(kept, {experiment.train.dataset: clips}, experiment)
@@ -208,7 +208,7 @@ def _on_validation(
         after_epoch(_scores(progress))
 
     plan = TrainingSchedule(experiment.spec.optim.epochs, {})
-    return _scores(fit(experiment, place, model, clips, plan, checkpoints, judge, tell))
+    return _scores(fit(experiment, context, model, clips, plan, checkpoints, judge, tell))
 
 
 def _scores(progress: TrainingState) -> tuple[float, ...]:
@@ -216,10 +216,10 @@ def _scores(progress: TrainingState) -> tuple[float, ...]:
 
 
 def _on_folds(
-    experiment: Experiment, place: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
+    experiment: Experiment, context: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
 ) -> tuple[float, ...]:
     """Train every fold; the best epoch's Score over all clips held out is the trial's. Nothing is fitted again."""
-    chosen = cross_validate(experiment, place, checkpoints)
+    chosen = cross_validate(experiment, context, checkpoints)
     _check_score(chosen.score)
     return (chosen.score,)
 

@@ -13,7 +13,7 @@ from tiny import TINY_PLUGIN, bring_split, tiny_settings
 
 from rsbench.core.errors import DataError
 from rsbench.data.splits import Split
-from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import Experiment, prepare_experiment
 
 Prepare = Callable[..., Experiment]
@@ -27,9 +27,9 @@ def root(tiny_root: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def prepare(root: Path, tmp_path: Path) -> Prepare:
     def call(**changes: Any) -> Experiment:
-        place = make_place(root, tmp_path, threads=1, quiet=True)
-        spec = make_spec(tiny_settings(**changes), place, [TINY_PLUGIN])
-        return prepare_experiment(spec, place.shelf())
+        context = make_context(root, tmp_path, threads=1, quiet=True)
+        spec = make_spec(tiny_settings(**changes), context, [TINY_PLUGIN])
+        return prepare_experiment(spec, context.data_cache())
 
     return call
 

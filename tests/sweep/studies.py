@@ -12,7 +12,7 @@ from tiny import CLIP_S, TINY_PLUGIN
 
 from rsbench.experiment.context import make_spec
 from rsbench.experiment.prepare import prepare_experiment
-from rsbench.sweep.engines import RunTask, WorkerConfig, shelf
+from rsbench.sweep.engines import RunTask, WorkerConfig, data_cache
 from rsbench.sweep.spec import SweepSpec, cells
 
 BASE = {"backbone": "tiny", "train": "tiny", "test": "tiny,far", "data.clip_s": CLIP_S, "epochs": 3}
@@ -47,7 +47,7 @@ def tasks(
     for cell in cells(study(losses, base=changes)):
         for seed in seeds:
             settings = {**cell.settings, "seed": seed}
-            experiment = prepare_experiment(make_spec(settings, whose.place()), shelf(whose))
+            experiment = prepare_experiment(make_spec(settings, whose.context()), data_cache(whose))
             planned.append(RunTask(experiment.run_id, cell.name, settings))
     return planned
 

@@ -10,7 +10,7 @@ import yaml
 from tiny import PROJECT
 
 from rsbench.core.errors import SpecError
-from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.context import make_context, make_spec
 from rsbench.sweep.spec import SweepSpec, cells, load_sweep
 
 STUDY: dict[str, Any] = {
@@ -101,6 +101,6 @@ def test_every_study_that_is_shipped_is_one(path: Path, tmp_path: Path) -> None:
         assert any(line.startswith(word) for line in opening), word
     sweep = load_sweep(path)
     assert sweep.name == path.stem
-    place = make_place((), tmp_path, device="cpu", quiet=True)
+    context = make_context((), tmp_path, device="cpu", quiet=True)
     for cell in cells(sweep):
-        make_spec(cell.settings, place)
+        make_spec(cell.settings, context)

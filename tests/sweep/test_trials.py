@@ -14,7 +14,7 @@ from studies import crew, study
 
 import rsbench.experiment.predict
 from rsbench.core.errors import ResultsError, SpecError
-from rsbench.sweep.engines import shelf
+from rsbench.sweep.engines import data_cache
 from rsbench.sweep.spec import SweepSpec, cells
 from rsbench.sweep.trials import TrialRecord, TrialStopped, TrialStore, run_trial, trial_settings
 from rsbench.training.checkpoint import Checkpoints
@@ -36,7 +36,7 @@ def tried(
 ) -> TrialRecord:
     whose = crew(root, out)
     (cell,) = cells(sweep)
-    return run_trial(cell, params, sweep, whose.place(), shelf(whose), whose.trials(sweep), report)
+    return run_trial(cell, params, sweep, whose.context(), data_cache(whose), whose.trials(sweep), report)
 
 
 def content(record: TrialRecord) -> TrialRecord:

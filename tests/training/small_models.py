@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rsbench import Backbone, Frontend, create_loss
 from rsbench.experiment.build import build_model
-from rsbench.experiment.context import make_place, make_spec
+from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import prepare_experiment
 from rsbench.training.finetune import freeze
 from rsbench.training.predict import Model
@@ -64,9 +64,9 @@ def make_model(backbone: Backbone, loss: str = "ce", frozen: tuple[str, ...] = (
 
 def untrained(root: Path, out: Path, **changes: Any) -> dict[str, Tensor]:
     """The weights with which a tiny run begins."""
-    place = make_place(root, out, threads=1, quiet=True)
-    spec = make_spec(tiny_settings(**changes), place, [TINY_PLUGIN])
-    return build_model(prepare_experiment(spec, place.shelf()))[0].state_dict()
+    context = make_context(root, out, threads=1, quiet=True)
+    spec = make_spec(tiny_settings(**changes), context, [TINY_PLUGIN])
+    return build_model(prepare_experiment(spec, context.data_cache()))[0].state_dict()
 
 
 def trained(record: Any) -> dict[str, Tensor]:

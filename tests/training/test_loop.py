@@ -82,14 +82,14 @@ def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
     from tiny import TINY_PLUGIN, tiny_settings
 
     from rsbench.experiment.build import build_model
-    from rsbench.experiment.context import make_place, make_spec
+    from rsbench.experiment.context import make_context, make_spec
     from rsbench.experiment.prepare import prepare_experiment
 
-    place = make_place(tiny_root, tmp_path, threads=1, quiet=True)
+    context = make_context(tiny_root, tmp_path, threads=1, quiet=True)
     models = []
     for loss in ("arcface", "cosface"):
-        spec = make_spec(tiny_settings(loss=loss), place, [TINY_PLUGIN])
-        models.append(build_model(prepare_experiment(spec, place.shelf()))[0])
+        spec = make_spec(tiny_settings(loss=loss), context, [TINY_PLUGIN])
+        models.append(build_model(prepare_experiment(spec, context.data_cache()))[0])
     first, second = (model.state_dict() for model in models)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
