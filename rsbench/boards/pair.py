@@ -259,7 +259,7 @@ def _what_sets_them_apart(differences: pd.DataFrame) -> list[str]:
     elif not beyond_loss and not of_data:
         cause = "One seed, and the loss alone differs: initial weights, order of clips, masks and dropout are the same."
     else:
-        cause = "They differ in more than the loss: what follows from which is not told apart."
+        cause = "Settings also differ elsewhere, so the difference cannot be put down to the loss."
     return [
         cause,
         "One training of each: the intervals are over new patients for these two models, and know nothing of other "

@@ -41,7 +41,7 @@ def refuse_seen_patients(
         remedies = [*blind_splits, *blind_indices, "an index that is fitted on nothing"]
         raise DataError(
             f"quality.name={name}: this index was fitted on recordings of {len(seen)} patients of the split "
-            f"'{split.name}' (data.test). What depends on it may be judged only on patients whom it did not see. "
+            f"'{split.name}' (data.test). What depends on it may be judged only on patients it has not seen. "
             f"Use {' or '.join(remedies)}."
         )
 
