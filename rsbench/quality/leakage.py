@@ -1,4 +1,4 @@
-"""A quality index that was fitted on recordings may be judged only on patients whom it did not see."""
+"""A quality index that was fitted on recordings may be judged only on patients it has not seen."""
 
 from __future__ import annotations
 

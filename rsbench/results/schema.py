@@ -227,7 +227,7 @@ def _refuse_seen(folder: RunFolder, split_name: str, dataset: str, clips: pd.Dat
         name = full_spec(folder)["quality"]["name"]
         raise ResultsError(
             f"{folder.run_id}: its quality index, {name}, was fitted on recordings of {len(seen)} patients of "
-            f"'{split_name}', and may be judged only on patients whom it did not see. Choose another split of "
+            f"'{split_name}', and may be judged only on patients it has not seen. Choose another split of "
             f"{dataset}, or make the run with an index that saw none of them."
         )
 

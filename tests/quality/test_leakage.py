@@ -124,7 +124,7 @@ def test_a_board_of_a_split_from_stored_predictions_leaves_such_runs_out(
     assert f"left out: {knowing.run_id}: its quality index, knows_part, was fitted on recordings of 2 patients" in said
     assert only_row(blind.path, "wide-all")["fitted_on"] == "–"
     assert only_row(knowing.path, "wide-b")["fitted_on"] == "wide-part"
-    with pytest.raises(RsbenchError, match="judged only on patients whom it did not see"):
+    with pytest.raises(RsbenchError, match="judged only on patients it has not seen"):
         judgements(RunFolder(knowing.path), "wide-all", "val")
 
 
