@@ -19,6 +19,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from ..core.errors import StorageError
 from ..core.seeds import derive
@@ -52,8 +53,11 @@ def open_storage(study_folder: Path) -> RDBStorage:
     """The database of a study, made where there is none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study_folder.mkdir(parents=True, exist_ok=True)
-    waiting = {"connect_args": {"timeout": 60}}  # seconds, for someone who looks at it meanwhile
-    return RDBStorage(f"sqlite:///{study_folder / DATABASE}", engine_kwargs=waiting)
+    engine = {
+        "connect_args": {"timeout": 60},  # seconds, for someone who looks at it meanwhile
+        "poolclass": NullPool,  # no connection outlives its use, and none has to be closed by the garbage collector
+    }
+    return RDBStorage(f"sqlite:///{study_folder / DATABASE}", engine_kwargs=engine)
 
 
 def open_study(storage: RDBStorage, cell: Cell, space: Space, search: Search, store: TrialStore) -> optuna.Study:
