@@ -28,6 +28,8 @@ FITTING = (
 )
 NEWEST_ALLOWED = ("2.14.1", "0.29.1", "2.11.0")
 
+PACKAGE = {"sklearn": "scikit-learn", "yaml": "pyyaml"}  # of modules that are called otherwise
+
 
 @contextlib.contextmanager
 def libraries_blamed() -> Iterator[None]:
@@ -45,8 +47,9 @@ def raise_if_library(error: Exception) -> None:
     if library:
         raise InstallationError(_in_words(library, error)) from error
     if isinstance(error, ModuleNotFoundError) and _imported_here(error):
+        module = str(error.name).partition(".")[0]
         raise InstallationError(
-            f"{error.name} is needed here and is not installed. This brings all that rsbench needs: pip install rsbench"
+            f"{module} is needed here and is not installed. This mends it: pip install {PACKAGE.get(module, module)}"
         ) from error
 
 

@@ -12,7 +12,9 @@ import pytest
 from packaging.requirements import Requirement
 from tiny import PROJECT
 
+from rsbench.core.errors import InstallationError
 from rsbench.core.installation import FAMILY, FITTING, NEWEST_ALLOWED, raise_if_library, remedy
+from rsbench.core.installation import libraries_blamed as blamed
 
 SAID = "undefined symbol: torch_exception_get_what_without_backtrace"
 NEEDS_TORCH = [
@@ -85,6 +87,16 @@ def test_a_run_in_python_says_the_same(tmp_path: Path) -> None:
     code = "import rsbench\ntry: rsbench.run\nexcept rsbench.RsbenchError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.startswith("torchaudio does not load beside the others"), done.stderr
+
+
+@pytest.mark.parametrize(("module", "package"), [("nowhere_at_all", "nowhere_at_all"), ("sklearn.no", "scikit-learn")])
+def test_what_else_is_missing_is_named_with_its_package(module: str, package: str) -> None:
+    """As in an installation for boards alone; what a plugin asks for is the plugin's affair."""
+    code = compile(f"raise ModuleNotFoundError('No module', name='{module}')", "module.py", "exec")
+    with pytest.raises(InstallationError, match=f"is not installed. This mends it: pip install {package}$"), blamed():
+        exec(code, {"__name__": "rsbench.some.module"})
+    with pytest.raises(ModuleNotFoundError), blamed():
+        exec(code, {"__name__": "somebodys_plugin"})
 
 
 def test_other_errors_are_left_alone() -> None:
