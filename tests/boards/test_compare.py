@@ -180,7 +180,7 @@ def test_it_says_what_a_difference_can_be_put_down_to(cli: Cli, runs_to_read: Pa
 def test_more_than_the_loss_is_not_told_apart(tiny_root: Path, tmp_path: Path, cosface: RunFolder) -> None:
     other = RunFolder(run_tiny(tiny_root, tmp_path, epochs=2, **{"optim.lr": 1e-3, "backbone.width": 8}).path)
     found = compare(other, cosface)
-    assert found.notes[0].startswith("They differ in more than the loss")
+    assert found.notes[0].startswith("Settings also differ elsewhere")
     of_spec = found.differences[found.differences["part"] == "spec"].set_index("field")
     assert of_spec.loc["optim.lr", "first"] == 1e-3
     assert of_spec.loc["backbone.width", ["first", "second"]].tolist() == [8, 16]

@@ -23,7 +23,7 @@ from .groups import Results, read_results, told_apart
 from .run_sections import run_sections
 from .view import Section, View, runs_to_read, view_of
 
-PLACE = "rsbench.report"  # of the page's template, style and script
+PLACE = "rsbench.report.page"  # of the page's template, style and script
 
 # The sections of a group, as a reader asks for them: results first, then how they came about.
 ORDER = (
