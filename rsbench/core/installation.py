@@ -16,7 +16,8 @@ from .errors import InstallationError
 FAMILY = ("torch", "torchvision", "torchaudio")
 
 # Versions that load beside one another, oldest first. pyproject.toml allows those with torchaudio 2.11.0, which loads
-# beside the most releases of torch (2.11.1 wants torch 2.13 or later, and its metadata asks for 2.11), but for torch 2.13.
+# beside the most releases of torch (2.11.1 wants torch 2.13 or later, and its metadata asks for 2.11), without torch
+# 2.13.
 FITTING = (
     ("2.11.0", "0.26.0", "2.11.0"),
     ("2.12.0", "0.27.0", "2.11.0"),

@@ -69,7 +69,8 @@ class Checkpoints:
         }
         written = io.BytesIO()  # torch.save calls every error of a disk a RuntimeError
         torch.save(state, written)
-        write_bytes(self.folder / STATE, written.getbuffer())
+        with written.getbuffer() as content:  # released at once: what a full disk raises may live on with this frame
+            write_bytes(self.folder / STATE, content)
         self._drop_unreferenced(progress)
 
     def fold(self, number: int) -> Checkpoints:

@@ -77,12 +77,13 @@ def test_the_same_trials(tiny_root: Path, tmp_path: Path) -> None:
 
 
 def test_successive_halving_within_a_cell(tiny_root: Path, tmp_path: Path) -> None:
-    sweep, whose, log = study(["ce"], trials=8, scheduler="asha", base={"epochs": 9}), crew(tiny_root, tmp_path), Log()
+    """The third rung is far enough off that a machine which is busy elsewhere still stops a trial before its end."""
+    sweep, whose, log = study(["ce"], trials=8, scheduler="asha", base={"epochs": 27}), crew(tiny_root, tmp_path), Log()
     engine(whose).search(cells(sweep), sweep, log, never)
     records = whose.trials(sweep).records()
     assert sorted(record.state for record in records) == sorted(log.states())
     assert set(log.states()) == {"done", "stopped"}
-    assert {len(record.scores) for record in records if record.state == "stopped"} <= {1, 3}
+    assert {len(record.scores) for record in records if record.state == "stopped"} <= {1, 3, 9}
     assert not list(whose.trials(sweep).folder.glob("*/checkpoints"))
 
 
