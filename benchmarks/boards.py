@@ -29,47 +29,47 @@ from rsbench.core.display import Display
 from rsbench.core.files import write_parquet
 from rsbench.data.splits import split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
-from rsbench.results.index import judged
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.index import board_rows
+from rsbench.results.run import Run, load_runs
 
 SEEDS = 10
 VARIANTS = 40  # different predictions; scoring as many as there are runs would take longer than all that is measured
 
 
-def short_run(out: Path) -> RunFolder:
+def short_run(out: Path) -> Run:
     """One epoch on the embedded data set."""
     settings = {"loss": "ce", "backbone": "cnn6", "epochs": 1, "data.clip_s": 1.0}
-    return RunFolder(rsbench.run(settings, out=out, quiet=True).path)
+    return Run(rsbench.run(settings, out=out, quiet=True).path)
 
 
-def write_variant(run: RunFolder, folder: RunFolder, number: int) -> None:
+def write_variant(run: Run, folder: Run, number: int) -> None:
     """The run with other predictions, and the figures that these have."""
     shutil.copytree(run.path, folder.path, ignore=shutil.ignore_patterns("checkpoints", ".*"))
     generator = np.random.default_rng(number)
-    predictions = run.predictions()
+    predictions = {name: run.predictions(name) for name in run.datasets}
     for name, frame in predictions.items():
         logits = frame[list(LOGIT_COLUMNS)]
         frame[list(LOGIT_COLUMNS)] = logits + generator.normal(scale=logits.std(), size=logits.shape)
         write_parquet(folder.path / "predictions" / f"{name}.parquet", frame)
-    spec, data = run.read_json("spec.json"), run.read_json("data.json")
+    spec, data = run.folder.read_json("spec.json"), run.folder.read_json("data.json")
     train = data["splits"][spec["data"]["train"]]["dataset"]
     tests = [split(name, data["datasets"]) for name in spec["data"]["test"]]
-    folder.write_json("metrics.json", score_run(predictions, tests, spec["select"], train))
+    folder.folder.write_json("metrics.json", score_run(predictions, tests, spec["select"], train))
 
 
-def write_copies(run: RunFolder, results: Path, count: int) -> None:
+def write_copies(run: Run, results: Path, count: int) -> None:
     """Fill `<results>/runs` with `count` finished runs."""
-    variants = [RunFolder(results / "variants" / str(number)) for number in range(VARIANTS)]
+    variants = [Run(results / "variants" / str(number)) for number in range(VARIANTS)]
     for number, folder in enumerate(variants):
         write_variant(run, folder, number)
-    spec: dict[str, Any] = run.read_json("spec.json")
+    spec: dict[str, Any] = run.folder.read_json("spec.json")
     with Display().track("writing runs", count) as advance:
         for number in range(count):
             method, seed = divmod(number, SEEDS)
-            copy = RunFolder(results / "runs" / f"{spec['loss']['name']}-s{seed}-{number:010x}")
+            copy = Run(results / "runs" / f"{spec['loss']['name']}-s{seed}-{number:010x}")
             shutil.copytree(variants[number % VARIANTS].path, copy.path, copy_function=os.link)
             lr = spec["optim"]["lr"] * (1 + method)
-            copy.write_json("spec.json", spec | {"seed": seed, "optim": spec["optim"] | {"lr": lr}})
+            copy.folder.write_json("spec.json", spec | {"seed": seed, "optim": spec["optim"] | {"lr": lr}})
             advance(1, "")
 
 
@@ -87,13 +87,13 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         results = Path(directory) / "results"
-        run = RunFolder(options.like) if options.like else short_run(Path(directory) / "short")
+        run = Run(options.like) if options.like else short_run(Path(directory) / "short")
         write_copies(run, results, options.runs)
-        spec = run.read_json("spec.json")
+        spec = run.folder.read_json("spec.json")
         name, selection = spec["data"]["test"][0], spec["select"][0]
 
         def index() -> None:
-            found = judged(run_folders(results), name, selection, cache=results / ".index")
+            found = board_rows(load_runs(results), name, selection, cache=results / ".index")
             found.counts(found.rows)
 
         command = [sys.executable, "-m", "rsbench", "leaderboard", "--split", name, "--select", selection]

@@ -22,8 +22,7 @@ from rsbench.core.display import Display
 from rsbench.inference.classifier import load_classifier
 from rsbench.inference.prediction import Predictor
 from rsbench.inference.recordings import Annotations, make_plan
-from rsbench.inference.trained import trained_run
-from rsbench.results.store import run_folder
+from rsbench.results.run import Run
 
 RATE = 16_000
 MINUTE_S = 60
@@ -49,16 +48,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_noise(Path(name), options.minutes)
         wall, processor = time.perf_counter(), time.process_time()
-        run = trained_run(run_folder(options.results, options.run))
-        predictor = Predictor(run, load_classifier(run), torch.device("cpu"))
+        choice = Run.load(options.run, options.results).choice()
+        predictor = Predictor(choice, load_classifier(choice), torch.device("cpu"))
         loaded = time.perf_counter()
-        clip_s = run.spec.data.clip_s
+        clip_s = choice.run.spec.data.clip_s
         planned = make_plan([Path(name)], Annotations(None, []), clip_s, clip_s)
         heard = predictor.predict_all(planned, Display())
         ended = time.perf_counter()
         processor = time.process_time() - processor
 
-    table = Table(title=f"{options.minutes} min of audio at {RATE} Hz, {run.folder.run_id}, {options.threads} threads")
+    table = Table(title=f"{options.minutes} min of audio at {RATE} Hz, {choice.run.run_id}, {options.threads} threads")
     for heading in ("windows", "loading, s", "hearing, s", "processor, s"):
         table.add_column(heading, justify="right")
     figures = (len(heard.rows), f"{loaded - wall:.1f}", f"{ended - loaded:.1f}", f"{processor:.1f}")

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from rsbench.core.display import Display
 from rsbench.report.page.page import write_report
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.run import Run, load_runs
 
 
 def seconds_to_open(page: Path) -> float:
@@ -47,11 +47,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as directory:
         results, page = Path(directory) / "results", Path(directory) / "report.html"
-        run = RunFolder(options.like) if options.like else short_run(Path(directory) / "short")
+        run = Run(options.like) if options.like else short_run(Path(directory) / "short")
         write_copies(run, results, options.runs)
 
         def write() -> None:
-            write_report(run_folders(results), page, baseline=None, cache=results / ".index", display=Display())
+            write_report(load_runs(results), page, baseline=None, cache=results / ".index", display=Display())
 
         took = {"write, first": seconds(write), "write, again": seconds(write)}
         if shutil.which("chromium") and shutil.which("chromedriver"):

@@ -43,6 +43,7 @@ _HOMES = {
     "quality.index": ("QualityIndex", "register_quality"),
     "core.spec": ("RunSpec",),
     "experiment.run": ("run",),
+    "results.run": ("Run",),
     "core.errors": ("RsbenchError",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from .experiment.run import run as run
     from .quality.index import QualityIndex as QualityIndex
     from .quality.index import register_quality as register_quality
+    from .results.run import Run as Run
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rsbench import Backbone, Frontend, PublicWeights, create_backbone
 from rsbench.core.errors import WeightsError
-from rsbench.core.weights import WeightsFile, WeightsRecord, find_weights, load_weights
+from rsbench.core.weights import WeightsFile, find_weights, load_weights
 
 LINEAR = {"net.weight": torch.arange(6.0).reshape(2, 3), "net.bias": torch.ones(2)}
 PUBLIC = PublicWeights(
@@ -61,7 +61,7 @@ def test_none_changes_nothing() -> None:
     backbone = Small()
     before = backbone.net.weight.clone()
     assert find_weights("none", (PUBLIC,), []) == WeightsFile("none")
-    assert load_weights(backbone, WeightsFile("none")) == WeightsRecord("none", "", "", (), "", 0.0)
+    assert load_weights(backbone, WeightsFile("none")) == 0.0
     assert torch.equal(backbone.net.weight, before)
 
 
@@ -73,9 +73,9 @@ def test_a_file_of_ones_own_is_loaded_and_its_past_unknown(ending: str, tmp_path
     else:
         torch.save(LINEAR, path)
     backbone = Small()
-    record = load_weights(backbone, own(path))
+    assert load_weights(backbone, own(path)) == 1.0
     assert torch.equal(backbone.net.weight, LINEAR["net.weight"])
-    assert record == WeightsRecord(str(path), sha256(path), "unknown", ("unknown",), str(path), 1.0)
+    assert own(path) == WeightsFile(str(path), path, sha256(path), "unknown", ("unknown",), str(path))
 
 
 def test_what_the_user_declares_of_a_file_of_ones_own_is_kept(tmp_path: Path) -> None:
@@ -214,8 +214,9 @@ def test_mn04_takes_every_tensor_of_its_public_weights(real_root: Path) -> None:
     if not path.is_file():
         pytest.skip(f"no {path.name} at {path.parent}")
     backbone = create_backbone("mn04", 128, 64).eval()
-    record = load_weights(backbone, find_weights("audioset", backbone.published_weights(), [path.parent]))
-    assert (record.licence, record.pretrained_on, record.loaded) == ("MIT", ("ImageNet-1k", "AudioSet"), 1.0)
+    found = find_weights("audioset", backbone.published_weights(), [path.parent])
+    assert (found.licence, found.pretrained_on) == ("MIT", ("ImageNet-1k", "AudioSet"))
+    assert load_weights(backbone, found) == 1.0
     embeddings = backbone(torch.randn(3, 128, 64, generator=torch.Generator().manual_seed(0)))
     assert embeddings.isfinite().all()
     assert torch.pdist(embeddings).min() > 0.1

@@ -62,7 +62,7 @@ def tiny_settings(**changes: Any) -> dict[str, Any]:
 
 
 def run_tiny(root: Path, out: Path, **changes: Any) -> Any:
-    """One such run: `run_tiny(root, out, loss="qlung", optim__epochs=2)` → RunRecord."""
+    """One such run: `run_tiny(root, out, loss="qlung", optim__epochs=2)` → Run."""
     import rsbench
 
     settings = tiny_settings(**changes)

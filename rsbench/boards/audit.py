@@ -17,9 +17,9 @@ import pandas as pd
 from ..core.display import Display
 from ..core.errors import ResultsError
 from ..evaluation.statistics import estimate
-from ..results.index import Judged, judged
-from ..results.schema import NEVER_MIXED
-from ..results.store import RunFolder
+from ..results.index import BoardRows, board_rows
+from ..results.rows import NEVER_MIXED
+from ..results.run import Run
 from .comparison import counts, with_baseline, with_errors
 from .leaderboard import POINT, aggregate, that_belong_together, what_to_know
 from .methods import labels, shown_apart, with_methods
@@ -60,14 +60,14 @@ class _Under:
     """The runs under one rule."""
 
     rule: str
-    read: Judged
+    read: BoardRows
     rows: pd.DataFrame
     method: list[str]
     table: pd.DataFrame
 
 
 def audit(
-    folders: Sequence[RunFolder],
+    runs: Sequence[Run],
     split: str,
     only: Mapping[str, str] | None = None,
     *,
@@ -79,7 +79,7 @@ def audit(
 
     Raises ResultsError where no run tracked its best test epoch, or where the runs do not belong together.
     """
-    reads = {name: judged(folders, split, name, cache=cache, display=display) for name in RULES}
+    reads = {name: board_rows(runs, split, name, cache=cache, display=display) for name in RULES}
     done = {name: set(read.rows["run_id"][read.rows["state"] == "done"]) for name, read in reads.items()}
     tracked = set.intersection(*done.values())
     if not tracked:
@@ -91,7 +91,7 @@ def audit(
     notes: list[str] = []
     for name, read in reads.items():
         read = replace(read, rows=read.rows[read.rows["run_id"].isin(tracked)])
-        rows, method = with_methods(that_belong_together(folders, read, split, name, only or {}, ()), ())
+        rows, method = with_methods(that_belong_together(runs, read, split, name, only or {}, ()), ())
         table, more = with_errors(aggregate(rows, method), rows, read, method)
         notes += more
         if baseline is not None:

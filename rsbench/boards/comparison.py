@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, counts_of, estimate, rank_sets, sign_flip_p
-from ..results.index import Judged
+from ..results.index import BoardRows
 from .methods import label
 
 FIGURE = "score"  # whose error is estimated
@@ -22,7 +22,7 @@ DIFFERENCES = ("delta", "delta_low", "delta_high", "delta_least", "delta_se", "d
 
 
 def with_errors(
-    table: pd.DataFrame, rows: pd.DataFrame, read: Judged, method: Sequence[str]
+    table: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table with ERRORS, and why some are NaN, in words.
 
@@ -49,7 +49,7 @@ def with_errors(
 
 
 def with_baseline(
-    table: pd.DataFrame, rows: pd.DataFrame, read: Judged, method: Sequence[str], baseline: str
+    table: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str], baseline: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table with DIFFERENCES and a verdict, and the notes that go with them.
 
@@ -99,7 +99,7 @@ def _differences(paired: Counts) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(DIFFERENCES, values, strict=True))).assign(verdict=verdict)
 
 
-def counts(of_point: pd.DataFrame, rows: pd.DataFrame, read: Judged, method: Sequence[str]) -> Counts:
+def counts(of_point: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str]) -> Counts:
     """What the Scores of some rows of a table are made of: (rows, seeds, P, J), seeds in their order."""
     done = rows[(rows["state"] == "done") & (rows[POINT] == of_point[POINT].iloc[0])]
     numbered = of_point[list(method)].assign(number=np.arange(len(of_point)))

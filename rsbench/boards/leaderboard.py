@@ -18,9 +18,9 @@ from ..data.identity import mismatched
 from ..data.splits import CLAIMS_FROM
 from ..evaluation.counts import Design
 from ..evaluation.selection import rule
-from ..results.index import Judged, judged
-from ..results.schema import FIGURES, NEVER_MIXED
-from ..results.store import RunFolder
+from ..results.index import BoardRows, board_rows
+from ..results.rows import FIGURES, NEVER_MIXED
+from ..results.run import Run
 from .comparison import ERRORS, with_baseline, with_errors
 from .methods import ABSENT, labels, shown_apart, with_methods
 
@@ -63,7 +63,7 @@ class Board:
 
 
 def leaderboard(
-    folders: Sequence[RunFolder],
+    runs: Sequence[Run],
     split: str,
     selection: str,
     only: Mapping[str, str] | None = None,
@@ -76,14 +76,14 @@ def leaderboard(
     """The board of one split under one selection rule.
 
     Args:
-        folders: all runs.
+        runs: all of a results folder.
         split: its name.
         selection: "val", "last", "cv-refit" or "oracle".
         only: column or setting ("optim.lr") → value; rows that are not so, or if none is, do not begin so, are left
             out.
         mixed: columns of NEVER_MIXED that may differ all the same; they become columns of the board.
         baseline: the loss that the others are compared with, each on its own backbone.
-        cache: see `judged`.
+        cache: see `board_rows`.
         display: shows how far a long reading has come.
 
     Raises:
@@ -95,10 +95,10 @@ def leaderboard(
             raise SpecError(
                 f"--allow-mixed {column}: is no column that boards keep apart.{did_you_mean(column, NEVER_MIXED)}"
             )
-    read = judged(folders, split, selection, cache=cache, display=display)
-    found = that_belong_together(folders, read, split, selection, only or {}, mixed)
+    read = board_rows(runs, split, selection, cache=cache, display=display)
+    found = that_belong_together(runs, read, split, selection, only or {}, mixed)
     if rule(selection).judged_on == "test":
-        found = _with_inflation(found, judged(folders, split, "val", cache=cache, display=display).rows)
+        found = _with_inflation(found, board_rows(runs, split, "val", cache=cache, display=display).rows)
     found, method = with_methods(found, mixed)
     table, notes = aggregate(found, method), []
     if found["design"].nunique() > 1:
@@ -140,8 +140,8 @@ def leaderboard(
 
 
 def that_belong_together(
-    folders: Sequence[RunFolder],
-    read: Judged,
+    runs: Sequence[Run],
+    read: BoardRows,
     split: str,
     selection: str,
     only: Mapping[str, str],
@@ -156,7 +156,7 @@ def that_belong_together(
         )
     found = _only(read.rows, only)
     _refuse_mixture(found, mixed)
-    _refuse_other_audio(found, {folder.run_id: folder for folder in folders})
+    _refuse_other_audio(found, {run.run_id: run for run in runs})
     return found
 
 
@@ -209,11 +209,11 @@ def _mixture_in_words(found: pd.DataFrame, mixed: Sequence[str]) -> list[str]:
     return [f"MIXED on purpose: {name} is {' and '.join(values)}" for name, values in differing.items()]
 
 
-def _refuse_other_audio(found: pd.DataFrame, folders: Mapping[str, RunFolder]) -> None:
+def _refuse_other_audio(found: pd.DataFrame, runs: Mapping[str, Run]) -> None:
     """The same labels over other sound are other data: recordings are compared by their sketches."""
     done = found[found["state"] == "done"]
     for _, of_labels in done.drop_duplicates(["labels_id", "sketch"]).groupby("labels_id"):
-        first, *others = (folders[run_id] for run_id in of_labels["run_id"])
+        first, *others = (runs[run_id] for run_id in of_labels["run_id"])
         dataset = of_labels["dataset"].iloc[0]
         for other in others:
             differing = mismatched(first.sketch(dataset), other.sketch(dataset))

@@ -7,7 +7,7 @@ over new patients; how the methods differ, over new seeds too, takes a board.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,10 @@ from ..data.identity import mismatched
 from ..evaluation.counts import count_hits, design_of
 from ..evaluation.metrics import BoolArray
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, counts_of, estimate_for_models
-from ..results.calls import Predictions, calls_of
+from ..results.choice import Predictions
 from ..results.rescore import flat_figures
-from ..results.schema import full_spec, judgements
-from ..results.store import RunFolder
+from ..results.rows import judgements
+from ..results.run import Run
 from .leaderboard import what_to_know
 
 MUST_AGREE = ("dataset", "labels_id", "label_map", "split_version", "protocol")  # columns of a row
@@ -65,20 +65,19 @@ class Comparison:
         return vars(self) | {name: json.loads(frame.to_json(orient="records")) for name, frame in frames.items()}
 
 
-def compare(first: RunFolder, second: RunFolder, split: str | None = None) -> Comparison:
+def compare(first: Run, second: Run, split: str | None = None) -> Comparison:
     """Compare two finished runs on a split, or on all on which both were judged.
 
     Raises ResultsError where a run is not done, or where the two must not be compared on any of these splits.
     """
-    for folder in (first, second):
-        if (state := folder.status()["state"]) != "done":
-            raise ResultsError(f"{folder.run_id}: is {state}; only finished runs can be compared. Finish it first.")
-    specs = [full_spec(folder) for folder in (first, second)]
-    rules = [name for name in specs[0]["select"] if name in specs[1]["select"]]
+    for run in (first, second):
+        if (state := run.state) != "done":
+            raise ResultsError(f"{run.run_id}: is {state}; only finished runs can be compared. Finish it first.")
+    rules = [name for name in first.spec.select if name in second.spec.select]
     if not rules:
-        chosen = " and ".join(", ".join(spec["select"]) for spec in specs)
+        chosen = " and ".join(", ".join(run.spec.select) for run in (first, second))
         raise ResultsError(f"{first.run_id} and {second.run_id} share no selection rule: they have {chosen}.")
-    asked = [split] if split else [name for name in specs[0]["data"]["test"] if name in specs[1]["data"]["test"]]
+    asked = [split] if split else [name for name in first.spec.data.test if name in second.spec.data.test]
     found = {name: _on_split(first, second, name, rules) for name in asked}
     refused = {name: one for name, one in found.items() if isinstance(one, str)}
     compared = [one for one in found.values() if isinstance(one, _OnSplit)]
@@ -86,7 +85,7 @@ def compare(first: RunFolder, second: RunFolder, split: str | None = None) -> Co
         why = "".join(f"\n{name}: {reason}" for name, reason in refused.items())
         why = why or " They were tested on no split that both know; name one with --split."
         raise ResultsError(f"{first.run_id} and {second.run_id} must not be compared.{why}")
-    differences = _differences(first, second, specs)
+    differences = _differences(first, second)
     return Comparison(
         first.run_id,
         second.run_id,
@@ -105,11 +104,6 @@ class _Judged:
 
     row: dict[str, Any]
     calls: Predictions
-
-    def right(self, point: str) -> BoolArray:
-        """(N,) which clips were called by their own class."""
-        hits: BoolArray = self.calls.called(point) == self.calls.labels
-        return hits
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ class _OnSplit:
         one, other = self.pairs[self.rule]
         labels, patients = one.calls.labels, one.calls.clips["patient"]
         for point in _points(one, other):
-            before, after = one.right(point), other.right(point)
+            before, after = one.calls.right(point), other.calls.right(point)
             for number, name in enumerate((ALL, *CLASSES), start=-1):
                 chosen = labels == number if name != ALL else np.full(len(labels), True)
                 row = {"split": self.split, "rule": self.rule, "operating_point": point, "class": name}
@@ -167,13 +161,13 @@ class _OnSplit:
         return [f"{self.split}: {note}" for note in what_to_know(pd.DataFrame([one.row for one in pair]), design)]
 
 
-def _on_split(first: RunFolder, second: RunFolder, split: str, rules: Sequence[str]) -> _OnSplit | str:
+def _on_split(first: Run, second: Run, split: str, rules: Sequence[str]) -> _OnSplit | str:
     """Two runs on a split under the rules that judged both, or why they must not be compared on it."""
     pairs: dict[str, tuple[_Judged, _Judged]] = {}
     for rule in rules:
-        found = [(folder, judgements(folder, split, rule)) for folder in (first, second)]
+        found = [(run, judgements(run, split, rule)) for run in (first, second)]
         if all(judged for _, judged in found):
-            one, other = (_Judged(judged[0].row, calls_of(folder, split, rule)) for folder, judged in found)
+            one, other = (_Judged(judged[0].row, run.calls(split, rule)) for run, judged in found)
             if reason := _refusal(one, other):
                 return reason
             pairs[rule] = one, other
@@ -229,12 +223,12 @@ def _agreement(first: BoolArray, second: BoolArray, patients: pd.Series) -> dict
     }
 
 
-def _differences(first: RunFolder, second: RunFolder, specs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _differences(first: Run, second: Run) -> pd.DataFrame:
     """A row per field that is not the same in both: part, field, and its values as JSON has them; None where absent."""
     parts = {
-        "spec": specs,
-        "data": [folder.read_json("data.json") for folder in (first, second)],
-        "environment": [folder.read_json("env.json") for folder in (first, second)],
+        "spec": [run.spec.model_dump(mode="json") for run in (first, second)],
+        "data": [run.data.document() for run in (first, second)],
+        "environment": [run.environment.document() for run in (first, second)],
     }
     rows = []
     for part, contents in parts.items():

@@ -13,12 +13,13 @@ import pandas as pd
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.clips import CLASSES, NORMAL
 from ..evaluation.counts import Hits, count_hits, design_of
-from ..evaluation.metrics import FloatArray, IntArray, predicted_classes
-from ..evaluation.scoring import LOGIT_COLUMNS
+from ..evaluation.metrics import FloatArray, IntArray
+from ..evaluation.patients import effective_number
 from ..evaluation.selection import rule as selection_rule
 from ..evaluation.statistics import SHARES, Share
-from ..results.schema import OPERATING_POINTS, judged_as, judged_clips, known_split
-from ..results.store import RunFolder
+from ..results.choice import OPERATING_POINTS, Predictions
+from ..results.rows import known_split
+from ..results.run import Run, as_written
 
 BY = ("device", "class", "patient", "site", "quality")
 NOT_GIVEN = "not given"
@@ -31,23 +32,16 @@ Index = tuple[str, str]  # a quality index: its name, its options as JSON
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A run on a split.
-
-    index: its quality index. controlled: its stored qualities are not those of its clips.
-    clips: the predictions that were judged, a row per clip. normal_offset: added to the normal logit.
-    """
+class _OnSplit:
+    """A run on a split. index: its quality index. controlled: its stored qualities are not those of its clips."""
 
     run_id: str
     index: Index
     controlled: bool
-    clips: pd.DataFrame
-    normal_offset: float
+    calls: Predictions
 
 
-def slices(
-    folders: Sequence[RunFolder], split: str, rule: str, by: str, operating_point: str = "argmax"
-) -> pd.DataFrame:
+def slices(runs: Sequence[Run], split: str, rule: str, by: str, operating_point: str = "argmax") -> pd.DataFrame:
     """The figures of every run on every slice of a split, from stored predictions.
 
     Quality is cut into thirds of the split's clips, the same for all runs with one quality index (name and options).
@@ -55,7 +49,7 @@ def slices(
     control (shuffled, constant, inverted) stores is not the clip's quality: such a run is cut as those without one.
 
     Args:
-        folders: runs that may stand on one board. Those that are not done, or were not judged so, give no row:
+        runs: those that may stand on one board. Those that are not done, or were not judged so, give no row:
             boards name them.
         split: its name.
         rule: the name of the selection rule.
@@ -76,13 +70,13 @@ def slices(
         if name not in known:
             raise SpecError(f"There is no {what} '{name}'.{did_you_mean(name, known)}")
     selection_rule(rule)
-    known_split(split, list(folders))
+    known_split(split, runs)
 
-    def runs() -> Iterator[_Run]:  # one at a time: their predictions together need not fit into memory
-        return filter(None, (_read(folder, split, rule, operating_point) for folder in folders))
+    def on_split() -> Iterator[_OnSplit]:  # one at a time: their predictions together need not fit into memory
+        return filter(None, (_read(run, split, rule, operating_point) for run in runs))
 
-    thirds = _quality_thirds(runs()) if by == "quality" else {}
-    made = [_sliced(run, _key(run, by, thirds)) for run in runs()]
+    thirds = _quality_thirds(on_split()) if by == "quality" else {}
+    made = [_sliced(run, _key(run, by, thirds), operating_point) for run in on_split()]
     if not made:
         raise ResultsError(
             f"No finished run was judged on '{split}' under '{rule}' at {operating_point}: there is nothing to slice."
@@ -113,40 +107,29 @@ def by_method(frame: pd.DataFrame, method_of: Mapping[str, str]) -> pd.DataFrame
     return made.astype(dict.fromkeys(order, str))
 
 
-def _read(folder: RunFolder, split: str, rule: str, operating_point: str) -> _Run | None:
+def _read(run: Run, split: str, rule: str, operating_point: str) -> _OnSplit | None:
     """A run as it was judged; None where it is not done, was not judged so, or has no such operating point."""
-    if folder.status()["state"] != "done":
-        return None
-    spec, data = folder.read_json("spec.json"), folder.read_json("data.json")
-    judged = judged_as(split, rule, spec, data)
-    if judged is None:
-        return None
-    scored = folder.read_json("metrics.json")[rule]
-    # A split that was not asked for has no figures, and the offset of the others: one epoch was chosen for all.
-    figures = scored.get(split) or next(iter(scored.values()))
-    if operating_point not in figures:
-        return None
-    index = {key: value for key, value in spec["quality"].items() if key not in ("name", "control")}
-    return _Run(
-        folder.run_id,
-        (spec["quality"]["name"], json.dumps(index, sort_keys=True)),
-        spec["quality"]["control"] != "none",
-        judged_clips(folder, split, rule, judged["dataset"], figures["clips"] if split in scored else None),
-        0.0 if operating_point == "argmax" else figures["operating_point"]["normal_offset"],
-    )
+    with as_written(run):
+        if run.state != "done" or run.judged_on(split, rule) is None:
+            return None
+        calls, quality = run.calls(split, rule), run.spec.quality
+        if operating_point not in calls.offsets:
+            return None
+        options = json.dumps(quality.params, sort_keys=True)
+        return _OnSplit(run.run_id, (quality.name, options), quality.control != "none", calls)
 
 
-def _key(run: _Run, by: str, thirds: Mapping[Index, pd.Series]) -> pd.Series:
+def _key(run: _OnSplit, by: str, thirds: Mapping[Index, pd.Series]) -> pd.Series:
     """The slice of each clip of a run; slices sort as they should be listed."""
-    clips = run.clips
+    clips = run.calls.clips
     if by == "class":
         return pd.Series(pd.Categorical.from_codes(clips["label"].to_numpy(), pd.Index(CLASSES)), clips.index)
     if by == "quality":
-        return clips["clip_id"].map(thirds[run.index]).astype(thirds[run.index].dtype)
+        return clips.index.to_series().map(thirds[run.index]).astype(thirds[run.index].dtype)
     return clips["location" if by == "site" else by].replace("", NOT_GIVEN)
 
 
-def _quality_thirds(runs: Iterable[_Run]) -> dict[Index, pd.Series]:
+def _quality_thirds(runs: Iterable[_OnSplit]) -> dict[Index, pd.Series]:
     """The third of each clip, by clip id, for every quality index among the runs."""
     stored: dict[Index, list[pd.Series]] = defaultdict(list)
     controlled: dict[Index, str] = {}
@@ -154,7 +137,7 @@ def _quality_thirds(runs: Iterable[_Run]) -> dict[Index, pd.Series]:
         if run.controlled:
             controlled[run.index] = run.run_id
         else:
-            stored[run.index].append(run.clips.set_index("clip_id")["quality"])
+            stored[run.index].append(run.calls.clips["quality"])
     for index, run_id in controlled.items():
         if index not in stored:
             raise ResultsError(
@@ -179,10 +162,9 @@ def _thirds(quality: pd.Series, label: str) -> pd.Series:
     return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names)), quality.index)
 
 
-def _sliced(run: _Run, key: pd.Series) -> pd.DataFrame:
+def _sliced(run: _OnSplit, key: pd.Series, operating_point: str) -> pd.DataFrame:
     """The rows of a run in what `slices` returns."""
-    clips = run.clips
-    called = predicted_classes(clips[list(LOGIT_COLUMNS)], run.normal_offset)
+    clips, called = run.calls.clips, run.calls.called(operating_point)
     as_patients = clips.assign(patient=key.astype(str))  # what is counted for each patient is counted for each slice
     design, hits = design_of(as_patients), count_hits(as_patients, called)
     counted = pd.DataFrame({name: _percent(SHARES[name], hits, design.support) for name in FIGURES if name in SHARES})
@@ -205,9 +187,8 @@ def _percent(shares: Sequence[Share], hits: Hits, support: IntArray) -> FloatArr
 
 
 def _effective_patients(clips: pd.DataFrame, key: pd.Series) -> pd.Series:
-    """Per slice: Kish's (Σn)² / Σn² over clips per patient, of its normal or its abnormal clips, the smaller one."""
+    """Per slice: the effective number of patients of its normal or its abnormal clips, whichever is smaller."""
     abnormal = (clips["label"] != NORMAL).rename("abnormal")
     counts = clips.groupby([key.rename("slice"), abnormal, "patient"], observed=True).size()
-    kinds = ["slice", "abnormal"]
-    kish = counts.groupby(level=kinds, observed=True).sum() ** 2 / (counts**2).groupby(level=kinds, observed=True).sum()
-    return kish.groupby(level="slice", observed=True).min()
+    of_kinds = counts.groupby(level=["slice", "abnormal"], observed=True).agg(effective_number)
+    return of_kinds.groupby(level="slice", observed=True).min()

@@ -40,14 +40,14 @@ def audit(
     from ..report.figures.board import audit_figure
     from ..report.tables.audit import audit_table
     from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
-    from ..results.store import run_folders
+    from ..results.run import load_runs
 
     known_format(format_)
     known_picture(figure)
     chosen = rows_to_keep(only or [])
-    folders, display, cache = run_folders(results), Display(), results / ".index"
+    runs, display, cache = load_runs(results), Display(), results / ".index"
     found = [
-        make_audit(folders, name.strip(), chosen, baseline=baseline, cache=cache, display=display)
+        make_audit(runs, name.strip(), chosen, baseline=baseline, cache=cache, display=display)
         for name in split.split(",")
     ]
     sheets = [

@@ -34,10 +34,9 @@ def cite(
     Above each of its entries a line says what it is of, for example: % loss my_margin
     """
     from ..report.cite import bibliography
-    from ..results.record import as_written
-    from ..results.store import run_folder
+    from ..results.run import Run, as_written
 
-    folders = [run_folder(results, name) for name in runs]
-    with as_written(*folders):
-        text = bibliography(folders, plugin or ())
+    found = [Run.load(name, results) for name in runs]
+    with as_written(*found):
+        text = bibliography(found, plugin or ())
     standard_output().out(text, end="", highlight=False)

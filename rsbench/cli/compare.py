@@ -36,10 +36,9 @@ def compare(
     from ..boards.pair import compare as compare_runs
     from ..report.tables.formats import print_table
     from ..report.tables.pair import pair_tables
-    from ..results.record import as_written
-    from ..results.store import run_folder
+    from ..results.run import Run, as_written
 
-    one, other = (run_folder(results, name) for name in (first, second))
+    one, other = (Run.load(name, results) for name in (first, second))
     with as_written(one, other):
         found = compare_runs(one, other, split)
     console = standard_output()

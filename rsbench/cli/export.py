@@ -39,14 +39,14 @@ def export(
     same salt.
     """
     from ..core.display import Display
-    from ..results.bundle import chosen_runs, whole_status
+    from ..results.bundle import chosen_runs
     from ..results.bundle import export as write_bundle
     from ..results.pseudonyms import Pseudonyms, new_salt, salt_in
 
     if salt and not anonymise:
         raise SpecError("--salt: names are replaced only with --anonymise. Give both, or neither.")
     chosen = chosen_runs(results, runs or ())
-    done = [folder for folder in chosen if whole_status(folder)["state"] == "done"]
+    done = [run for run in chosen if run.state == "done"]
     if not done:
         raise ResultsError(f"{results}: none of these {len(chosen)} runs is finished, and only such can be exported.")
     pseudonyms = Pseudonyms(salt_in(salt) if salt else new_salt()) if anonymise else None

@@ -37,15 +37,14 @@ def export_model(
     from ..core.files import write_bytes
     from ..inference.classifier import changed_plugins, load_classifier
     from ..inference.onnx_file import export_onnx, how_to_use
-    from ..inference.trained import trained_run
     from ..report.card import model_card
-    from ..results.store import run_folder
+    from ..results.run import Run
 
     if out.suffix != ".onnx":
         raise SpecError(f"--out {out}: name a file that ends in .onnx.")
-    chosen, display = trained_run(run_folder(results, run), select, at), Display(quiet=quiet)
+    chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
     classifier = load_classifier(chosen)
-    for line in (chosen.describe(), *changed_plugins(chosen), "writing and checking it, for about half a minute"):
+    for line in (chosen.describe(), *changed_plugins(chosen.run), "writing and checking it, for about half a minute"):
         display.say(line)
     difference = export_onnx(chosen, classifier, out)
     beside = out.with_suffix(".card.md")

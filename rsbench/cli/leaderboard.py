@@ -14,7 +14,7 @@ from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, stan
 if TYPE_CHECKING:
     from ..boards.leaderboard import Board
     from ..report.tables.formats import Sheet
-    from ..results.store import RunFolder
+    from ..results.run import Run
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -67,7 +67,7 @@ def leaderboard(
     from ..boards.leaderboard import with_shift
     from ..core.display import Display
     from ..report.tables.formats import known_format, known_picture, print_sheets
-    from ..results.store import run_folders
+    from ..results.run import load_runs
 
     known_format(format_)
     known_picture(figure)
@@ -78,11 +78,11 @@ def leaderboard(
     if columns and (by or published):
         raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
     chosen = rows_to_keep(only or [])
-    folders, display = run_folders(results), Display()
+    runs, display = load_runs(results), Display()
     boards = with_shift(
         [
             make_board(
-                folders,
+                runs,
                 name.strip(),
                 select,
                 chosen,
@@ -95,7 +95,7 @@ def leaderboard(
         ]
     )
     if by:
-        sheets = [_slices(folders, board, by) for board in boards]
+        sheets = [_slices(runs, board, by) for board in boards]
     elif published:
         sheets = [_published(board) for board in boards]
     else:
@@ -117,15 +117,15 @@ def _board(board: Board, columns: str | None) -> Sheet:
     return Sheet(board_table(board, columns), frame, about)
 
 
-def _slices(folders: Sequence[RunFolder], board: Board, by: str) -> Sheet:
+def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
     from ..boards.slices import by_method, slices
     from ..report.tables.formats import Sheet
     from ..report.tables.slices import slice_table
 
     best_first = {method: place for place, method in enumerate(board.table["method"])}
-    runs = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
-    method_of = dict(zip(runs["run_id"], runs["method"], strict=True))
-    of_board = [folder for folder in folders if folder.run_id in method_of]
+    ranked = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
+    method_of = dict(zip(ranked["run_id"], ranked["method"], strict=True))
+    of_board = [run for run in runs if run.run_id in method_of]
     frame = by_method(slices(of_board, board.split, board.rule, by), method_of)
     about = {"split": board.split, "select": board.rule, "by": by}
     title = f"{board.split} — {board.header}, at argmax"

@@ -27,7 +27,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..core.display import Display
     from ..inference.prediction import Heard
-    from ..inference.trained import TrainedRun
+    from ..results.choice import Choice
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -75,14 +75,13 @@ def predict(
     """
     from ..core.display import Display
     from ..core.files import write_bytes
-    from ..inference.trained import trained_run
     from ..report.card import model_card
     from ..report.tables.formats import known_format
-    from ..results.store import run_folder
+    from ..results.run import Run
 
     form = format_ or (out.suffix.removeprefix(".") if out else "") or "table"
     known_format(form)
-    chosen, display = trained_run(run_folder(results, run), select, at), Display(quiet=quiet)
+    chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
     if card:
         typer.echo(model_card(chosen, display), nl=False)
         return
@@ -105,7 +104,7 @@ def predict(
 
 
 def _hear(
-    run: TrainedRun,
+    choice: Choice,
     sounds: Sequence[Path],
     annotations: str | None,
     hop_s: float | None,
@@ -122,18 +121,18 @@ def _hear(
     from ..inference.recordings import Annotations, make_plan
 
     torch.set_num_threads(threads or DEFAULT_THREADS)
-    predictor = Predictor(run, load_classifier(run), device_named(device))
-    clip_s = run.spec.data.clip_s
+    predictor = Predictor(choice, load_classifier(choice), device_named(device))
+    clip_s = choice.run.spec.data.clip_s
     planned = make_plan(sounds, Annotations(annotations, sounds), clip_s, hop_s or clip_s)
-    for line in (*changed_plugins(run), *planned.describe()):
+    for line in (*changed_plugins(choice.run), *planned.describe()):
         display.say(line)
     return predictor.predict_all(planned, display)
 
 
-def _print(run: TrainedRun, heard: Heard, form: str, console: Console) -> None:
+def _print(choice: Choice, heard: Heard, form: str, console: Console) -> None:
     from ..report.tables.formats import Sheet, print_sheets
     from ..report.tables.prediction import prediction_table
 
     # A csv has no place for what all rows share but the rows.
-    frame = heard.rows.assign(**run.about()) if form == "csv" else heard.rows
-    print_sheets([Sheet(prediction_table(run, heard.rows), frame, run.about())], form, console)
+    frame = heard.rows.assign(**choice.about()) if form == "csv" else heard.rows
+    print_sheets([Sheet(prediction_table(choice, heard.rows), frame, choice.about())], form, console)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..core.display import Display
     from ..quality.assessment.bench import Findings
     from ..quality.index import QualityIndex
-    from ..results.store import RunFolder
+    from ..results.run import Run
 
 LOSS = "loss"  # what --set names the loss by
 
@@ -122,14 +122,14 @@ def _indices(names: Sequence[str], options: dict[str, dict[str, Any]]) -> dict[s
     return indices
 
 
-def _finished(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
+def _finished(results: Path, patterns: Sequence[str]) -> list[Run]:
     """The runs that are done. Raises ResultsError where none is."""
     from ..results.bundle import chosen_runs
 
-    folders = [folder for folder in chosen_runs(results, patterns) if folder.status()["state"] == "done"]
-    if not folders:
+    runs = [run for run in chosen_runs(results, patterns) if run.state == "done"]
+    if not runs:
         raise ResultsError(f"{results}: none of these runs is finished: {', '.join(patterns)}.")
-    return folders
+    return runs
 
 
 def _write(found: Sequence[Findings], out: Path, display: Display) -> None:

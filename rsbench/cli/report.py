@@ -47,12 +47,12 @@ def report(
     from ..data.sources import Roots
     from ..report.page.explorer import Recordings
     from ..report.page.page import write_report
-    from ..results.store import run_folders
+    from ..results.run import load_runs
 
     if audio and not root:
         raise SpecError("--audio: say where the recordings are with --root DIR.")
     figures = write_report(
-        run_folders(results),
+        load_runs(results),
         out,
         baseline=baseline,
         cache=results / ".index",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..core.spec import RunSpec
     from ..experiment.context import RunContext
     from ..experiment.prepare import Experiment
-    from ..experiment.run import RunRecord
+    from ..results.run import Run
 
 
 EXAMPLES = """
@@ -116,13 +116,13 @@ def _read_spec(path: Path) -> dict[str, Any]:
 
 def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
     from ..experiment.prepare import prepare_experiment
-    from ..results.store import RunFolder
+    from ..results.run import Run
 
     data_cache = context.data_cache()
     for spec in specs:
         experiment = prepare_experiment(spec, data_cache)
         _announce(experiment, context)
-        state = RunFolder(context.out / "runs" / experiment.run_id).status()["state"]
+        state = Run(context.out / "runs" / experiment.run_id).state
         typer.echo(f"{experiment.run_id}: {'to run' if state == 'absent' else state}")
     typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
 
@@ -132,7 +132,7 @@ def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
     from ..experiment.run import run_experiment
     from ..report.tables.board import run_table
 
-    records: list[RunRecord] = []
+    done: list[Run] = []
     failed: list[str] = []
     data_cache = context.data_cache()
     for number, spec in enumerate(specs):
@@ -142,19 +142,19 @@ def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
         if len(specs) > 1:
             context.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
         try:
-            records.append(run_experiment(experiment, context))
+            done.append(run_experiment(experiment, context))
         except RunFailed as error:
             failed.append(f"{experiment.run_id}: {error}")
     if as_json:
-        results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in records]
+        results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in done]
         typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))
-    elif records:
+    elif done:
         console = standard_output()
-        of_loss = itertools.groupby(records, lambda record: str(record.spec["loss"]["name"]))
-        metrics = {name: [record.metrics for record in runs] for name, runs in of_loss}
+        of_loss = itertools.groupby(done, lambda run: run.spec.loss.name)
+        metrics = {name: [run.metrics for run in runs] for name, runs in of_loss}
         console.print(run_table(metrics, specs[0].data.test, specs[0].select))
-        for record in records:
-            console.print(f"kept in {record.path}", soft_wrap=True)
+        for run in done:
+            console.print(f"kept in {run.path}", soft_wrap=True)
     for message in failed:
         typer.echo(f"failed: {message}", err=True)
     if failed:

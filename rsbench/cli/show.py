@@ -35,12 +35,11 @@ def show(
     """
     from ..report.tables.formats import print_table
     from ..report.tables.run import run_tables
-    from ..results.record import as_written, record
-    from ..results.store import run_folder
+    from ..results.run import Run, as_written
 
-    folder, console = run_folder(results, run), standard_output()
-    with as_written(folder):
-        known = record(folder)
+    shown, console = Run.load(run, results), standard_output()
+    with as_written(shown):
+        known = shown.document()
         tables = list(run_tables(known, everything=everything))
     if format_ is Format.json:
         console.out(json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False), highlight=False)

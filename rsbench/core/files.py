@@ -13,9 +13,33 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from .errors import StorageError
+from .errors import ResultsError, StorageError
+
+
+@contextlib.contextmanager
+def locked(folder: Path, wait_s: float = 0) -> Iterator[None]:
+    """Hold a folder, made if need be, against other processes.
+
+    Raises ResultsError when one of them keeps it longer than that, StorageError where it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=wait_s)
+    except Timeout:
+        raise ResultsError(
+            f"{folder}: another process is at work on this very folder. Wait for it, or stop it first."
+        ) from None
+    except OSError as error:
+        raise StorageError(explain_os_error(error, folder)) from error
+    with lock:
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 @contextlib.contextmanager
@@ -58,6 +82,22 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 def write_json(path: Path, content: Any) -> None:
     """JSON with sorted keys left as they are; NaN has no place in it and is an error."""
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises ResultsError when the file is not there, is damaged, or holds no JSON object."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(content, dict):
+        raise damaged(path, "it holds no JSON object")
+    return content
+
+
+def damaged(path: Path, why: object, folder: Path | None = None) -> ResultsError:
+    """What to say of a file in a folder, `path.parent` unless another is given, that rsbench can make again."""
+    return ResultsError(f"{path}: cannot be read ({why}). Delete the folder {folder or path.parent} and run it again.")
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

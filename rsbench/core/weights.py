@@ -60,21 +60,6 @@ class WeightsFile:
     origin: str = ""
 
 
-@dataclass(frozen=True)
-class WeightsRecord:
-    """Where a backbone's weights come from, as a run's record and a board need it: a `WeightsFile` without its place.
-
-    loaded: share of the backbone's tensors that came from it, in [0, 1].
-    """
-
-    source: str
-    sha256: str = ""
-    licence: str = ""
-    pretrained_on: tuple[str, ...] = ()
-    origin: str = ""
-    loaded: float = 0.0
-
-
 def find_weights(
     source: str,
     public: tuple[PublicWeights, ...],
@@ -189,14 +174,15 @@ def _sha256(path: Path) -> str:
         raise WeightsError(f"{path} cannot be read ({error.strerror}).") from None
 
 
-def load_weights(backbone: Backbone, file: WeightsFile) -> WeightsRecord:
+def load_weights(backbone: Backbone, file: WeightsFile) -> float:
     """Fill a backbone from a .pt, .pth, .bin or .safetensors file; "none" leaves it as it is.
 
-    Every tensor must fit, or none is changed. Raises WeightsError naming the file, and the first tensor that
-    differs with both shapes.
+    Returns the share of the backbone's tensors that came from the file. Every tensor must fit, or none is changed.
+
+    Raises WeightsError naming the file, and the first tensor that differs with both shapes.
     """
     if file.path is None:
-        return WeightsRecord(file.source)
+        return 0.0
     read = read_state(file.path)
     for name, tensor in read.items():
         if not tensor.isfinite().all():
@@ -205,14 +191,7 @@ def load_weights(backbone: Backbone, file: WeightsFile) -> WeightsRecord:
     own = backbone.state_dict()
     _check_fits(own, state, file.path, type(backbone).__name__)
     backbone.load_state_dict(state)
-    return WeightsRecord(
-        source=file.source,
-        sha256=file.sha256,
-        licence=file.licence,
-        pretrained_on=file.pretrained_on,
-        origin=file.origin,
-        loaded=len(own.keys() & state.keys()) / len(own),
-    )
+    return len(own.keys() & state.keys()) / len(own)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -12,9 +12,10 @@ from ..core.backbone import create_backbone
 from ..core.loss import create_loss
 from ..core.seeds import derive
 from ..core.spec import RunSpec
-from ..core.weights import WeightsRecord, load_weights
+from ..core.weights import load_weights
 from ..data.waveforms import ClipGatherer, Waveforms
 from ..features.frontends import FrontendModule
+from ..results.schema import WeightsUsed
 from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
@@ -23,11 +24,14 @@ from .prepare import DatasetClips, Experiment
 RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take before they are streamed
 
 
-def build_model(experiment: Experiment) -> tuple[Model, WeightsRecord]:
+def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses."""
     spec = experiment.spec
     model = untrained_model(spec, *_input_size(experiment), experiment.class_counts)
-    weights = load_weights(model.backbone, experiment.weights) if experiment.frontend else _embedded(experiment)
+    file = experiment.weights
+    # Of what made given embeddings no tensor is in this model.
+    loaded = load_weights(model.backbone, file) if experiment.frontend else 0.0
+    weights = WeightsUsed(loaded=loaded, **{key: value for key, value in vars(file).items() if key != "path"})
     if spec.optim.checkpoint_activations:
         checkpoint_activations(model.backbone)
     return model, weights
@@ -57,12 +61,6 @@ def _input_size(experiment: Experiment) -> tuple[int, int]:
 def feature_size(frontend: FrontendModule, clip_s: float) -> tuple[int, int]:
     """Bins and frames of the features of clips of `clip_s` seconds."""
     return frontend.n_mels, frontend.frames(round(clip_s * frontend.rate))
-
-
-def _embedded(experiment: Experiment) -> WeightsRecord:
-    """The record of what made the embeddings; none of its tensors is in this model."""
-    file = experiment.weights
-    return WeightsRecord(file.source, file.sha256, file.licence, file.pretrained_on, file.origin, loaded=0.0)
 
 
 def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device) -> ClipSet:

@@ -79,15 +79,15 @@ def prepare_embedding(
     frames = frontend.frames(round(spec.clip_s * frontend.rate))
     torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
     backbone = create_backbone(spec.backbone.name, frontend.n_mels, frames, **spec.backbone.params)
-    record = load_weights(backbone, weights)
+    loaded = load_weights(backbone, weights)
     plugin_sha256 = source_sha256(BACKBONES.entry(spec.backbone.name))
     provenance = Provenance(
         backbone=backbone_name(spec.backbone),
-        source=record.origin,
-        licence=record.licence,
-        pretrained_on=record.pretrained_on,
-        weights_sha256=record.sha256,
-        loaded=record.loaded,
+        source=weights.origin,
+        licence=weights.licence,
+        pretrained_on=weights.pretrained_on,
+        weights_sha256=weights.sha256,
+        loaded=loaded,
         clip_s=spec.clip_s,
         clips={table.dataset: clips_hash(table.clips) for table in tables},
         spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}}),

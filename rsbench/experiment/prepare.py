@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,8 @@ from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
 from ..features.frontends import FrontendModule, create_frontend
 from ..quality.index import QualityIndex, apply_control, create_quality, measure_clips
-from ..quality.leakage import index_record, refuse_seen_patients
+from ..quality.leakage import index_used, refuse_seen_patients
+from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, Identity, LabelMapUsed, SplitUsed, WeightsUsed
 from .context import DataCache
 from .resolve import sources
 
@@ -67,7 +67,7 @@ class Experiment:
     spec: RunSpec
     run_id: str
     backbone: str
-    identity: dict[str, Any]
+    identity: Identity
     train: Split
     tests: tuple[Split, ...]
     datasets: dict[str, DatasetClips]
@@ -97,44 +97,44 @@ class Experiment:
         """Whether the backbone learns: what a board never mixes."""
         return "frozen" if self.frontend is None or "all" in self.spec.optim.freeze else "fine-tuned"
 
-    def data_record(self) -> dict[str, Any]:
-        """What data.json says."""
+    def data_record(self, weights: WeightsUsed) -> DataUsed:
+        """What data.json says. weights: what the backbone was given of its own."""
+        used = label_map(self.spec.data.label_map)
         every = (self.train, *self.tests)
-        return {
-            "backbone": self.backbone,
-            "track": self.track,
-            "identity": self.identity,
-            "splits": {split.name: {"version": split.version, "dataset": split.dataset} for split in every},
-            "label_map": {
-                "name": self.spec.data.label_map,
-                "version": label_map(self.spec.data.label_map).version,
-            },
-            "synthetic": self.synthetic,
-            "partial": self.partial,
-            "train_patients": int(self.fit.clips["patient"][self.fit.rows("fit")].nunique()),
-            "validation_patients": list(self.validation_patients),
-            "folds": [list(patients) for patients in self.folds],
-            "class_counts": dict(zip(CLASSES, self.class_counts, strict=True)),
-            "quality_index": index_record(self.index),
-            "quality_normaliser": self.quality_normaliser,
-            "datasets": {name: _dataset_record(clips) for name, clips in self.datasets.items()},
-        }
+        return DataUsed(
+            schema_version=SCHEMA_VERSION,
+            backbone=self.backbone,
+            track=self.track,
+            identity=self.identity,
+            splits={split.name: SplitUsed(version=split.version, dataset=split.dataset) for split in every},
+            label_map=LabelMapUsed(name=self.spec.data.label_map, version=used.version),
+            synthetic=self.synthetic,
+            partial=self.partial,
+            train_patients=int(self.fit.clips["patient"][self.fit.rows("fit")].nunique()),
+            validation_patients=self.validation_patients,
+            folds=self.folds,
+            class_counts=dict(zip(CLASSES, self.class_counts, strict=True)),
+            quality_index=index_used(self.index),
+            quality_normaliser=self.quality_normaliser,
+            datasets={name: _dataset_used(clips) for name, clips in self.datasets.items()},
+            weights=weights,
+        )
 
 
-def _dataset_record(clips: DatasetClips) -> dict[str, Any]:
+def _dataset_used(clips: DatasetClips) -> DatasetUsed:
     counts = clips.clips.groupby("part")["class_index"].value_counts().unstack(fill_value=0)
-    return {
-        "recordings": len(clips.table.recordings),
-        "clips": len(clips.clips),
-        "clips_per_part": {
+    return DatasetUsed(
+        recordings=len(clips.table.recordings),
+        clips=len(clips.clips),
+        clips_per_part={
             str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()} for part, row in counts.iterrows()
         },
-        "missing_recordings": len(clips.table.missing),
-        "clipped_ends": clips.clipped_ends,
-        "bytes_id": clips.waveforms.bytes_id,
-        "notes": list(clips.table.notes),
-        "words": clips.table.words_used,
-    }
+        missing_recordings=len(clips.table.missing),
+        clipped_ends=clips.clipped_ends,
+        bytes_id=clips.waveforms.bytes_id,
+        notes=tuple(clips.table.notes),
+        words=clips.table.words_used,
+    )
 
 
 def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
@@ -160,7 +160,7 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     backbone = backbone_name(spec.backbone) + made_by
     return Experiment(
         spec,
-        run_id(spec, identity, backbone),
+        run_id(spec, identity.document(), backbone),
         backbone,
         identity,
         train,
@@ -332,15 +332,15 @@ def _score_quality(
     return normaliser
 
 
-def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> dict[str, Any]:
+def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> Identity:
     of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in tables if name in DATASETS.names()}
     made_of = sources(spec) | {part: source_sha256(entry) for part, entry in of_datasets.items()}
-    return {
-        "labels": {name: labels_id(table) for name, table in tables.items()},
-        "weights": weights.sha256,
-        "plugins": {part: sha256 for part, sha256 in made_of.items() if sha256 is not None},
-        **({"quality_index": index.fitted_sha256} if index.fitted_sha256 else {}),
-    }
+    return Identity(
+        labels={name: labels_id(table) for name, table in tables.items()},
+        weights=weights.sha256,
+        plugins={part: sha256 for part, sha256 in made_of.items() if sha256 is not None},
+        quality_index=index.fitted_sha256,
+    )
 
 
 def class_table(experiment: Experiment) -> Iterator[tuple[str, str, list[int], int]]:

@@ -15,9 +15,10 @@ from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
 from ..experiment.resolve import sources
 from ..features.frontends import FrontendModule, create_frontend
+from ..results.choice import Choice
+from ..results.run import Run
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
-from .trained import TrainedRun
 
 
 class Classifier(nn.Module):
@@ -46,8 +47,8 @@ class Classifier(nn.Module):
         return logits, ((logits + self.offset) / self.temperature).softmax(dim=1)
 
 
-def load_classifier(run: TrainedRun) -> Classifier:
-    """The classifier of a run, in eval mode, on the CPU.
+def load_classifier(choice: Choice) -> Classifier:
+    """The classifier of a run as it is used, in eval mode, on the CPU.
 
     Raises:
         SpecError: the run was trained on embeddings, or something it is made of is not registered.
@@ -55,15 +56,15 @@ def load_classifier(run: TrainedRun) -> Classifier:
         WeightsError: its weights are damaged.
     """
     discover()
-    spec = run.spec
+    run, spec = choice.run, choice.run.spec
     if spec.frontend is None:
         raise SpecError(
-            f"{run.folder.run_id} was trained on embeddings of sounds, and cannot take a sound itself. Train on the "
+            f"{run.run_id} was trained on embeddings of sounds, and cannot take a sound itself. Train on the "
             "recordings instead; with --set optim.freeze=all the backbone stays as it is there too."
         )
-    path = checkpoint(run)
+    path = checkpoint(choice)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
-    model = untrained_model(spec, *feature_size(frontend, spec.data.clip_s), run.class_counts)
+    model = untrained_model(spec, *feature_size(frontend, spec.data.clip_s), tuple(run.data.class_counts.values()))
     try:
         model.load_state_dict(read_state(path))
     except RuntimeError as error:  # names or shapes that differ, in many lines
@@ -71,24 +72,24 @@ def load_classifier(run: TrainedRun) -> Classifier:
             f"{path}: holds the weights of another model than {spec.loss.name} on {spec.backbone.name} is now. Use the "
             f"version of rsbench, or of the plugin, that the run was made with. ({str(error).splitlines()[-1].strip()})"
         ) from None
-    return Classifier(frontend, model, run.point, spec.data.clip_s).eval()
+    return Classifier(frontend, model, choice.point, spec.data.clip_s).eval()
 
 
-def checkpoint(run: TrainedRun) -> Path:
+def checkpoint(choice: Choice) -> Path:
     """The weights of the chosen epoch. Raises ResultsError where they are not in the run's folder."""
-    path = run.folder.path / "checkpoints" / weights_name(run.selection, run.epoch)
+    path = choice.run.checkpoint(weights_name(choice.selection, choice.epoch))
     if not path.is_file():
         raise ResultsError(
             f"{path}: is not there, and without its weights a run cannot be used. Bundles leave weights out: name the "
             "folder in which the run was made with --results DIR, or run it again: "
-            f"rsbench run --spec {run.folder.path / 'spec.json'}"
+            f"rsbench run --spec {choice.run.path / 'spec.json'}"
         )
     return path
 
 
-def changed_plugins(run: TrainedRun) -> list[str]:
+def changed_plugins(run: Run) -> list[str]:
     """A line for each part of the run that came with a plugin, or does now, and was other code then."""
-    then, now = run.data["identity"]["plugins"], sources(run.spec)
+    then, now = run.data.identity.plugins, sources(run.spec)
     return [
         f"note: {part} is other code now than when the run was made; what it says may differ from the run's scores"
         for part, sha256 in now.items()

@@ -15,8 +15,8 @@ from torch import Tensor
 from ..core.errors import ExportFailed, SpecError
 from ..core.files import write_bytes
 from ..data.clips import CLASSES
+from ..results.choice import Choice
 from .classifier import Classifier
-from .trained import TrainedRun
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +28,7 @@ CHECKED_CLIPS = (1, 3, 5)  # sizes that were not traced
 INPUT, OUTPUTS = "waveforms", ("logits", "probabilities")
 
 
-def export_onnx(run: TrainedRun, classifier: Classifier, out: Path) -> float:
+def export_onnx(choice: Choice, classifier: Classifier, out: Path) -> float:
     """Write the classifier of a run to a file, and return the largest difference from PyTorch that was found.
 
     The file takes `waveforms` (clips, samples), float32 at the front end's rate, any number of clips, each as long as
@@ -41,12 +41,12 @@ def export_onnx(run: TrainedRun, classifier: Classifier, out: Path) -> float:
     """
     _check_installed()
     model = _traced(classifier)
-    _describe(model, run, classifier)
+    _describe(model, choice, classifier)
     content = model.SerializeToString()
     difference = _largest_difference(content, classifier)
     if not difference <= TOLERANCE:
         raise ExportFailed(
-            f"{run.folder.run_id}: as ONNX it gives numbers that differ by {difference:.1g} from PyTorch's, more than "
+            f"{choice.run.run_id}: as ONNX it gives numbers that differ by {difference:.1g} from PyTorch's, more than "
             f"{TOLERANCE:g}. Nothing was kept. A backbone of a plugin may do what the exporter does not understand."
         )
     write_bytes(out, content)
@@ -105,16 +105,17 @@ def _traced(classifier: Classifier) -> onnx.ModelProto:
     return model
 
 
-def _describe(model: onnx.ModelProto, run: TrainedRun, classifier: Classifier) -> None:
+def _describe(model: onnx.ModelProto, choice: Choice, classifier: Classifier) -> None:
     """Write into the file what it is."""
     import onnx
 
+    frontend = choice.run.spec.frontend
     about: dict[str, Any] = {
-        **run.about(),
+        **choice.about(),
         "classes": ",".join(CLASSES),
         "rate_hz": classifier.frontend.rate,
         "samples": classifier.samples,
-        "frontend": json.dumps(run.spec.frontend.model_dump() if run.spec.frontend else None),
+        "frontend": json.dumps(frontend.model_dump() if frontend else None),
     }
     onnx.helper.set_model_props(model, {key: str(value) for key, value in about.items()})
 

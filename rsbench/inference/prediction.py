@@ -17,10 +17,10 @@ from ..data.waveforms import Waveforms, of_recording
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
 from ..quality.index import create_quality, measure_recording
+from ..results.choice import Choice
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Recording, WindowPlan
-from .trained import TrainedRun
 
 PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
 COLUMNS = (
@@ -48,11 +48,13 @@ class Heard:
 class Predictor:
     """A run's classifier and quality index on a device, ready for recordings."""
 
-    def __init__(self, run: TrainedRun, classifier: Classifier, device: torch.device) -> None:
-        self.run = run
+    def __init__(self, choice: Choice, classifier: Classifier, device: torch.device) -> None:
+        self.point = choice.point
+        self.spec = choice.run.spec
+        self.normaliser = choice.run.data.quality_normaliser
         self.classifier = classifier.to(device)
         self.device = device
-        self.index = create_quality(run.spec.quality.name, **run.spec.quality.params)
+        self.index = create_quality(self.spec.quality.name, **self.spec.quality.params)
 
     def predict_all(self, planned: WindowPlan, display: Display) -> Heard:
         """Hear one recording after the other; one that cannot be heard stops none."""
@@ -75,11 +77,11 @@ class Predictor:
         clips, _ = clip_bounds(recording.clips.assign(clip_id=ids, recording=name), waveforms.durations_s)
         logits, probabilities = self._classify(waveforms, clips, recording, advance)
         measures = measure_recording(self.index, name, native, native_rate, clips[["start_s", "end_s"]].to_numpy())
-        called = predicted_classes(logits, self.run.point.normal_offset)
+        called = predicted_classes(logits, self.point.normal_offset)
         return clips.assign(
             called=[CLASSES[index] for index in called],
             **dict(zip(PROBABILITIES, probabilities.T, strict=True)),
-            quality=self.index.score(np.array(measures), self.run.data["quality_normaliser"]),
+            quality=self.index.score(np.array(measures), self.normaliser),
         )[list(COLUMNS)]
 
     def _classify(
@@ -89,10 +91,10 @@ class Predictor:
         if not recording.annotated:
             # The length of a clip cuts windows, not their end: rounding must not make one a sample short, and padded.
             clips = clips.assign(end_s=math.inf)
-        gatherer = gather_from(waveforms, clips, self.classifier.frontend, self.run.spec.data.clip_s, self.device)
+        gatherer = gather_from(waveforms, clips, self.classifier.frontend, self.spec.data.clip_s, self.device)
         found = []
         with exact(), torch.inference_mode():
-            for rows in torch.arange(len(clips)).split(self.run.spec.optim.batch_size):
+            for rows in torch.arange(len(clips)).split(self.spec.optim.batch_size):
                 found.append(self.classifier(gatherer.gather(rows)))
                 advance(len(rows), recording.path.name)
         logits, probabilities = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..core.errors import DataError
 from ..data.clips import ClipTable
 from ..data.splits import Split, named_splits
+from ..results.schema import IndexUsed
 from .index import QUALITY, QualityIndex, create_quality
 
 
@@ -46,12 +46,10 @@ def refuse_seen_patients(
         )
 
 
-def index_record(index: QualityIndex) -> dict[str, Any]:
+def index_used(index: QualityIndex) -> IndexUsed:
     """What data.json says of an index: what it was fitted on, and whom it saw there, by data set."""
-    return {
-        "fitted_on": list(index.fitted_on),
-        "seen": {dataset: sorted(patients) for dataset, patients in index.seen.items()},
-    }
+    seen = {dataset: tuple(sorted(patients)) for dataset, patients in index.seen.items()}
+    return IndexUsed(fitted_on=tuple(index.fitted_on), seen=seen)
 
 
 def _seen_patients(index: QualityIndex, split: Split, table: ClipTable) -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import pandas as pd
 
@@ -11,110 +11,106 @@ from ..boards.columns import mean_sd
 from ..boards.leaderboard import POINT, Board, leaderboard
 from ..core.display import Display
 from ..core.errors import ResultsError
-from ..core.spec import RunSpec
 from ..data.clips import CLASSES
 from ..evaluation.scoring import HEADLINE
-from ..inference.trained import INTENDED_USE, TrainedRun
-from ..results.schema import OPERATING_POINTS, full_spec
-from ..results.store import RunFolder
+from ..results.choice import INTENDED_USE, OPERATING_POINTS, Choice
+from ..results.run import Run
+from ..results.schema import Identity
 
 
-def model_card(run: TrainedRun, display: Display, use: Iterable[str] = ()) -> str:
+def model_card(choice: Choice, display: Display, use: Iterable[str] = ()) -> str:
     """The card in Markdown.
 
     Scores come with intervals where the folder that holds the run has the same method with other seeds.
 
     Args:
-        run: what the card is of.
+        choice: the finished run, and how it is used.
         display: shows how far a long reading of runs has come.
         use: lines on how the model is used in the form that the card goes with.
 
     Raises ResultsError where the record of the run is damaged.
     """
-    boards = [leaderboard(same_method(run), split, run.rule.name, display=display) for split in run.figures]
+    boards = [
+        leaderboard(same_method(choice.run), split, choice.rule.name, display=display) for split in choice.figures
+    ]
     sections = {
-        "Model": _model(run),
+        "Model": _model(choice),
         **({"Use": use} if use else {}),
-        "Data": _data(run),
-        "Protocol": _protocol(run),
-        "Scores": _scores(run, boards),
-        "Limits": _limits(run, boards),
+        "Data": _data(choice),
+        "Protocol": _protocol(choice),
+        "Scores": _scores(choice, boards),
+        "Limits": _limits(choice, boards),
     }
-    title = f"# {run.spec.loss.name} on {run.data['backbone']}: lung sounds to {', '.join(CLASSES)}"
+    title = f"# {choice.run.spec.loss.name} on {choice.run.data.backbone}: lung sounds to {', '.join(CLASSES)}"
     body = "\n\n".join("\n".join([f"## {heading}", "", *lines]) for heading, lines in sections.items())
     return f"{title}\n\n**{INTENDED_USE}**\n\n{body}\n"
 
 
-def same_method(run: TrainedRun) -> list[RunFolder]:
-    """The folders beside a run that differ from it in nothing but the seed, itself among them.
+def same_method(run: Run) -> list[Run]:
+    """The runs beside a run that differ from it in nothing but the seed, itself among them.
 
     One whose record cannot be read is nobody's: boards and `rescore` name such folders.
     """
-    mine = _method(run.folder)
-    beside = [RunFolder(path) for path in sorted(run.folder.path.parent.iterdir()) if (path / "data.json").is_file()]
+    mine = _method(run)
+    beside = (Run(path) for path in sorted(run.path.parent.iterdir()))
     found = []
-    for folder in beside:
-        try:
-            same = _method(folder) == mine
-        except ResultsError:
-            continue
-        if same:
-            found.append(folder)
+    for other in (other for other in beside if other.begun):
+        with contextlib.suppress(ResultsError):
+            if _method(other) == mine:
+                found.append(other)
     return found
 
 
-def _method(folder: RunFolder) -> tuple[str, Any]:
+def _method(run: Run) -> tuple[str, Identity]:
     """All that decides a run's result, but for the seed."""
-    spec = RunSpec.model_validate(full_spec(folder))
-    return spec.model_copy(update={"seed": 0}).canonical(), folder.read_json("data.json")["identity"]
+    return run.spec.model_copy(update={"seed": 0}).canonical(), run.data.identity
 
 
-def _model(run: TrainedRun) -> Iterator[str]:
-    spec, weights = run.spec, run.data["weights"]
-    front_end = f", front end {spec.frontend.name}" if spec.frontend else ""
+def _model(choice: Choice) -> Iterator[str]:
+    run, spec, data = choice.run, choice.run.spec, choice.run.data
+    weights, front_end = data.weights, f", front end {spec.frontend.name}" if spec.frontend else ""
     yield f"- Hears clips of {spec.data.clip_s:g} s: longer ones are cut, shorter ones repeated."
-    yield f"- Loss {spec.loss.name}, backbone {run.data['backbone']}{front_end}; the backbone is {run.data['track']}."
-    if weights["sha256"]:
-        fitted_on = ", ".join(weights["pretrained_on"]) or "nobody says what"
+    yield f"- Loss {spec.loss.name}, backbone {data.backbone}{front_end}; the backbone is {data.track}."
+    if weights.sha256:
+        fitted_on = ", ".join(weights.pretrained_on) or "nobody says what"
         yield (
-            f"- It began with the weights {weights['source']} ({weights['origin']}; licence {weights['licence']}), "
+            f"- It began with the weights {weights.source} ({weights.origin}; licence {weights.licence}), "
             f"pretrained on {fitted_on}."
         )
     else:
         yield "- It began with random weights."
-    yield f"- Run {run.folder.run_id}, seed {spec.seed}, epoch {run.epoch}; {run.rule.header}."
-    yield f"- Operating point {run.at}: {run.describe_point()}."
+    yield f"- Run {run.run_id}, seed {spec.seed}, epoch {choice.epoch}; {choice.rule.header}."
+    yield f"- Operating point {choice.at}: {choice.describe_point()}."
     yield "- Probabilities are softmax((logits + offset) / temperature)."
-    yield f"- Made with rsbench {run.folder.read_json('env.json')['code_version']}, {run.folder.status()['at'][:10]}."
+    yield f"- Made with rsbench {run.environment.code_version}, {run.status.at[:10]}."
 
 
-def _data(run: TrainedRun) -> Iterator[str]:
-    splits = run.data["splits"]
-    clips = ", ".join(f"{name} {count}" for name, count in run.data["class_counts"].items())
-    train = run.spec.data.train
+def _data(choice: Choice) -> Iterator[str]:
+    data, train = choice.run.data, choice.run.spec.data.train
+    splits, counts = data.splits, data.class_counts
+    clips = ", ".join(f"{name} {count}" for name, count in counts.items())
     yield (
-        f"- Trained on {train} (version {splits[train]['version']}): {sum(run.class_counts)} clips ({clips}) of "
-        f"{run.data['train_patients']} patients."
+        f"- Trained on {train} (version {splits[train].version}): {sum(counts.values())} clips ({clips}) of "
+        f"{data.train_patients} patients."
     )
-    held_out = len(run.data["validation_patients"])
+    held_out = len(data.validation_patients)
     yield f"- Validation: {held_out} other patients of it." if held_out else "- Validation: none."
-    for name in run.figures:
-        judged, dataset = run.figures[name], splits[name]["dataset"]
-        where = "in distribution" if dataset == splits[train]["dataset"] else "external, never trained on"
+    for name, judged in choice.figures.items():
+        where = "in distribution" if splits[name].dataset == splits[train].dataset else "external, never trained on"
         yield (
-            f"- Tested on {name} (version {splits[name]['version']}; {where}): {judged['clips']} clips of "
+            f"- Tested on {name} (version {splits[name].version}; {where}): {judged['clips']} clips of "
             f"{judged['patients']} patients."
         )
-    for dataset, labels_id in run.data["identity"]["labels"].items():
-        missing = run.data["datasets"][dataset]["missing_recordings"]
+    for dataset, labels_id in data.identity.labels.items():
+        missing = data.datasets[dataset].missing_recordings
         incomplete = f"; INCOMPLETE, {missing} official recordings were missing" if missing else ""
         yield f"- Identity of {dataset}: {labels_id[:16]}{incomplete}."
 
 
-def _protocol(run: TrainedRun) -> Iterator[str]:
-    spec, label_map = run.spec, run.data["label_map"]
-    yield f"- Version {spec.protocol}; label map {label_map['name']} v{label_map['version']}."
-    yield f"- {run.rule.summary}"
+def _protocol(choice: Choice) -> Iterator[str]:
+    spec, label_map = choice.run.spec, choice.run.data.label_map
+    yield f"- Version {spec.protocol}; label map {label_map.name} v{label_map.version}."
+    yield f"- {choice.rule.summary}"
     yield (
         "- Sp: share of normal clips called normal. Se: share of abnormal clips called by their own class. "
         "Score: their mean; calling everything normal scores 50."
@@ -123,11 +119,11 @@ def _protocol(run: TrainedRun) -> Iterator[str]:
         yield f"- Settings chosen from {spec.tuning_trials} trials, none of which is in these scores."
 
 
-def _scores(run: TrainedRun, boards: list[Board]) -> Iterator[str]:
+def _scores(choice: Choice, boards: list[Board]) -> Iterator[str]:
     yield "| split | at | Sp | Se | Score | Score over seeds | 95 % | seeds |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for board in boards:
-        of_run = run.figures[board.split]
+        of_run = choice.figures[board.split]
         for point in (name for name in OPERATING_POINTS if name in of_run):
             own = [f"{of_run[point][name]:.1f}" for name in HEADLINE]
             over_seeds = board.table[board.table[POINT] == point].iloc[0]
@@ -147,7 +143,7 @@ def _over_seeds(row: pd.Series) -> list[str]:
     return [mean_sd(row["score_mean"], row["score_sd"], 1), f"{row['low']:.1f} … {row['high']:.1f}", seeds]
 
 
-def _limits(run: TrainedRun, boards: list[Board]) -> Iterator[str]:
+def _limits(choice: Choice, boards: list[Board]) -> Iterator[str]:
     yield (
         f"- {INTENDED_USE} It was judged on annotated clips of a few data sets, not on patients' outcomes, and must "
         "decide nothing about anybody's care."
@@ -157,7 +153,7 @@ def _limits(run: TrainedRun, boards: list[Board]) -> Iterator[str]:
         "the four all the same, as confidently as any."
     )
     yield "- Other stethoscopes, ages and rooms than those above shift its scores: see the splits apart."
-    if run.at != OPERATING_POINTS[0]:
+    if choice.at != OPERATING_POINTS[0]:
         yield (
             "- The temperature was chosen without the offset: only at argmax are probabilities what the calibration "
             "figures of the record are of."

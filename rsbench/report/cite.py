@@ -10,15 +10,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
 from ..core.errors import PluginError, ResultsError, did_you_mean
-from ..results.store import RunFolder
+from ..results.run import Run
+from ..results.schema import WeightsUsed
 
 ROOMS = ("rsbench.losses", "rsbench.backbones", "rsbench.data")
 FILE = "references.bib"
@@ -37,55 +37,55 @@ class Rests:
 
     topics: tuple[Topic, ...]
     plugins: frozenset[Topic]
-    weights: Mapping[str, Any]
+    weights: WeightsUsed
     backbone: str
     code_version: str
 
 
-def bibliography(folders: Sequence[RunFolder], plugins: Sequence[str] = ()) -> str:
+def bibliography(runs: Sequence[Run], plugins: Sequence[str] = ()) -> str:
     """BibTeX for all that some runs rest on, every entry once: rsbench, losses, backbones, weights and data.
 
     What has no reference is named in a comment, with what to do.
 
     Args:
-        folders: runs in any state, if they came as far as reading their data.
+        runs: in any state, if they came as far as reading their data.
         plugins: files (.py) or modules whose references are wanted as well.
 
     Raises:
         ResultsError: a run has no record of what it rests on, or a damaged one.
         PluginError: there is no such plugin, or its references cannot be read.
     """
-    runs = [_rests(folder) for folder in folders]
+    found = [_rests(run) for run in runs]
     known = _references(plugins)
-    topics = sorted({topic: None for run in runs for topic in run.topics}, key=lambda topic: KINDS.index(topic[0]))
+    topics = sorted({topic: None for rests in found for topic in rests.topics}, key=lambda topic: KINDS.index(topic[0]))
     entries: dict[str, list[Topic]] = {}
     for topic in topics:
         if topic in known:
             entries.setdefault(known[topic], []).append(topic)
-    brought = frozenset[Topic]().union(*(run.plugins for run in runs))
-    blocks = [_of_rsbench(sorted({run.code_version for run in runs}))]
+    brought = frozenset[Topic]().union(*(rests.plugins for rests in found))
+    blocks = [_of_rsbench(sorted({rests.code_version for rests in found}))]
     blocks += [f"% {', '.join(map(' '.join, of))}\n{entry}" for entry, of in entries.items()]
-    blocks += dict.fromkeys(_of_weights(run) for run in runs if run.weights["source"] != "none")
+    blocks += dict.fromkeys(_of_weights(rests) for rests in found if rests.weights.source != "none")
     blocks += [_without(topic, by_plugin=topic in brought) for topic in topics if topic not in known]
     return "\n\n".join(blocks) + "\n"
 
 
-def _rests(folder: RunFolder) -> Rests:
-    if not (folder.path / "data.json").is_file():
-        raise ResultsError(f"{folder.path}: has no data.json: it failed before it was known what it rests on.")
-    spec, data, env = (folder.read_json(f"{name}.json") for name in ("spec", "data", "env"))
-    name, _, made_by = str(data["backbone"]).partition(":")
+def _rests(run: Run) -> Rests:
+    if not run.begun:
+        raise ResultsError(f"{run.path}: has no data.json: it failed before it was known what it rests on.")
+    data = run.data
+    name, _, made_by = data.backbone.partition(":")
     backbone = made_by if name == "embeddings" else name
-    fitted_on = [name for name in data["weights"]["pretrained_on"] if name != "unknown"]
-    topics = [("loss", spec["loss"]["name"]), ("backbone", backbone)]
-    topics += [("dataset", name) for name in (*data["datasets"], *fitted_on)]
-    of_plugins = (key.partition(":") for key in data["identity"]["plugins"])
+    fitted_on = [name for name in data.weights.pretrained_on if name != "unknown"]
+    topics = [("loss", run.spec.loss.name), ("backbone", backbone)]
+    topics += [("dataset", name) for name in (*data.datasets, *fitted_on)]
+    of_plugins = (key.partition(":") for key in data.identity.plugins)
     return Rests(
         tuple(topics),
         frozenset((kind, name) for kind, _, name in of_plugins),
-        data["weights"],
-        data["backbone"],
-        env["code_version"],
+        data.weights,
+        data.backbone,
+        run.environment.code_version,
     )
 
 
@@ -152,15 +152,15 @@ def _of_rsbench(versions: Iterable[str]) -> str:
 def _of_weights(run: Rests) -> str:
     """Weights are cited by where they are from and their hash: one paper may have many checkpoints."""
     weights = run.weights
-    fitted_on = ", ".join(weights["pretrained_on"])
-    origin = str(weights["origin"])
+    fitted_on = ", ".join(weights.pretrained_on)
+    origin = weights.origin
     place = {"url": origin} if origin.startswith("http") else {"howpublished": _plain(origin)}
     return _entry(
         "% weights",
-        f"weights_{weights['sha256'][:8]}",
-        title=_plain(f"Weights {weights['source']} of {run.backbone}"),
+        f"weights_{weights.sha256[:8]}",
+        title=_plain(f"Weights {weights.source} of {run.backbone}"),
         **place,
-        note=_plain(f"Licence {weights['licence']}; fitted on {fitted_on}; sha256 {weights['sha256']}"),
+        note=_plain(f"Licence {weights.licence}; fitted on {fitted_on}; sha256 {weights.sha256}"),
     )
 
 

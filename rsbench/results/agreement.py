@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.scoring import LOGIT_COLUMNS
-from .bundle import record_files
 from .rescore import flat_figures, whole_predictions
-from .store import RunFolder
+from .run import Run
 
 # A run made again with other threads or vector instructions differs in the last bits of every sum, and training
 # multiplies that. After 50 epochs on embeddings no logit of 1129 clips had moved by more than 1.3e-4 of their sd, and
@@ -21,7 +20,7 @@ LOGIT_TOLERANCE = 0.01  # largest difference of a logit, in sds of that epoch's 
 SCORE_TOLERANCE = 0.1  # points
 
 
-def disagreement(one: RunFolder, other: RunFolder) -> list[str]:
+def disagreement(one: Run, other: Run) -> list[str]:
     """In what two finished runs of one id differ beyond the tolerances, in words; [] where they came to the same.
 
     Raises ResultsError where stored predictions or metrics are damaged.
@@ -35,9 +34,9 @@ def disagreement(one: RunFolder, other: RunFolder) -> list[str]:
     return found or _other_scores(one, other)
 
 
-def _same_files(one: RunFolder, other: RunFolder) -> bool:
-    names = [name for name in record_files(one) if name.startswith("predictions/")]
-    if names != [name for name in record_files(other) if name.startswith("predictions/")]:
+def _same_files(one: Run, other: Run) -> bool:
+    names = [name for name in one.folder.files() if name.startswith("predictions/")]
+    if names != [name for name in other.folder.files() if name.startswith("predictions/")]:
         return False
     return all(filecmp.cmp(one.path / name, other.path / name, shallow=False) for name in names)
 
@@ -56,7 +55,7 @@ def _other_predictions(dataset: str, one: pd.DataFrame, other: pd.DataFrame) -> 
             yield f"logits of {dataset} under {selection} differ by up to {gap:.3g} (their sd is {spread:.3g})"
 
 
-def _other_scores(one: RunFolder, other: RunFolder) -> list[str]:
+def _other_scores(one: Run, other: Run) -> list[str]:
     scores, others = _scores(one), _scores(other)
     return [
         f"Score {name} is {scores.get(name)} and {others.get(name)}"
@@ -65,10 +64,10 @@ def _other_scores(one: RunFolder, other: RunFolder) -> list[str]:
     ]
 
 
-def _scores(folder: RunFolder) -> dict[str, float]:
+def _scores(run: Run) -> dict[str, float]:
     """Every defined Score, by rule, split and operating point."""
     return {
         ", ".join(key[:3]): figure
-        for key, figure in flat_figures(folder.read_json("metrics.json"))
+        for key, figure in flat_figures(run.metrics)
         if len(key) == 4 and key[-1] == "score" and isinstance(figure, int | float)
     }

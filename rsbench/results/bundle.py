@@ -23,76 +23,42 @@ from typing import Any
 from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError, did_you_mean
-from ..core.files import explain_os_error, sha256_of, write_bytes, write_json, write_parquet, writing
+from ..core.files import explain_os_error, sha256_of, write_json, writing
 from .pseudonyms import Pseudonyms
-from .store import ORIGIN, STATUS, RunFolder, run_folders
+from .run import Run, load_runs
+from .store import ANOTHER_SHAPE, DATA, PREDICTIONS, TABLES, RunFolder
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 
-# What a finished run consists of, beside predictions/ and sketch/. Checkpoints, embeddings and tracebacks stay where
-# they are: no figure is made of them.
-REQUIRED = (STATUS, "spec.json", "data.json", "env.json", "epochs.csv", "selection.json", "metrics.json", "cost.json")
-OPTIONAL = ("folds.csv", ORIGIN)
-TABLES = ("predictions", "sketch")
-
 # A path that tells of the machine it was on: from a root, a drive, a home folder or a parent folder.
 TELLING = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|(.*[/\\])?\.\.([/\\]|$)")
 
-ANOTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError)  # what JSON or a table of another shape raises
 
-
-def record_files(folder: RunFolder) -> list[str]:
-    """The files of a run's record that are there, relative to its folder."""
-    single = [name for name in (*REQUIRED, *OPTIONAL) if (folder.path / name).is_file()]
-    return single + [
-        f"{table}/{path.name}" for table in TABLES for path in sorted((folder.path / table).glob("*.parquet"))
-    ]
-
-
-def whole_status(folder: RunFolder) -> dict[str, Any]:
-    """The status of a run. Raises ResultsError where status.json is damaged."""
-    status = folder.status()
-    if not isinstance(status, dict) or "state" not in status:
-        raise ResultsError(f"{folder.path / STATUS}: does not say in which state the run is. Run it again.")
-    return status
-
-
-def check_whole(folder: RunFolder) -> None:
-    """Raise ResultsError where a finished run lacks a file, or one that should hold a JSON object does not."""
-    present = record_files(folder)
-    needed = [*REQUIRED, *(f"{table}/" for table in TABLES)]
-    for name in needed:
-        if not any(file.startswith(name) for file in present):
-            raise ResultsError(f"{folder.path / name}: is missing, though the run is said to be done.")
-    for name in present:
-        if name.endswith(".json") and not isinstance(folder.read_json(name), dict):
-            raise ResultsError(f"{folder.path / name}: is not as rsbench writes it.")
-
-
-def chosen_runs(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
+def chosen_runs(results: Path, patterns: Sequence[str]) -> list[Run]:
     """The runs whose ids begin with one of these words, or match it as a glob; all where there are none.
 
     Raises ResultsError for a word that no run matches.
     """
-    folders = run_folders(results)
+    runs = load_runs(results)
     if not patterns:
-        return folders
+        return runs
     chosen: set[str] = set()
+    names = [run.run_id for run in runs]
     for pattern in patterns:
-        found = {name for name in (f.run_id for f in folders) if name.startswith(pattern) or fnmatchcase(name, pattern)}
+        found = {name for name in names if name.startswith(pattern) or fnmatchcase(name, pattern)}
         if not found:
-            hint = did_you_mean(pattern, [folder.run_id for folder in folders])
+            hint = did_you_mean(pattern, names)
             raise ResultsError(f"{pattern}: no run in {results / 'runs'} has an id that begins or matches so.{hint}")
         chosen |= found
-    return [folder for folder in folders if folder.run_id in chosen]
+    return [run for run in runs if run.run_id in chosen]
 
 
-def export(folders: Sequence[RunFolder], out: Path, pseudonyms: Pseudonyms | None, display: Display) -> None:
+def export(runs: Sequence[Run], out: Path, pseudonyms: Pseudonyms | None, display: Display) -> None:
     """Write finished runs into a bundle, which appears whole or not at all.
 
     Args:
-        folders: the runs.
+        runs: finished ones.
         out: a name that ends in .zip, or a folder; nothing may be there yet.
         pseudonyms: with them, names of patients, recordings and clips are replaced.
         display: told of progress.
@@ -103,14 +69,14 @@ def export(folders: Sequence[RunFolder], out: Path, pseudonyms: Pseudonyms | Non
         raise ResultsError(f"--out {out}: is there already. Name another place, or delete it.")
     staged = out.with_name(f".{out.name}.{os.getpid()}.staged")
     try:
-        with display.track("exporting", len(folders)) as advance:
-            for folder in folders:
+        with display.track("exporting", len(runs)) as advance:
+            for run in runs:
                 try:
-                    _stage(folder, staged, pseudonyms)
+                    _stage(run, staged, pseudonyms)
                 except ANOTHER_SHAPE as error:
                     what = f"its record is not as rsbench writes it ({type(error).__name__}: {error})"
-                    raise ResultsError(f"{folder.path}: {what}. Run it again, or leave it out.") from error
-                advance(1, folder.run_id)
+                    raise ResultsError(f"{run.path}: {what}. Run it again, or leave it out.") from error
+                advance(1, run.run_id)
         _write_manifest(staged, anonymised=pseudonyms is not None)
         if out.suffix == ".zip":
             _pack(staged, out)
@@ -122,22 +88,23 @@ def export(folders: Sequence[RunFolder], out: Path, pseudonyms: Pseudonyms | Non
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _stage(folder: RunFolder, staged: Path, pseudonyms: Pseudonyms | None) -> None:
+def _stage(run: Run, staged: Path, pseudonyms: Pseudonyms | None) -> None:
     """One run as it may leave this machine."""
-    check_whole(folder)
-    target = staged / "runs" / (pseudonyms.run_id(folder.run_id) if pseudonyms else folder.run_id)
-    for name in record_files(folder):
+    folder = run.folder
+    folder.check_whole()
+    target = RunFolder(staged / "runs" / (pseudonyms.run_id(run.run_id) if pseudonyms else run.run_id))
+    for name in folder.files():
         table, _, dataset = name.removesuffix(".parquet").partition("/")
         if name.endswith(".json"):
-            content = without_places(folder.read_json(name))
-            if pseudonyms and name == "data.json":
-                content = pseudonyms.data_record(content, folder.read_json("spec.json")["data"]["train"])
-            write_json(target / name, content)
+            content = folder.read_json(name)
+            if pseudonyms and name == DATA:
+                content = pseudonyms.data_record(run.data, run.spec.data.train).document()
+            target.write_json(name, without_places(content))
         elif pseudonyms and table in TABLES:
-            rename = pseudonyms.predictions if table == "predictions" else pseudonyms.sketch
-            write_parquet(target / name, rename(dataset, folder.read_parquet(name)))
+            rename = pseudonyms.predictions if table == PREDICTIONS else pseudonyms.sketch
+            target.write_parquet(name, rename(dataset, folder.read_parquet(name)))
         else:
-            write_bytes(target / name, (folder.path / name).read_bytes())
+            target.write_bytes(name, folder.read_bytes(name))
 
 
 def without_places(content: Any) -> Any:
@@ -164,7 +131,7 @@ def _write_manifest(bundle: Path, *, anonymised: bool) -> None:
 
 def _present(bundle: Path) -> list[str]:
     """The files of all records of a bundle, relative to it."""
-    return [f"runs/{folder.run_id}/{name}" for folder in run_folders(bundle) for name in record_files(folder)]
+    return [f"runs/{run.run_id}/{name}" for run in load_runs(bundle) for name in run.folder.files()]
 
 
 def _pack(folder: Path, out: Path) -> None:

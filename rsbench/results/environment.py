@@ -7,9 +7,9 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
+from .schema import Environment
 
 LIBRARIES = ("torch", "torchaudio", "torchvision", "timm", "numpy", "pandas", "scikit-learn")
 
@@ -25,14 +25,14 @@ def code_version() -> str:
     return f"{__version__} {described.stdout.strip()}".strip()
 
 
-def environment(device: str, device_name: str, threads: int) -> dict[str, Any]:
-    """What env.json says."""
-    return {
-        "code_version": code_version(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "libraries": {name: version(name) for name in LIBRARIES},
-        "device": device,
-        "device_name": device_name,
-        "threads": threads,
-    }
+def environment(device: str, device_name: str, threads: int) -> Environment:
+    """What env.json says of this machine and process."""
+    return Environment(
+        code_version=code_version(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        libraries={name: version(name) for name in LIBRARIES},
+        device=device,
+        device_name=device_name,
+        threads=threads,
+    )

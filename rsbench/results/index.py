@@ -29,8 +29,8 @@ from ..core.spec import RunSpec
 from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.selection import rule
-from .schema import COLUMNS, Judgement, judgements, known_split
-from .store import RunFolder
+from .rows import COLUMNS, Judgement, judgements, known_split
+from .run import Run
 
 # What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
 STAMPED = ("status.json", "spec.json", "data.json", "metrics.json", "origin.json", "predictions")
@@ -40,10 +40,10 @@ ABOUT = b"rsbench"  # the key of what a table says about itself
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class BoardRows:
     """Every run that was judged on a split under a rule, or should have been.
 
-    rows: schema.COLUMNS, a row per run and operating point, in the order of the folders; a run that is not done has
+    rows: rows.COLUMNS, a row per run and operating point, in the order of the runs; a run that is not done has
         one row, at argmax, without figures.
     designs: who was judged, by the digest that the column `design` holds; one, unless rows are there that no board
         may mix.
@@ -80,20 +80,20 @@ class Judged:
         return design, hits
 
 
-def judged(
-    folders: Sequence[RunFolder],
+def board_rows(
+    runs: Sequence[Run],
     split_name: str,
     rule_name: str,
     *,
     cache: Path | None = None,
     display: Display | None = None,
-) -> Judged:
-    """How the runs of some folders were judged on a split under a rule.
+) -> BoardRows:
+    """How some runs were judged on a split under a rule.
 
-    A folder that is damaged is named in `damaged`, one without a record is no run, and neither stops the others.
+    A run whose folder is damaged is named in `damaged`, one without a record is none, and neither stops the others.
 
     Args:
-        folders: all of one results folder, so that their run ids differ.
+        runs: all of one results folder, so that their run ids differ.
         split_name: e.g. "icbhi-official".
         rule_name: "val", "last", "cv-refit" or "oracle".
         cache: where tables are kept between calls, `<results>/.index`; None reads every folder.
@@ -105,17 +105,17 @@ def judged(
     path = cache / re.sub(r"[^\w.-]+", "_", f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
     known = _load(path, made_for) if path else _Table.of({}, [])
-    stamps = {folder.run_id: _stamp(folder) for folder in folders}
-    changed = [folder for folder in folders if known.stamps.get(folder.run_id) != stamps[folder.run_id]]
+    stamps = {run.run_id: _stamp(run) for run in runs}
+    changed = [run for run in runs if known.stamps.get(run.run_id) != stamps[run.run_id]]
     read, damaged = _read(changed, split_name, rule_name, display or Display(quiet=True))
-    table = known.without({folder.run_id for folder in changed} | (known.stamps.keys() - stamps.keys()))
+    table = known.without({run.run_id for run in changed} | (known.stamps.keys() - stamps.keys()))
     table = table.joined(_Table.of({run_id: stamps[run_id] for run_id in read}, chain(*read.values())))
     if path and table.stamps != known.stamps:
         with contextlib.suppress(StorageError):  # a table that cannot be kept costs time, nothing else
             _save(path, table, made_for)
     if table.frame.empty and not damaged:
-        known_split(split_name, list(folders))
-    return _judged(table, list(stamps), damaged)
+        known_split(split_name, runs)
+    return _in_order(table, list(stamps), damaged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,16 +150,16 @@ class _Table:
         return _Table(self.stamps | other.stamps, frame, self.designs | other.designs)
 
 
-def _judged(table: _Table, run_ids: list[str], damaged: dict[str, str]) -> Judged:
-    """The table in the order of the folders."""
+def _in_order(table: _Table, run_ids: list[str], damaged: dict[str, str]) -> BoardRows:
+    """The table in the order of the runs."""
     order = pd.Index(run_ids).get_indexer(pd.Index(table.frame["run_id"])).argsort(kind="stable")
     frame = table.frame.iloc[order].reset_index(drop=True)
     hits = pd.Series(frame["hits"].to_numpy(), index=pd.MultiIndex.from_frame(frame[KEY]), dtype=object)
-    return Judged(frame.drop(columns="hits"), table.designs, damaged, hits)
+    return BoardRows(frame.drop(columns="hits"), table.designs, damaged, hits)
 
 
-def _stamp(folder: RunFolder) -> str:
-    path = str(folder.path)
+def _stamp(run: Run) -> str:
+    path = str(run.path)
     return " ".join(_state_of(f"{path}/{name}") for name in STAMPED)
 
 
@@ -173,30 +173,31 @@ def _state_of(path: str) -> str:
 
 
 def _read(
-    folders: Sequence[RunFolder], split_name: str, rule_name: str, display: Display
+    runs: Sequence[Run], split_name: str, rule_name: str, display: Display
 ) -> tuple[dict[str, list[Judgement]], dict[str, str]]:
     """Run id → its judgements, and of those that are damaged run id → why."""
     read: dict[str, list[Judgement]] = {}
     damaged: dict[str, str] = {}
     sketches: set[str] = set()
-    bar = display if len(folders) >= MANY else Display(quiet=True)
-    with bar.track("reading runs", len(folders)) as advance:
-        for folder in folders:
+    bar = display if len(runs) >= MANY else Display(quiet=True)
+    with bar.track("reading runs", len(runs)) as advance:
+        for path in (run.path for run in runs):
+            run = Run(path)  # of its own, so that what was read of thousands is not kept
             try:
-                found = judgements(folder, split_name, rule_name)
-                _check_sketch(folder, found, sketches)
-                read[folder.run_id] = found
+                found = judgements(run, split_name, rule_name)
+                _check_sketch(run, found, sketches)
+                read[run.run_id] = found
             except ResultsError as error:
-                damaged[folder.run_id] = str(error)
+                damaged[run.run_id] = str(error)
             advance(1, "")
     return read, damaged
 
 
-def _check_sketch(folder: RunFolder, found: Sequence[Judgement], readable: set[str]) -> None:
+def _check_sketch(run: Run, found: Sequence[Judgement], readable: set[str]) -> None:
     """Read the run's sketch once per content, so that a damaged one is found here. Raises ResultsError."""
     for row in (one.row for one in found if one.design):
         if row["sketch"] not in readable:
-            folder.sketch(row["dataset"])
+            run.sketch(row["dataset"])
             readable.add(row["sketch"])
 
 

@@ -2,18 +2,6 @@
 
 Everything is looked at before anything is copied: one conflict, and nothing is. A run is copied beside its place and
 then renamed, so that a merge which is stopped is finished by the same command.
-
-`origin.json` of a run that was brought in:
-
-    from               who brought it in first
-    via                who passed it on since then, in order
-    status             "self-reported", or "re-run" once somebody else made the run again and came to the same
-    confirmed_by       who that was, or null
-    merged_at          when it was brought in here
-    manifest_sha256    of the bundle it came in, or null
-
-A run that was made here has none. `status` and `confirmed_by` are what the keeper of this very folder has seen: they
-are not taken over from a folder or bundle that is brought in, which anybody may have written by hand.
 """
 
 from __future__ import annotations
@@ -26,14 +14,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError
-from ..core.files import explain_os_error, write_bytes, write_json
+from ..core.files import explain_os_error
 from .agreement import disagreement
-from .bundle import check_whole, opened, record_files, whole_status
-from .store import ORIGIN, STATUS, RunFolder, run_folders
+from .bundle import opened
+from .run import HERE, Run, load_runs
+from .schema import Origin, State, Status
+from .store import ERROR, ORIGIN, STATUS, RunFolder
 
 
 class MergeOutcome(StrEnum):
@@ -45,43 +34,20 @@ class MergeOutcome(StrEnum):
     UNFINISHED = "unfinished, and here already: left where they are"
 
 
-def origin(folder: RunFolder) -> str:
-    """Where a run came from, for a row of a board: "here", "self-reported by …" or "re-run by …".
-
-    Raises ResultsError where its origin.json is damaged.
-    """
-    record = _origin_record(folder)
-    if not record:
-        return "here"
-    if record["status"] == "re-run":
-        return f"re-run by {record['confirmed_by']}"
-    return " via ".join([f"self-reported by {record['from']}", *record["via"]])
-
-
-def _origin_record(folder: RunFolder) -> dict[str, Any]:
-    """What origin.json says; {} where there is none."""
-    if not (folder.path / ORIGIN).is_file():
-        return {}
-    record = folder.read_json(ORIGIN)
-    if not isinstance(record, dict) or not {"from", "via", "status", "confirmed_by"} <= record.keys():
-        raise ResultsError(f"{folder.path / ORIGIN}: does not say where the run came from. Merge it again.")
-    return record
-
-
 @dataclass(frozen=True)
 class Standing:
-    """A run as it will stand after the merge: whose files, and what its origin.json says ({}: it was made here)."""
+    """A run as it will stand after the merge: whose files, and where it came from (None: it was made here)."""
 
-    folder: RunFolder
-    origin: dict[str, Any]
+    run: Run
+    origin: Origin | None
 
     @cached_property
-    def status(self) -> dict[str, Any]:
-        return whole_status(self.folder)
+    def status(self) -> Status:
+        return self.run.status
 
     @property
-    def state(self) -> str:
-        return str(self.status["state"])
+    def state(self) -> State:
+        return self.status.state
 
 
 @dataclass(frozen=True)
@@ -111,10 +77,10 @@ def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display
         for source in sources:
             results, manifest = stack.enter_context(opened(source))
             brought_by = name or (source.stem if source.is_file() else source.resolve().name)
-            for folder in run_folders(results):
-                arrival = Standing(folder, _arrival(folder, brought_by, manifest))
+            for run in load_runs(results):
+                arrival = Standing(run, _arrival(run, brought_by, manifest))
                 if arrival.state == "absent":
-                    display.say(f"note: {folder.path} has no {STATUS}, so it is no run: left out")
+                    display.say(f"note: {run.path} has no {STATUS}, so it is no run: left out")
                 else:
                     arrivals.append(arrival)
         plan = _plan(arrivals, out, display)
@@ -122,17 +88,17 @@ def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display
     return plan.outcomes
 
 
-def _arrival(folder: RunFolder, brought_by: str, manifest: str | None) -> dict[str, Any]:
+def _arrival(run: Run, brought_by: str, manifest: str | None) -> Origin:
     """What origin.json will say of a run that `brought_by` brings."""
-    before = _origin_record(folder)
-    return {
-        "from": before["from"] if before else brought_by,
-        "via": [*before["via"], brought_by] if before else [],
-        "status": "self-reported",
-        "confirmed_by": None,
-        "merged_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "manifest_sha256": manifest,
-    }
+    before = run.origin
+    return Origin(
+        brought_by=before.brought_by if before else brought_by,
+        via=(*before.via, brought_by) if before else (),
+        status="self-reported",
+        confirmed_by=None,
+        merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        manifest_sha256=manifest,
+    )
 
 
 def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePlan:
@@ -140,15 +106,15 @@ def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePla
     plan, conflicts = MergePlan({outcome: [] for outcome in MergeOutcome}, {}), []
     with display.track("comparing", len(arrivals)) as advance:
         for arrival in arrivals:
-            run_id = arrival.folder.run_id
+            run_id = arrival.run.run_id
             if arrival.state == "done":
-                check_whole(arrival.folder)
-            here = RunFolder(out / "runs" / run_id)
-            standing = plan.changed.get(run_id) or Standing(here, _origin_record(here))
+                arrival.run.folder.check_whole()
+            here = Run(out / "runs" / run_id)
+            standing = plan.changed.get(run_id) or Standing(here, here.origin)
             both_done = standing.state == arrival.state == "done"
-            differences = disagreement(standing.folder, arrival.folder) if both_done else []
+            differences = disagreement(standing.run, arrival.run) if both_done else []
             if differences:
-                who = f"{standing.origin.get('from', 'here')} and {arrival.origin['from']}"
+                who = " and ".join(one.origin.brought_by if one.origin else HERE for one in (standing, arrival))
                 conflicts.append(f"{run_id} ({who}): {'; '.join(differences)}")
             else:
                 outcome, after = _settle(standing, arrival)
@@ -172,18 +138,16 @@ def _settle(standing: Standing, arrival: Standing) -> tuple[MergeOutcome, Standi
         return MergeOutcome.BROUGHT, arrival
     if arrival.state != "done":
         return MergeOutcome.UNFINISHED, standing
-    if _confirms(standing, arrival):
-        confirmed = {"status": "re-run", "confirmed_by": arrival.origin["from"]}
-        return MergeOutcome.CONFIRMED, replace(standing, origin=standing.origin | confirmed)
+    made_again = standing.status != arrival.status  # time and process of its end
+    if made_again and standing.origin and arrival.origin and _confirms(standing.origin, arrival.origin):
+        confirmed = {"status": "re-run", "confirmed_by": arrival.origin.brought_by}
+        return MergeOutcome.CONFIRMED, replace(standing, origin=standing.origin.model_copy(update=confirmed))
     return MergeOutcome.SAME, standing
 
 
-def _confirms(standing: Standing, arrival: Standing) -> bool:
-    """Whether somebody else made a self-reported run again: not a copy of it, and not second-hand."""
-    if not standing.origin or standing.origin["status"] == "re-run":
-        return False
-    made_again = standing.status != arrival.status  # time and process of its end
-    return made_again and not arrival.origin["via"] and arrival.origin["from"] != standing.origin["from"]
+def _confirms(standing: Origin, arrival: Origin) -> bool:
+    """Whether somebody else brings a self-reported run that they made themselves: it is not second-hand."""
+    return standing.status != "re-run" and not arrival.via and arrival.brought_by != standing.brought_by
 
 
 def _carry_out(plan: MergePlan, out: Path, display: Display) -> None:
@@ -194,8 +158,8 @@ def _carry_out(plan: MergePlan, out: Path, display: Display) -> None:
     with staging.locked(), display.track("copying", len(plan.changed)) as advance:
         for run_id, standing in plan.changed.items():
             here = RunFolder(out / "runs" / run_id)
-            if standing.folder.path == here.path:
-                write_json(here.path / ORIGIN, standing.origin)
+            if standing.run.path == here.path:
+                here.write_json(ORIGIN, standing.origin)
             else:
                 _copy(standing, here, staging.path)
             advance(1, run_id)
@@ -204,20 +168,21 @@ def _carry_out(plan: MergePlan, out: Path, display: Display) -> None:
 
 def _copy(standing: Standing, here: RunFolder, staging: Path) -> None:
     """Put a run in its place, where an unfinished one may stand, in one step."""
-    fresh, replaced = staging / "fresh", staging / "replaced"
+    fresh, replaced = RunFolder(staging / "fresh"), staging / "replaced"
     try:
-        for leftover in (fresh, replaced):  # of a merge that was stopped
+        for leftover in (fresh.path, replaced):  # of a merge that was stopped
             shutil.rmtree(leftover, ignore_errors=True)
-        for name in [*record_files(standing.folder), "error.txt"]:
-            if (standing.folder.path / name).is_file():
-                write_bytes(fresh / name, (standing.folder.path / name).read_bytes())
-        write_json(fresh / ORIGIN, standing.origin)
+        brought = standing.run.folder
+        for name in [*brought.files(), ERROR]:
+            if brought.has(name):
+                fresh.write_bytes(name, brought.read_bytes(name))
+        fresh.write_json(ORIGIN, standing.origin)
         here.path.parent.mkdir(parents=True, exist_ok=True)
         if here.path.exists():
             with here.locked():
-                if whole_status(here)["state"] == "done":
+                if here.status().state == "done":
                     raise ResultsError(f"{here.path}: was finished meanwhile. Give the same command again.")
                 here.path.rename(replaced)
-        fresh.rename(here.path)
+        fresh.path.rename(here.path)
     except OSError as error:
         raise StorageError(explain_os_error(error, here.path)) from error

@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.errors import ResultsError
+from .schema import DataUsed
 
 SALT_DIGITS = 64  # hexadecimal: as many bits as the hash has
 SHORT = 16  # hexadecimal digits of a pseudonym: among a million clips, two share one with a chance of 3e-8
@@ -44,36 +45,30 @@ class Pseudonyms:
         named = frame.assign(recording=self._names("recording", dataset, frame["recording"]))
         return named.sort_values("recording", ignore_index=True)
 
-    def data_record(self, record: Mapping[str, Any], train: str) -> dict[str, Any]:
+    def data_record(self, data: DataUsed, train: str) -> DataUsed:
         """What data.json of a run says, without names; `train` is the split it was trained on.
 
         The identity of the labels is salted too: rows whose patients cannot be matched must not share a board, and
         what differs in labels does not. `notes`, which may name recordings, are left out.
         """
+        train_dataset = data.splits[train].dataset
 
-        train_dataset = record["splits"][train]["dataset"]
+        def patients(names: Sequence[str], dataset: str = train_dataset) -> tuple[str, ...]:
+            return tuple(sorted(self._name("patient", dataset, name) for name in names))
 
-        def patients(names: list[str]) -> list[str]:
-            return sorted(self._name("patient", train_dataset, name) for name in names)
-
-        labels = {name: self._hash("labels", name, value) for name, value in record["identity"]["labels"].items()}
-        datasets = {
-            name: {**known, "bytes_id": self._hash("bytes", name, known["bytes_id"]), "notes": []}
-            for name, known in record["datasets"].items()
+        labels = {name: self._hash("labels", name, value) for name, value in data.identity.labels.items()}
+        seen = {name: patients(names, name) for name, names in data.quality_index.seen.items()}
+        changes: dict[str, Any] = {
+            "quality_index": data.quality_index.model_copy(update={"seen": seen}),
+            "identity": data.identity.model_copy(update={"labels": labels}),
+            "validation_patients": patients(data.validation_patients),
+            "folds": tuple(map(patients, data.folds)),
+            "datasets": {
+                name: known.model_copy(update={"bytes_id": self._hash("bytes", name, known.bytes_id), "notes": ()})
+                for name, known in data.datasets.items()
+            },
         }
-        index = record.get("quality_index", {"fitted_on": [], "seen": {}})
-        seen = {
-            name: sorted(self._name("patient", name, patient) for patient in patients)
-            for name, patients in index["seen"].items()
-        }
-        return {
-            **record,
-            "quality_index": {**index, "seen": seen},
-            "identity": {**record["identity"], "labels": labels},
-            "validation_patients": patients(record["validation_patients"]),
-            "folds": [patients(fold) for fold in record["folds"]],
-            "datasets": datasets,
-        }
+        return data.model_copy(update=changes)
 
     def run_id(self, run_id: str) -> str:
         """Another id with the same words: under the old one this would be the same run with other predictions."""

@@ -14,8 +14,8 @@ from ..core.errors import ResultsError, RsbenchError
 from ..data.datasets import DATASETS
 from ..data.splits import Split, named_splits, split
 from ..evaluation.scoring import PREDICTION_COLUMNS, score_run
-from .bundle import ANOTHER_SHAPE, whole_status
-from .store import RunFolder
+from .run import Run
+from .store import ANOTHER_SHAPE
 
 # Predictions in the stored order give the stored bits on one machine, in another order 4e-11 was the most (ece_scaled).
 # A search of the temperature ends within 1e-6, and one clip more or less moves a share of 100,000 clips by 1e-5.
@@ -37,39 +37,37 @@ class Rescored:
     findings: tuple[str, ...]
 
 
-def rescore(folders: Sequence[RunFolder], display: Display) -> Rescored:
+def rescore(runs: Sequence[Run], display: Display) -> Rescored:
     """Score the finished ones of these runs again. A damaged one is a finding too."""
-    runs, figures, findings = 0, 0, []
-    with display.track("scoring again", len(folders)) as advance:
-        for folder in folders:
+    scored, figures, findings = 0, 0, []
+    with display.track("scoring again", len(runs)) as advance:
+        for run in runs:
             try:
-                if whole_status(folder)["state"] != "done":
+                if run.state != "done":
                     continue
-                compared, found = rescore_run(folder)
+                compared, found = rescore_run(run)
             except (RsbenchError, *ANOTHER_SHAPE) as error:
                 compared, found = 0, [f"cannot be scored again: {_in_words(error)}"]
-            runs, figures = runs + 1, figures + compared
-            findings += [f"{folder.run_id}: {line}" for line in found]
-            advance(1, folder.run_id)
-    return Rescored(runs, figures, tuple(findings))
+            scored, figures = scored + 1, figures + compared
+            findings += [f"{run.run_id}: {line}" for line in found]
+            advance(1, run.run_id)
+    return Rescored(scored, figures, tuple(findings))
 
 
 def _in_words(error: Exception) -> str:
     return str(error) if isinstance(error, RsbenchError) else f"{type(error).__name__}: {error}"
 
 
-def rescore_run(folder: RunFolder) -> tuple[int, list[str]]:
+def rescore_run(run: Run) -> tuple[int, list[str]]:
     """How many figures of a run were compared, and what differs, in words.
 
     Raises RsbenchError or one of ANOTHER_SHAPE where the record is damaged.
     """
-    spec, data, stored = (folder.read_json(f"{name}.json") for name in ("spec", "data", "metrics"))
-    lines, splits = _recorded_splits(spec, data)
-    predictions = whole_predictions(folder)
-    train_dataset = data["splits"][spec["data"]["train"]]["dataset"]
-    recomputed = dict(flat_figures(score_run(predictions, splits, spec["select"], train_dataset)))
-    not_compared = set(spec["data"]["test"]) - {known.name for known in splits}
-    kept = {key: figure for key, figure in flat_figures(stored) if key[1] not in not_compared}
+    lines, splits = _recorded_splits(run)
+    train = run.data.splits[run.spec.data.train].dataset
+    recomputed = dict(flat_figures(score_run(whole_predictions(run), splits, run.spec.select, train)))
+    not_compared = set(run.spec.data.test) - {known.name for known in splits}
+    kept = {key: figure for key, figure in flat_figures(run.metrics) if key[1] not in not_compared}
     keys = list(dict.fromkeys([*kept, *recomputed]))
     for key in keys:
         one, other = kept.get(key, ABSENT), recomputed.get(key, ABSENT)
@@ -79,30 +77,32 @@ def rescore_run(folder: RunFolder) -> tuple[int, list[str]]:
     return len(keys), lines
 
 
-def whole_predictions(folder: RunFolder) -> dict[str, pd.DataFrame]:
+def whole_predictions(run: Run) -> dict[str, pd.DataFrame]:
     """Stored predictions by data set. Raises ResultsError where one cannot be read or lacks a column."""
-    predictions = folder.predictions()
+    predictions = {dataset: run.predictions(dataset) for dataset in run.datasets}
     for dataset, frame in predictions.items():
         if missing := [column for column in PREDICTION_COLUMNS if column not in frame]:
-            path = folder.path / "predictions" / f"{dataset}.parquet"
-            raise ResultsError(f"{path}: has no column {', '.join(missing)}, so rsbench did not write it.")
+            raise ResultsError(
+                f"{run.path}: predictions/{dataset}.parquet has no column {', '.join(missing)}, so rsbench did not "
+                "write it."
+            )
     return predictions
 
 
-def _recorded_splits(spec: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[list[str], list[Split]]:
+def _recorded_splits(run: Run) -> tuple[list[str], list[Split]]:
     """Why splits of the run cannot be judged today, and those that can."""
     lines, splits = [], []
-    for name in spec["data"]["test"]:
-        recorded = data["splits"][name]
-        of_plugin = f"{DATASETS.kind}:{recorded['dataset']}" in data["identity"]["plugins"]
+    for name in run.spec.data.test:
+        recorded = run.data.splits[name]
+        of_plugin = f"{DATASETS.kind}:{recorded.dataset}" in run.data.identity.plugins
         if of_plugin and name not in named_splits():
             raise ResultsError(f"split '{name}' came with a plugin. Give it again: --plugin FILE.")
-        today = split(name, [recorded["dataset"]])
-        if today.version == recorded["version"]:
+        today = split(name, [recorded.dataset])
+        if today.version == recorded.version:
             splits.append(today)
         else:
             lines.append(
-                f"split '{name}' is version {today.version} now and was {recorded['version']}: not compared. "
+                f"split '{name}' is version {today.version} now and was {recorded.version}: not compared. "
                 "Use the version of rsbench, or of the plugin, that the run was made with"
             )
     return lines, splits

@@ -1,30 +1,39 @@
-"""Run folders on disk: every file is written whole or not at all, and a run is done only if its status says so."""
+"""The folder of a run: a file is there whole or not at all, and a run is done only if its status says so."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import io
 import os
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from ..core.errors import ResultsError, StorageError, did_you_mean
-from ..core.files import explain_os_error, write_json
+from ..core.errors import ResultsError
+from ..core.files import damaged, locked, read_json, write_array, write_bytes, write_csv, write_json, write_parquet
+from .schema import FILES, NEWER, RecordPart, State, Status
 
-State = Literal["running", "done", "failed", "interrupted"]
+STATUS, SPEC, DATA, ENVIRONMENT = "status.json", "spec.json", "data.json", "env.json"
+SELECTION, METRICS, COST, ORIGIN = "selection.json", "metrics.json", "cost.json", "origin.json"
+EPOCHS, FOLDS, ERROR = "epochs.csv", "folds.csv", "error.txt"
+PREDICTIONS, SKETCH, EMBEDDINGS, CHECKPOINTS = "predictions", "sketch", "embeddings", "checkpoints"
 
-STATUS = "status.json"
-ORIGIN = "origin.json"  # of a run that was brought in; see `merge`
-NAMED = 5  # runs, where many could be meant
+# What a finished run consists of, beside PREDICTIONS and SKETCH. Checkpoints, embeddings and tracebacks stay where they
+# are: no figure is made of them.
+REQUIRED = (STATUS, SPEC, DATA, ENVIRONMENT, EPOCHS, SELECTION, METRICS, COST)
+OPTIONAL = (FOLDS, ORIGIN)
+TABLES = (PREDICTIONS, SKETCH)
+
+ANOTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError)  # what a whole file of another shape raises
 
 
 class RunFolder:
-    """One run's folder, `<out>/runs/<run id>`."""
+    """One run's folder, `<out>/runs/<run id>`, file by file. What it says is read through `results.run.Run`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,94 +42,105 @@ class RunFolder:
     def run_id(self) -> str:
         return self.path.name
 
-    @contextlib.contextmanager
-    def locked(self, wait_s: float = 0) -> Iterator[None]:
-        """Hold the folder against other processes. Raises ResultsError when one of them keeps it longer than that."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            lock.acquire(timeout=wait_s)
-        except Timeout:
-            raise ResultsError(
-                f"{self.path}: another process is at work on this very folder. Wait for it, or stop it first."
-            ) from None
-        except OSError as error:
-            raise StorageError(explain_os_error(error, self.path)) from error
-        with lock:
-            try:
-                yield
-            finally:
-                lock.release()
+    def has(self, name: str) -> bool:
+        return (self.path / name).is_file()
 
-    def status(self) -> dict[str, Any]:
-        """The status as written; an absent one reads as {"state": "absent"}."""
-        path = self.path / STATUS
-        return self.read_json(STATUS) if path.is_file() else {"state": "absent"}
+    def locked(self, wait_s: float = 0) -> contextlib.AbstractContextManager[None]:
+        """Hold the folder against other processes; see `core.files.locked`."""
+        return locked(self.path, wait_s)
+
+    def status(self) -> Status:
+        """As written; "absent" where nothing is. Raises ResultsError when the file is damaged."""
+        status: Status = self.read(STATUS) if self.has(STATUS) else Status(state="absent")
+        return status
 
     def set_status(self, state: State, **details: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(self.path / STATUS, {"state": state, "at": now, "pid": os.getpid(), **details})
+        self.write_json(STATUS, Status(state=state, at=now, pid=os.getpid(), **details))
 
-    def read_json(self, name: str) -> Any:
-        """Raises ResultsError when the file is damaged."""
-        path = self.path / name
+    def read(self, name: str) -> Any:
+        """A file as the class or type that `schema.FILES` has for it.
+
+        Raises ResultsError when it is damaged or not there, lacks a key, or was written by a newer rsbench.
+        """
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return FILES[name].validate_json(self.read_bytes(name), strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["type"] == NEWER:
+                raise ResultsError(f"{self.path / name}: {first['msg']}") from None
+            if first["type"] == "json_invalid":
+                raise damaged(self.path / name, first["msg"], self.path) from error
+            key = ".".join(map(str, first["loc"])) or "as a whole"
             raise ResultsError(
-                f"{path}: cannot be read ({error}). Delete the folder {self.path} and run it again."
+                f"{self.path / name}: is not as rsbench writes it ({key}: {first['msg']}). Delete the folder "
+                f"{self.path} and run it again."
             ) from error
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        write_json(self.path / name, content)
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A file as it is. Raises ResultsError when it is not there, or holds no JSON object."""
+        return read_json(self.path / name)
+
+    def read_csv(self, name: str) -> pd.DataFrame:
+        """Raises ResultsError when the file is damaged or not there."""
+        try:
+            return pd.read_csv(io.BytesIO(self.read_bytes(name)))
+        except ValueError as error:
+            raise damaged(self.path / name, error, self.path) from error
 
     def read_parquet(self, name: str) -> pd.DataFrame:
-        """Raises ResultsError when the file is damaged."""
+        """Raises ResultsError when the file is damaged or not there."""
         try:
             return pd.read_parquet(self.path / name)
         except (OSError, ValueError) as error:
-            raise ResultsError(
-                f"{self.path / name}: cannot be read ({error}). Delete the folder {self.path} and run it again."
-            ) from error
+            raise damaged(self.path / name, error, self.path) from error
 
-    def sketch(self, dataset: str) -> pd.DataFrame:
-        """The audio sketch of a data set (see `rsbench.data.identity`), a row per recording, by its name."""
-        return self.read_parquet(f"sketch/{dataset}.parquet").set_index("recording")
+    def read_array(self, name: str) -> NDArray[Any]:
+        """Raises ResultsError when the file is damaged or not there."""
+        try:
+            array: NDArray[Any] = np.load(self.path / name, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise damaged(self.path / name, error, self.path) from error
+        return array
 
-    def predictions(self) -> dict[str, pd.DataFrame]:
-        """Stored predictions by data set."""
-        names = sorted(path.name for path in (self.path / "predictions").glob("*.parquet"))
-        return {name.removesuffix(".parquet"): self.read_parquet(f"predictions/{name}") for name in names}
+    def read_bytes(self, name: str) -> bytes:
+        """Raises ResultsError when the file is not there, or cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise damaged(self.path / name, error.strerror, self.path) from error
 
+    def write_json(self, name: str, content: Any) -> None:
+        """A part of a record, or JSON."""
+        write_json(self.path / name, content.document() if isinstance(content, RecordPart) else content)
 
-def run_folders(results: Path) -> list[RunFolder]:
-    """All run folders under `<results>/runs`, by name. Raises ResultsError where there is none."""
-    folder = results / "runs"
-    if not folder.is_dir():
-        raise ResultsError(
-            f"{folder}: there are no runs here. Run one (rsbench run --help), or name another --results DIR."
-        )
-    with os.scandir(folder) as entries:  # of thousands of folders a Path each would be sorted and looked at
-        names = sorted(entry.name for entry in entries if entry.is_dir())
-    return [RunFolder(folder / name) for name in names]
+    def write_csv(self, name: str, frame: pd.DataFrame) -> None:
+        write_csv(self.path / name, frame)
 
+    def write_parquet(self, name: str, frame: pd.DataFrame) -> None:
+        write_parquet(self.path / name, frame)
 
-def run_folder(results: Path, name: str) -> RunFolder:
-    """One run: by its id or the beginning of it, under `<results>/runs`, or by the path of its folder.
+    def write_array(self, name: str, array: NDArray[Any]) -> None:
+        write_array(self.path / name, array)
 
-    Raises ResultsError where there is none, and where several ids begin so.
-    """
-    place = Path(name)
-    if any((place / record).is_file() for record in (STATUS, "spec.json")):
-        return RunFolder(place.resolve())
-    folders = {folder.run_id: folder for folder in run_folders(results)}
-    found = [name] if name in folders else [run_id for run_id in folders if run_id.startswith(name)]
-    if len(found) == 1:
-        return folders[found[0]]
-    if not found:
-        raise ResultsError(
-            f"{name}: no run in {results / 'runs'} has an id that begins so, and it is no run's folder."
-            f"{did_you_mean(name, folders)}"
-        )
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    raise ResultsError(f"{name}: {len(found)} ids begin so: {', '.join(found[:NAMED])}{more}. Write out more of it.")
+    def write_bytes(self, name: str, content: bytes) -> None:
+        write_bytes(self.path / name, content)
+
+    def tables(self, kind: str) -> dict[str, str]:
+        """Data set → the file that holds its PREDICTIONS or its SKETCH."""
+        return {path.stem: f"{kind}/{path.name}" for path in sorted((self.path / kind).glob("*.parquet"))}
+
+    def files(self) -> list[str]:
+        """The files of the record that are there, relative to the folder; what stays where it was made is none."""
+        single = [name for name in (*REQUIRED, *OPTIONAL) if self.has(name)]
+        return single + [file for kind in TABLES for file in self.tables(kind).values()]
+
+    def check_whole(self) -> None:
+        """Raise ResultsError where a finished run lacks a file, or one that should hold a JSON object does not."""
+        present = self.files()
+        for name in (*REQUIRED, *(f"{kind}/" for kind in TABLES)):
+            if not any(file.startswith(name) for file in present):
+                raise ResultsError(f"{self.path / name}: is missing, though the run is said to be done.")
+        for name in present:
+            if name in FILES:
+                self.read(name)

@@ -13,9 +13,9 @@ from pathlib import Path
 from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
 from ..core.errors import ResultsError, RunFailed, did_you_mean
-from ..core.files import write_json
+from ..core.files import locked, read_json, write_json
 from ..experiment.context import DataCache, RunContext, make_context
-from ..results.store import RunFolder
+from ..results.run import Run
 from .engines import Engine, RunTask, WorkerConfig
 from .plan import PlannedRun, StudyPlan, plan_runs, runs_folder
 from .progress import StudyDisplay
@@ -80,7 +80,7 @@ def open_study(out: Path, name: str) -> Study:
     if not kept.is_file():
         begun = sorted(path.parent.name for path in out.glob(f"sweeps/*/{STUDY}"))
         raise ResultsError(f"{kept}: no study '{name}' was begun here.{did_you_mean(name, begun)}")
-    content = RunFolder(kept.parent).read_json(STUDY)
+    content = read_json(kept)
     crew = WorkerConfig(**content["crew"] | {"out": str(out)})
     return make_study(parse_sweep(content["sweep"], str(kept)), crew, quiet=False)
 
@@ -127,7 +127,7 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
 
     Raises RunFailed when runs are still missing at the end; what was done is kept.
     """
-    with RunFolder(study.folder).locked():
+    with locked(study.folder):
         _remember(study)
         if retry_failed:
             study.store.forget_failures()
@@ -203,8 +203,8 @@ def _remember(study: Study) -> None:
 
 
 def _boards(study: Study, runs: Sequence[PlannedRun]) -> list[Board]:
-    done = [RunFolder(runs_folder(study.context) / run.run_id) for run in runs if run.state == "done"]
+    done = [Run(runs_folder(study.context) / run.run_id) for run in runs if run.state == "done"]
     if not done:
         return []
-    spec = done[0].read_json("spec.json")
-    return [leaderboard(done, split, spec["select"][0], {}) for split in spec["data"]["test"]]
+    spec = done[0].spec
+    return [leaderboard(done, split, spec.select[0], {}) for split in spec.data.test]

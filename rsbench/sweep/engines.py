@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import DataError, RsbenchError, StorageError
+from ..core.files import locked
 from ..core.plugins import load
 from ..experiment.context import DataCache, RunContext, make_context, make_spec
 from ..experiment.prepare import prepare_experiment
 from ..experiment.run import run_experiment
-from ..results.store import RunFolder
 from .space import Space, ends, search_space
 from .spec import Cell, SweepSpec
 from .trials import ORPHAN_S, TrialRecord, TrialStopped, TrialStore, run_trial, trial_spec
@@ -123,7 +123,7 @@ def do_run(task: RunTask, crew: WorkerConfig, on_epoch: OnEpoch) -> Outcome:
                 "kind of device are not those of the machine that planned it. Mend that, or see resources.gpus."
             )
         epochs = spec.optim.epochs
-        with RunFolder(context.out / "runs" / task.run_id).locked(ORPHAN_S):
+        with locked(context.out / "runs" / task.run_id, ORPHAN_S):
             pass  # whoever was left there by a killed driver is gone now
         run_experiment(experiment, context, lambda row: on_epoch(row["epoch"], epochs, row.get("val_score")))
     except RsbenchError as error:

@@ -16,7 +16,7 @@ from ..experiment.build import build_model, clip_set
 from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.fit import estimate_seconds
 from ..experiment.prepare import Experiment, prepare_experiment
-from ..results.store import RunFolder
+from ..results.run import Run
 from .spec import Cell, SweepSpec
 
 TO_GO = ("absent", "running", "interrupted")  # one that says "running" with nobody at work was killed
@@ -83,10 +83,10 @@ def plan_runs(
         for seed in seeds:
             settings = {**cell.settings, "seed": seed}
             experiment = prepare_experiment(make_spec(settings, context, sweep.plugins), data_cache)
-            state = RunFolder(runs_folder(context) / experiment.run_id).status()["state"]
+            state = Run(runs_folder(context) / experiment.run_id).state
             of_cell.append(PlannedRun(cell.name, seed, experiment.run_id, state, settings))
         runs += of_cell
-        known = [_measured(runs_folder(context) / run.run_id) for run in of_cell if run.state == "done"]
+        known = [Run(runs_folder(context) / run.run_id).cost.seconds for run in of_cell if run.state == "done"]
         guessed |= not known
         assert experiment is not None
         seconds[cell.name] = statistics.median(known) if known else _estimated(experiment, context)
@@ -96,10 +96,6 @@ def plan_runs(
 
 def runs_folder(context: RunContext) -> Path:
     return context.out / "runs"
-
-
-def _measured(folder: Path) -> float:
-    return float(RunFolder(folder).read_json("cost.json")["seconds"])
 
 
 def _estimated(experiment: Experiment, context: RunContext) -> float:

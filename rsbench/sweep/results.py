@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..results.schema import judgements
-from ..results.store import RunFolder
+from ..results.choice import ARGMAX
+from ..results.rows import judgements
+from ..results.run import Run
 from .analysis import expected_best, importance
 from .spec import Cell, SweepSpec, cells
 
@@ -131,14 +132,14 @@ def _runs(planned: Sequence[PlannedRun], runs: Path) -> pd.DataFrame:
     found: list[tuple[Any, ...]] = []
     for name in dict.fromkeys(run.cell for run in planned):
         mine = [run for run in planned if run.cell == name]
-        done = [RunFolder(runs / run.run_id) for run in mine if run.state == "done"]
+        done = [Run(runs / run.run_id) for run in mine if run.state == "done"]
         if not done:
             found.append((name, "", "", math.nan, math.nan, 0, len(mine)))
             continue
-        spec = done[0].read_json("spec.json")
-        selection = spec["select"][0]  # what the study's boards go by
-        for split in spec["data"]["test"]:
-            judged = [one.row for folder in done for one in judgements(folder, split, selection)]
-            scores = pd.Series([row["score"] for row in judged if row["operating_point"] == "argmax"], dtype=float)
+        spec = done[0].spec
+        selection = spec.select[0]  # what the study's boards go by
+        for split in spec.data.test:
+            judged = [one.row for run in done for one in judgements(run, split, selection)]
+            scores = pd.Series([row["score"] for row in judged if row["operating_point"] == ARGMAX], dtype=float)
             found.append((name, split, selection, scores.mean(), scores.std(), len(scores), len(mine)))
     return pd.DataFrame(found, columns=RUNS)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import ResultsError, RsbenchError, RunFailed
-from ..core.files import write_bytes, write_json
+from ..core.files import locked, read_json, write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..experiment.build import build_model, clip_set
@@ -26,7 +26,6 @@ from ..experiment.cross_validation import cross_validate
 from ..experiment.fit import fit
 from ..experiment.predict import evaluate
 from ..experiment.prepare import Experiment, prepare_experiment
-from ..results.store import RunFolder
 from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
@@ -79,10 +78,10 @@ class TrialStore:
 
     def read(self, trial_id: str) -> TrialRecord | None:
         """None where it was never begun. Raises ResultsError when the record is damaged."""
-        folder = RunFolder(self.path(trial_id))
-        if not (folder.path / RECORD).is_file():
+        path = self.path(trial_id) / RECORD
+        if not path.is_file():
             return None
-        content = folder.read_json(RECORD)
+        content = read_json(path)
         return TrialRecord(**content | {"scores": tuple(content["scores"])})
 
     def records(self) -> list[TrialRecord]:
@@ -153,8 +152,8 @@ def run_trial(
     spec = trial_spec(cell, params, sweep, context)
     experiment = prepare_experiment(spec, data_cache)
     trial_id = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', cell.name)}-{experiment.run_id.rpartition('-')[2]}"
-    folder = RunFolder(store.path(trial_id))
-    with folder.locked(ORPHAN_S):
+    folder = store.path(trial_id)
+    with locked(folder, ORPHAN_S):
         begun = store.read(trial_id) or TrialRecord(trial_id, cell.name, dict(params), "running", (), None, 0.0)
         if begun.finished:
             return begun
@@ -176,14 +175,14 @@ def run_trial(
         begun = note("running", begun.scores)
         try:
             train = _on_folds if experiment.folds else _on_validation
-            return note("done", train(experiment, context, Checkpoints(folder.path / CHECKPOINTS), after_epoch))
+            return note("done", train(experiment, context, Checkpoints(folder / CHECKPOINTS), after_epoch))
         except TrialStopped:
             return begun if begun.finished else note("stopped", begun.scores)
         except ResultsError:
             raise
         except Exception as error:  # whatever a loss or a library raises is what came of these settings
             raise_if_library(error)
-            write_bytes(folder.path / "error.txt", traceback.format_exc().encode())
+            write_bytes(folder / "error.txt", traceback.format_exc().encode())
             reason = str(error) if isinstance(error, RsbenchError) else f"{type(error).__name__}: {error}"
             return note("failed", begun.scores, reason)
 

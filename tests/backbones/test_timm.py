@@ -65,7 +65,7 @@ def test_its_checkpoint_in_grey_gives_timms_embeddings(model: str, tmp_path: Pat
     net, path = checkpoint(model, tmp_path)
     size = timm.models.get_pretrained_cfg(model).input_size[1:]
     backbone = create_backbone("timm", *size, model=model).eval()
-    assert load_weights(backbone, find_weights(str(path), (), [])).loaded == 1.0
+    assert load_weights(backbone, find_weights(str(path), (), [])) == 1.0
     features = torch.randn(2, *size)
     net.reset_classifier(0)
     expected = net.eval()(features[:, None].expand(-1, 3, -1, -1))
@@ -88,7 +88,7 @@ def test_positions_are_resampled_as_timm_does(tmp_path: Path) -> None:
 def test_resnet_is_torchvisions(tmp_path: Path) -> None:
     _, path = checkpoint("resnet34", tmp_path)
     backbone = create_backbone("resnet", 64, 64, size=34)
-    assert load_weights(backbone, find_weights(str(path), (), [])).loaded == 1.0
+    assert load_weights(backbone, find_weights(str(path), (), [])) == 1.0
     with pytest.raises(WeightsError, match=r"model\.pth does not fit ResNet"):
         load_weights(create_backbone("resnet", 64, 64, size=50), find_weights(str(path), (), []))
 
@@ -118,7 +118,7 @@ def test_audiomae_is_brought_from_the_hub_and_sees_frames_as_rows(hub: Hub) -> N
     assert (weights.name, weights.pretrained_on, weights.licence) == ("audioset", ("AudioSet",), "cc-by-nc-4.0")
 
     backbone = create_backbone("timm", 128, 1024, model=model).eval()
-    assert load_weights(backbone, find_weights("audioset", (weights,), [])).loaded == 1.0
+    assert load_weights(backbone, find_weights("audioset", (weights,), [])) == 1.0
     features = torch.randn(1, 128, 1024)
     torch.testing.assert_close(backbone(features), net(features.transpose(1, 2)[:, None]), rtol=1e-4, atol=1e-5)
 

@@ -11,7 +11,7 @@ from imitated import Make, Method, imitate
 from tiny import run_tiny, write_own_dataset
 
 from rsbench.boards.leaderboard import Board, leaderboard, with_shift
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.run import Run, load_runs
 
 SEEDS = range(8)
 
@@ -42,16 +42,16 @@ def results(four_runs: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def of_many_patients(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def of_many_patients(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A trained run that was judged on 16 patients of `tiny` and 16 of `far`."""
     root = tmp_path_factory.mktemp("wide")
     write_own_dataset(root / "tiny", {"train": 10, "test": 16})
     write_own_dataset(root / "far", {"test": 16}, seed=1, pitch=0.8)
-    return RunFolder(Path(run_tiny(root, root / "results", epochs=1, select="val,last,oracle").path))
+    return Run(Path(run_tiny(root, root / "results", epochs=1, select="val,last,oracle").path))
 
 
 @pytest.fixture(scope="session")
-def study(of_many_patients: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(of_many_patients: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """METHODS with SEEDS under val. To be read only."""
     out = tmp_path_factory.mktemp("study") / "results"
     return imitate(of_many_patients, out, METHODS, SEEDS, tests=("tiny", "far"))
@@ -60,14 +60,14 @@ def study(of_many_patients: RunFolder, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def boards(study: Path) -> tuple[Board, Board]:
     """The study on `tiny` and on `far`, against ce, with the shift from one to the other. To be read only."""
-    folders, index = run_folders(study), study / ".index"
+    folders, index = load_runs(study), study / ".index"
     made = [leaderboard(folders, split, "val", baseline="ce", cache=index) for split in ("tiny", "far")]
     tiny, far = with_shift(made)
     return tiny, far
 
 
 @pytest.fixture(scope="session")
-def tracked(of_many_patients: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracked(of_many_patients: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs that tracked their best test epoch: it flatters "lucky", which is no better than ce. To be read only."""
     methods = (Method("ce", 1.0, on_test=0.2), Method("lucky", 1.0, on_test=2.0))
     out = tmp_path_factory.mktemp("tracked") / "results"
@@ -75,7 +75,7 @@ def tracked(of_many_patients: RunFolder, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def make(of_many_patients: RunFolder, tmp_path: Path) -> Make:
+def make(of_many_patients: Run, tmp_path: Path) -> Make:
     """`imitate` in the test's own folder; called again, it adds to what is there."""
 
     def call(*methods: Method, seeds: Sequence[int] = (0, 1), **options: Sequence[str]) -> Path:

@@ -11,12 +11,13 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import on_disk
 import pandas as pd
 
 from rsbench.core.files import write_parquet
 from rsbench.data.splits import own_split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
-from rsbench.results.store import RunFolder
+from rsbench.results.run import Run
 
 Make = Callable[..., Path]  # the fixture `make`
 
@@ -43,7 +44,7 @@ class Method:
 
 
 def imitate(
-    like: RunFolder,
+    like: Run,
     results: Path,
     methods: Iterable[Method],
     seeds: Sequence[int],
@@ -53,29 +54,27 @@ def imitate(
     """Fill `<results>/runs` with a run per method and seed, judged under some rules on some of the splits it has."""
     for method in methods:
         for seed in seeds:
-            _imitate(like, RunFolder(results / "runs" / method.run_id(seed)), method, seed, rules, tests)
+            _imitate(like, Run(results / "runs" / method.run_id(seed)), method, seed, rules, tests)
     return results
 
 
-def _imitate(
-    like: RunFolder, folder: RunFolder, method: Method, seed: int, rules: Sequence[str], tests: Sequence[str]
-) -> None:
+def _imitate(like: Run, folder: Run, method: Method, seed: int, rules: Sequence[str], tests: Sequence[str]) -> None:
     """One run. Files that are alike are linked; the others are replaced, so that the original keeps its own."""
     ignored = shutil.ignore_patterns("checkpoints", ".lock")
     shutil.copytree(like.path, folder.path, copy_function=os.link, ignore=ignored)
-    spec, data = like.read_json("spec.json"), like.read_json("data.json")
+    spec, data = on_disk.read(like.path, "spec.json"), on_disk.read(like.path, "data.json")
     changes = {"loss": {"name": method.loss}, "data": {"test": list(tests)}, **method.spec}
     spec |= {"seed": seed, "select": list(rules)} | {part: spec[part] | fields for part, fields in changes.items()}
-    folder.write_json("spec.json", spec)
-    folder.write_json("data.json", data | {"backbone": method.backbone})
+    on_disk.write(folder.path, "spec.json", spec)
+    on_disk.write(folder.path, "data.json", data | {"backbone": method.backbone})
     generator = np.random.default_rng([seed, crc32((method.noise or method.loss).encode())])
     predictions = {}
-    for dataset, stored in like.predictions().items():
+    for dataset, stored in ((name, like.predictions(name)) for name in like.datasets):
         kept = stored[stored["selection"].str.partition(":")[0].isin(rules)]
         predictions[dataset] = _called(kept, dataset, method, generator)
         write_parquet(folder.path / "predictions" / f"{dataset}.parquet", predictions[dataset])
     splits = [own_split(name) for name in tests]
-    folder.write_json("metrics.json", score_run(predictions, splits, rules, spec["data"]["train"]))
+    on_disk.write(folder.path, "metrics.json", score_run(predictions, splits, rules, spec["data"]["train"]))
 
 
 def _called(clips: pd.DataFrame, dataset: str, method: Method, generator: np.random.Generator) -> pd.DataFrame:

@@ -17,19 +17,19 @@ from rsbench.boards.audit import RULES, Audit, audit
 from rsbench.boards.leaderboard import leaderboard
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.report.tables.audit import audit_table
-from rsbench.results.store import run_folders
+from rsbench.results.run import load_runs
 
 POINTS = ("argmax", "val-bias")
 
 
 @pytest.fixture(scope="module")
 def audited(tracked: Path) -> Audit:
-    return audit(run_folders(tracked), "tiny", baseline="ce")
+    return audit(load_runs(tracked), "tiny", baseline="ce")
 
 
 @pytest.fixture(scope="module")
 def of_four(four_runs: Path) -> Audit:
-    return audit(run_folders(four_runs), "far")
+    return audit(load_runs(four_runs), "far")
 
 
 def scores(results: Path, loss: str, rule: str, point: str, split: str) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_a_claim_that_the_oracle_makes_is_not_made_by_val(audited: Audit) -> Non
 
 @pytest.mark.parametrize("rule", RULES)
 def test_under_each_rule_it_is_that_rules_board(audited: Audit, tracked: Path, rule: str) -> None:
-    made = leaderboard(run_folders(tracked), "tiny", rule, baseline="ce")
+    made = leaderboard(load_runs(tracked), "tiny", rule, baseline="ce")
     columns = ["score_mean", "score_sd", "low", "high", "rank_best", "delta", "delta_low", "delta_least", "verdict"]
     for row in made.table.to_dict("records"):
         mine = audited.at(rule, row["operating_point"])[row["method"]]
@@ -86,7 +86,7 @@ def test_an_oracle_is_never_below_val_where_it_was_really_chosen(of_four: Audit)
 
 
 def test_the_order_of_run_folders_changes_nothing(of_four: Audit, four_runs: Path) -> None:
-    again = audit(run_folders(four_runs)[::-1], "far")
+    again = audit(load_runs(four_runs)[::-1], "far")
     pd.testing.assert_frame_equal(again.table, of_four.table)
 
 
@@ -113,7 +113,7 @@ def test_the_table_tells_the_oracle_from_a_result(audited: Audit) -> None:
 
 
 def test_a_single_seed_has_an_inflation_without_an_interval(make: Make) -> None:
-    found = audit(run_folders(make(Method("ce"), seeds=[0], rules=RULES)), "tiny")
+    found = audit(load_runs(make(Method("ce"), seeds=[0], rules=RULES)), "tiny")
     assert np.isnan(found.at("oracle", "argmax")["ce"]["inflation_low"])
     assert "nan" not in printed(found)
     assert "no interval for a single seed" in printed(found)
@@ -122,25 +122,25 @@ def test_a_single_seed_has_an_inflation_without_an_interval(make: Make) -> None:
 def test_runs_that_did_not_track_the_oracle_are_left_out_and_counted(make: Make) -> None:
     make(Method("ce"), rules=RULES)
     results = make(Method("other"), Method("ce", spec={"validation": {"fraction": 0.3}}))
-    found = audit(run_folders(results), "tiny")  # what is left out is not mixed with anything
+    found = audit(load_runs(results), "tiny")  # what is left out is not mixed with anything
     assert found.methods == ["ce"]
     assert any(note.startswith("4 runs left out: not done, or not with the epochs") for note in found.warnings)
     with pytest.raises(SpecError, match="--only loss=other: no row has it. There are: ce"):
-        audit(run_folders(results), "tiny", {"loss": "other"})
+        audit(load_runs(results), "tiny", {"loss": "other"})
     with pytest.raises(SpecError, match="There is no split 'far-away'"):
-        audit(run_folders(results), "far-away")
+        audit(load_runs(results), "far-away")
 
 
 def test_without_such_runs_it_says_how_to_make_some(make: Make) -> None:
     results = make(Method("ce"))
     with pytest.raises(ResultsError, match=r"No finished run on 'tiny' kept.*--select val,last,oracle"):
-        audit(run_folders(results), "tiny")
+        audit(load_runs(results), "tiny")
 
 
 def test_a_damaged_run_is_named_once(of_four: Audit, results: Path) -> None:
     (victim,) = results.glob("runs/ce-*-s1-*")
     (victim / "metrics.json").write_text("{")
-    found = audit(run_folders(results), "far")
+    found = audit(load_runs(results), "far")
     (said,) = [note for note in found.warnings if note.startswith("left out")]
     assert str(victim / "metrics.json") in said
     assert found.at("val", "argmax")["ce"]["n_ok"] == 1
@@ -150,5 +150,5 @@ def test_a_damaged_run_is_named_once(of_four: Audit, results: Path) -> None:
 def test_what_must_not_be_mixed_is_refused(make: Make) -> None:
     results = make(Method("ce"), Method("ce", spec={"validation": {"fraction": 0.3}}), rules=RULES)
     with pytest.raises(ResultsError, match="they differ in train_fraction"):
-        audit(run_folders(results), "tiny")
-    assert audit(run_folders(results), "tiny", {"train_fraction": "0.7"}).methods == ["ce"]
+        audit(load_runs(results), "tiny")
+    assert audit(load_runs(results), "tiny", {"train_fraction": "0.7"}).methods == ["ce"]

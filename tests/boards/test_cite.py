@@ -8,6 +8,7 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
+import on_disk
 import pytest
 import yaml
 from pybtex.database import BibliographyData, Entry, parse_string
@@ -19,7 +20,7 @@ from rsbench.core.loss import LOSSES
 from rsbench.core.plugins import discover, source_sha256
 from rsbench.data.datasets import DATASETS
 from rsbench.report.cite import AUTHOR, ROOMS, TITLE, bibliography
-from rsbench.results.store import RunFolder
+from rsbench.results.run import Run
 
 discover()
 PUBLISHED = [
@@ -31,19 +32,19 @@ PUBLISHED = [
 
 
 @pytest.fixture
-def run(runs_to_read: Path, tmp_path: Path) -> RunFolder:
+def run(runs_to_read: Path, tmp_path: Path) -> Run:
     """A run that a test may change."""
     source = next(runs_to_read.glob("runs/ce-tiny-s0-*"))
-    return RunFolder(Path(shutil.copytree(source, tmp_path / "runs" / source.name)))
+    return Run(Path(shutil.copytree(source, tmp_path / "runs" / source.name)))
 
 
-def rest_on(run: RunFolder, **changes: object) -> RunFolder:
+def rest_on(run: Run, **changes: object) -> Run:
     """Let a run's record say that it rests on something else: `loss` its loss, and fields of data.json."""
-    spec, data = run.read_json("spec.json"), run.read_json("data.json")
+    spec, data = on_disk.read(run.path, "spec.json"), on_disk.read(run.path, "data.json")
     if "loss" in changes:
         spec["loss"]["name"] = changes.pop("loss")
-    run.write_json("spec.json", spec)
-    run.write_json("data.json", data | changes)
+    on_disk.write(run.path, "spec.json", spec)
+    on_disk.write(run.path, "data.json", data | changes)
     return run
 
 
@@ -56,10 +57,10 @@ def surnames(entry: Entry) -> str:
 
 
 @pytest.mark.parametrize(("kind", "name", "paper"), PUBLISHED)
-def test_whatever_names_a_paper_has_its_reference(run: RunFolder, kind: str, name: str, paper: str) -> None:
+def test_whatever_names_a_paper_has_its_reference(run: Run, kind: str, name: str, paper: str) -> None:
     changes = {"loss": name} if kind == "loss" else {"backbone": name} if kind == "backbone" else {}
     if kind == "dataset":
-        changes = {"datasets": {name: {}}}
+        changes = {"datasets": {name: on_disk.read(run.path, "data.json")["datasets"]["tiny"]}}
     text = bibliography([rest_on(run, **changes)])
     block = re.search(rf"^% {kind} {name}\n(@.+?^}})", text, re.MULTILINE | re.DOTALL)
     assert block, f"references.bib beside {kind} '{name}' has no entry for it: {paper}"
@@ -90,14 +91,14 @@ def test_each_reference_comes_once(cli: Cli, runs_to_read: Path) -> None:
     assert done.out.count("% backbone tiny: comes from a plugin") == 1
 
 
-def test_one_paper_of_two_losses_is_one_entry(run: RunFolder, tmp_path: Path) -> None:
-    other = RunFolder(Path(shutil.copytree(run.path, tmp_path / "other")))
+def test_one_paper_of_two_losses_is_one_entry(run: Run, tmp_path: Path) -> None:
+    other = Run(Path(shutil.copytree(run.path, tmp_path / "other")))
     text = bibliography([rest_on(run, loss="qlung"), rest_on(other, loss="fixed_margin")])
     assert "% loss qlung, loss fixed_margin\n@inproceedings{kim2026qlung," in text
     assert text.count("@inproceedings") == 1
 
 
-def test_weights_are_cited_with_their_hash_and_what_they_were_fitted_on(run: RunFolder) -> None:
+def test_weights_are_cited_with_their_hash_and_what_they_were_fitted_on(run: Run) -> None:
     weights = {"source": "my_ast.pth", "sha256": "0a" * 32, "licence": "MIT", "loaded": 1.0}
     known = {"pretrained_on": ["AudioSet", "LAION-400M", "ImageNet-1k"], "origin": "https://github.com/a/b_c"}
     text = bibliography([rest_on(run, weights=weights | known)])
@@ -110,11 +111,11 @@ def test_weights_are_cited_with_their_hash_and_what_they_were_fitted_on(run: Run
     assert "% dataset LAION-400M: no reference ships with rsbench" in text
 
 
-def test_embeddings_are_cited_as_what_made_them(run: RunFolder) -> None:
+def test_embeddings_are_cited_as_what_made_them(run: Run) -> None:
     assert "schmid2023efficient" in parsed(bibliography([rest_on(run, backbone="embeddings:mn04")])).entries
 
 
-def test_a_plugin_brings_its_reference(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
+def test_a_plugin_brings_its_reference(cli: Cli, run: Run, tmp_path: Path) -> None:
     plugin = Path(shutil.copy(TINY_PLUGIN, tmp_path / "mine.py"))
     entry = "@misc{me2026tiny,\n  author = {Me},\n  title = {Tiny},\n  year = {2026}\n}"
     plugin.with_suffix(".bib").write_text(f"% backbone tiny\n{entry}\n")
@@ -131,7 +132,7 @@ def test_a_plugin_brings_its_reference(cli: Cli, run: RunFolder, tmp_path: Path)
         ("% los tiny\n@misc{me, title = {T}}", "'% los tiny' is no kind and name. Did you mean 'loss'?"),
     ],
 )
-def test_a_reference_that_is_of_nothing_is_refused(run: RunFolder, tmp_path: Path, text: str, said: str) -> None:
+def test_a_reference_that_is_of_nothing_is_refused(run: Run, tmp_path: Path, text: str, said: str) -> None:
     plugin = Path(shutil.copy(TINY_PLUGIN, tmp_path / "mine.py"))
     plugin.with_suffix(".bib").write_text(text)
     with pytest.raises(PluginError, match=re.escape(said)):
@@ -139,21 +140,21 @@ def test_a_reference_that_is_of_nothing_is_refused(run: RunFolder, tmp_path: Pat
 
 
 @pytest.mark.parametrize("plugin", ["nowhere.py", "nowhere.at_all", "nowhere"])
-def test_a_plugin_that_is_not_there_is_one_message(run: RunFolder, plugin: str) -> None:
+def test_a_plugin_that_is_not_there_is_one_message(run: Run, plugin: str) -> None:
     with pytest.raises(PluginError, match=f"--plugin {plugin}: there is no such"):
         bibliography([run], [plugin])
 
 
 def test_a_run_that_knows_nothing_yet_is_one_message(cli: Cli, tmp_path: Path) -> None:
-    RunFolder(tmp_path / "runs" / "ce-tiny-s0-0123456789").set_status("failed", message="no recordings")
+    Run(tmp_path / "runs" / "ce-tiny-s0-0123456789").folder.set_status("failed", message="no recordings")
     done = cli("cite", "ce-tiny", "--results", tmp_path)
     assert done.code == 2
     assert "has no data.json" in done.err
     with pytest.raises(ResultsError):
-        bibliography([RunFolder(tmp_path / "runs" / "ce-tiny-s0-0123456789")])
+        bibliography([Run(tmp_path / "runs" / "ce-tiny-s0-0123456789")])
 
 
-def test_rsbench_is_cited_as_its_own_file_says(run: RunFolder) -> None:
+def test_rsbench_is_cited_as_its_own_file_says(run: Run) -> None:
     wanted = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
     assert wanted["title"] == TITLE
     assert [author["name"] for author in wanted["authors"]] == [AUTHOR]

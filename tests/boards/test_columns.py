@@ -30,19 +30,19 @@ from rsbench.core.errors import SpecError
 from rsbench.report.tables import board as tables
 from rsbench.report.tables.board import board_table, cells_of
 from rsbench.results.merge import merge
-from rsbench.results.store import run_folders
+from rsbench.results.run import load_runs
 
 Boards = tuple[Board, Board]
 
 
 @pytest.fixture(scope="module")
 def four(four_runs: Path) -> Board:
-    return leaderboard(run_folders(four_runs), "tiny", "val")
+    return leaderboard(load_runs(four_runs), "tiny", "val")
 
 
 @pytest.fixture(scope="module")
 def oracle(four_runs: Path) -> Board:
-    return leaderboard(run_folders(four_runs), "tiny", "oracle")
+    return leaderboard(load_runs(four_runs), "tiny", "oracle")
 
 
 def cell(board: Board, column: Column, loss: str, point: str = "argmax") -> str:
@@ -148,7 +148,7 @@ def test_runs_of_other_people_say_whose_they_are(four: Board, four_runs: Path, t
     """A name is shown as it is written, though brackets are markup to the library that draws the table."""
     merge([four_runs], tmp_path, "Lab [/A]", Display(quiet=True))
     console = Console(file=io.StringIO(), width=300)
-    console.print(board_table(leaderboard(run_folders(tmp_path), "tiny", "val")))
+    console.print(board_table(leaderboard(load_runs(tmp_path), "tiny", "val")))
     assert console.file.getvalue().count("self-reported by Lab [/A]") == len(four.table)
     assert "origin" not in columns_of(four, None)
 
@@ -156,7 +156,7 @@ def test_runs_of_other_people_say_whose_they_are(four: Board, four_runs: Path, t
 def test_a_method_of_which_nothing_is_done_has_dashes_and_no_origin(results: Path) -> None:
     for folder in results.glob("runs/ce-*"):
         (folder / "status.json").write_text('{"state": "failed"}')
-    made = leaderboard(run_folders(results), "tiny", "val")
+    made = leaderboard(load_runs(results), "tiny", "val")
     headings, rows = cells_of(made)
     assert "origin" not in headings
     (row,) = [row for row in rows if row[0] == "ce"]

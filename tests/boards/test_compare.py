@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_disk
 import pandas as pd
 import pytest
 from tiny import Cli, run_tiny, write_own_dataset
@@ -17,27 +18,27 @@ from rsbench.boards.pair import COMPARED, MOST, Comparison, compare
 from rsbench.core.errors import ResultsError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.evaluation.statistics import Counts, counts_of, estimate, estimate_for_models
-from rsbench.results.store import RunFolder
+from rsbench.results.run import Run
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
 
 
 @pytest.fixture
-def ce(runs_to_read: Path) -> RunFolder:
-    return RunFolder(next(runs_to_read.glob("runs/ce-tiny-s0-*")))
+def ce(runs_to_read: Path) -> Run:
+    return Run(next(runs_to_read.glob("runs/ce-tiny-s0-*")))
 
 
 @pytest.fixture
-def cosface(runs_to_read: Path) -> RunFolder:
-    return RunFolder(next(runs_to_read.glob("runs/cosface-tiny-s0-*")))
+def cosface(runs_to_read: Path) -> Run:
+    return Run(next(runs_to_read.glob("runs/cosface-tiny-s0-*")))
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Callable[[RunFolder], RunFolder]:
-    return lambda folder: RunFolder(Path(shutil.copytree(folder.path, tmp_path / folder.run_id)))
+def copy(tmp_path: Path) -> Callable[[Run], Run]:
+    return lambda folder: Run(Path(shutil.copytree(folder.path, tmp_path / folder.run_id)))
 
 
-def clips_of(folder: RunFolder, split: str) -> pd.DataFrame:
+def clips_of(folder: Run, split: str) -> pd.DataFrame:
     stored = pd.read_parquet(folder.path / "predictions" / f"{split}.parquet")
     return stored[(stored["selection"] == "val") & (stored["part"] == "test")].set_index("clip_id").sort_index()
 
@@ -58,9 +59,9 @@ def at(found: Comparison, split: str, rule: str, point: str) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
-def test_differences_are_those_of_the_records(ce: RunFolder, cosface: RunFolder) -> None:
+def test_differences_are_those_of_the_records(ce: Run, cosface: Run) -> None:
     found = compare(ce, cosface)
-    before, after = (folder.read_json("metrics.json") for folder in (ce, cosface))
+    before, after = (on_disk.read(folder.path, "metrics.json") for folder in (ce, cosface))
     assert len(found.scores) == 2 * 3 * 2  # splits, rules, operating points
     for row in found.scores.to_dict("records"):
         first, second = (metrics[row["rule"]][row["split"]][row["operating_point"]] for metrics in (before, after))
@@ -71,10 +72,10 @@ def test_differences_are_those_of_the_records(ce: RunFolder, cosface: RunFolder)
             assert row[f"{name}_low"] <= row[f"{name}_delta"] <= row[f"{name}_high"]
 
 
-def test_agreement_is_what_a_loop_counts(ce: RunFolder, cosface: RunFolder) -> None:
+def test_agreement_is_what_a_loop_counts(ce: Run, cosface: Run) -> None:
     found = compare(ce, cosface, "far")
     sides = [clips_of(folder, "far") for folder in (ce, cosface)]
-    points = [folder.read_json("metrics.json")["val"]["far"]["operating_point"] for folder in (ce, cosface)]
+    points = [on_disk.read(folder.path, "metrics.json")["val"]["far"]["operating_point"] for folder in (ce, cosface)]
     for point, offsets in (("argmax", (0.0, 0.0)), ("val-bias", [one["normal_offset"] for one in points])):
         calls = [called(clips, offset) for clips, offset in zip(sides, offsets, strict=True)]
         for number, name in enumerate(("all", *CLASSES), start=-1):
@@ -94,12 +95,12 @@ def test_agreement_is_what_a_loop_counts(ce: RunFolder, cosface: RunFolder) -> N
             assert rows.loc[name, list(counts)].to_dict() == counts
 
 
-def test_the_clips_listed_are_those_of_the_largest_difference(ce: RunFolder, cosface: RunFolder) -> None:
+def test_the_clips_listed_are_those_of_the_largest_difference(ce: Run, cosface: Run) -> None:
     found = compare(ce, cosface, "far").clips
     probabilities = []
     for folder in (ce, cosface):
         clips = clips_of(folder, "far")
-        temperature = folder.read_json("metrics.json")["val"]["far"]["operating_point"]["temperature"]
+        temperature = on_disk.read(folder.path, "metrics.json")["val"]["far"]["operating_point"]["temperature"]
         powers = np.exp(clips[list(LOGIT_COLUMNS)].to_numpy(dtype=float) / temperature)
         of_class = powers[np.arange(len(clips)), clips["label"]] / powers.sum(axis=1)
         probabilities.append(pd.Series(of_class, clips.index))
@@ -109,7 +110,7 @@ def test_the_clips_listed_are_those_of_the_largest_difference(ce: RunFolder, cos
     assert found["p_first"].to_numpy() == pytest.approx(probabilities[0][found["clip_id"]].to_numpy())
 
 
-def test_the_other_way_round_everything_is_turned(ce: RunFolder, cosface: RunFolder) -> None:
+def test_the_other_way_round_everything_is_turned(ce: Run, cosface: Run) -> None:
     one, other = compare(ce, cosface), compare(cosface, ce)
     for name in COMPARED:
         assert one.scores[f"{name}_delta"].to_numpy() == pytest.approx(-other.scores[f"{name}_delta"].to_numpy())
@@ -118,7 +119,7 @@ def test_the_other_way_round_everything_is_turned(ce: RunFolder, cosface: RunFol
     assert one.agreement["patients_first"].tolist() == other.agreement["patients_second"].tolist()
 
 
-def test_a_run_beside_itself_differs_in_nothing(ce: RunFolder, copy: Callable[[RunFolder], RunFolder]) -> None:
+def test_a_run_beside_itself_differs_in_nothing(ce: Run, copy: Callable[[Run], Run]) -> None:
     found = compare(ce, copy(ce))
     assert found.differences.empty
     for name in (f"{figure}_{what}" for figure in COMPARED for what in ("delta", "low", "high")):
@@ -177,8 +178,8 @@ def test_it_says_what_a_difference_can_be_put_down_to(cli: Cli, runs_to_read: Pa
     assert done.code or "know nothing of other seeds" in done.out
 
 
-def test_more_than_the_loss_is_not_told_apart(tiny_root: Path, tmp_path: Path, cosface: RunFolder) -> None:
-    other = RunFolder(run_tiny(tiny_root, tmp_path, epochs=2, **{"optim.lr": 1e-3, "backbone.width": 8}).path)
+def test_more_than_the_loss_is_not_told_apart(tiny_root: Path, tmp_path: Path, cosface: Run) -> None:
+    other = Run(run_tiny(tiny_root, tmp_path, epochs=2, **{"optim.lr": 1e-3, "backbone.width": 8}).path)
     found = compare(other, cosface)
     assert found.notes[0].startswith("Settings also differ elsewhere")
     of_spec = found.differences[found.differences["part"] == "spec"].set_index("field")
@@ -187,7 +188,7 @@ def test_more_than_the_loss_is_not_told_apart(tiny_root: Path, tmp_path: Path, c
     assert set(found.scores["rule"]) == {"val", "last"}  # the oracle is of one of them alone
 
 
-def test_json_holds_what_the_tables_show(cli: Cli, runs_to_read: Path, ce: RunFolder, cosface: RunFolder) -> None:
+def test_json_holds_what_the_tables_show(cli: Cli, runs_to_read: Path, ce: Run, cosface: Run) -> None:
     done = cli("compare", ce.run_id, cosface.run_id, "--results", runs_to_read, "--format", "json")
     assert done.code == 0, done.err
     known, found = json.loads(done.out), compare(ce, cosface)
@@ -199,7 +200,7 @@ def test_json_holds_what_the_tables_show(cli: Cli, runs_to_read: Path, ce: RunFo
     assert {"field": "loss.name", "part": "spec", "first": "ce", "second": "cosface"} in known["differences"]
 
 
-def test_runs_on_other_labels_are_refused(cli: Cli, tmp_path: Path, ce: RunFolder) -> None:
+def test_runs_on_other_labels_are_refused(cli: Cli, tmp_path: Path, ce: Run) -> None:
     write_own_dataset(tmp_path / "root" / "tiny", {"train": 10, "test": 4}, seed=3)
     write_own_dataset(tmp_path / "root" / "far", {"test": 6}, seed=4)  # one patient more
     other = run_tiny(tmp_path / "root", tmp_path / "results", epochs=1)
@@ -208,11 +209,11 @@ def test_runs_on_other_labels_are_refused(cli: Cli, tmp_path: Path, ce: RunFolde
     assert "far: they differ in labels_id" in done.err
     assert "tiny: other sound under the same labels: recording " in done.err
     with pytest.raises(ResultsError, match="must not be compared"):
-        compare(ce, RunFolder(other.path))
+        compare(ce, Run(other.path))
 
 
 def test_what_can_be_compared_is_and_the_rest_is_named(
-    cli: Cli, ce: RunFolder, cosface: RunFolder, copy: Callable[[RunFolder], RunFolder]
+    cli: Cli, ce: Run, cosface: Run, copy: Callable[[Run], Run]
 ) -> None:
     other = copy(cosface)
     path = other.path / "sketch" / "far.parquet"
@@ -226,9 +227,7 @@ def test_what_can_be_compared_is_and_the_rest_is_named(
     assert "tiny: second − first" in done.out
 
 
-def test_clips_under_other_labels_are_refused(
-    ce: RunFolder, cosface: RunFolder, copy: Callable[[RunFolder], RunFolder]
-) -> None:
+def test_clips_under_other_labels_are_refused(ce: Run, cosface: Run, copy: Callable[[Run], Run]) -> None:
     """Such a record says labels that its data.json denies: no board may read it, and no comparison either."""
     other = copy(cosface)
     path = other.path / "predictions" / "far.parquet"
@@ -241,11 +240,9 @@ def test_clips_under_other_labels_are_refused(
         compare(ce, other, "far")
 
 
-def test_an_unfinished_run_is_refused(
-    cli: Cli, ce: RunFolder, cosface: RunFolder, copy: Callable[[RunFolder], RunFolder]
-) -> None:
+def test_an_unfinished_run_is_refused(cli: Cli, ce: Run, cosface: Run, copy: Callable[[Run], Run]) -> None:
     other = copy(cosface)
-    other.set_status("interrupted")
+    other.folder.set_status("interrupted")
     done = cli("compare", ce.path, other.path)
     assert done.code == 2
     assert f"{other.run_id}: is interrupted; only finished runs can be compared" in done.err

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import on_disk
 import pandas as pd
 import pytest
 from imitated import Make, Method
@@ -18,7 +19,7 @@ from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.evaluation.statistics import Counts, estimate, rank_sets
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.run import Run, load_runs
 
 Boards = tuple[Board, Board]
 
@@ -27,9 +28,9 @@ def board(results: Path, *losses: str, baseline: str | None = None, most_seeds: 
     """The board on `tiny` of some losses (none: all) and of the first seeds."""
     kept = [
         folder
-        for folder in run_folders(results)
+        for folder in load_runs(results)
         if not losses or folder.run_id.partition("-")[0] in losses
-        if folder.read_json("spec.json")["seed"] < most_seeds
+        if on_disk.read(folder.path, "spec.json")["seed"] < most_seeds
     ]
     return leaderboard(kept, "tiny", "val", baseline=baseline)
 
@@ -52,7 +53,7 @@ def counted(results: Path, loss: str) -> Counts:
     by_seed = {}
     clips: dict[str, list[int]] = {}
     for folder in results.glob(f"runs/{loss}-*"):
-        stored = RunFolder(folder).predictions()["tiny"]
+        stored = Run(folder).predictions("tiny")
         tested = stored[stored["part"] == "test"]
         hits = {patient: [0, 0] for patient in sorted(set(tested["patient"]))}
         clips = {patient: [0, 0] for patient in hits}
@@ -135,7 +136,7 @@ def test_who_is_called_the_baseline_changes_the_sign_alone(study: Path) -> None:
 
 
 def test_the_order_of_run_folders_changes_nothing(study: Path, boards: Boards) -> None:
-    folders = run_folders(study)
+    folders = load_runs(study)
     shuffled = [folders[index] for index in np.random.default_rng(0).permutation(len(folders))]
     again = leaderboard(shuffled, "tiny", "val", baseline="ce", cache=study / ".index")
     pd.testing.assert_frame_equal(again.table, boards[0].table)
@@ -203,7 +204,7 @@ def test_the_baseline_is_the_one_whose_settings_are_most_alike(make: Make) -> No
         gained = table.at[("it", lr), "score_mean"] - table.at[("ce", lr), "score_mean"]
         assert table.at[("it", lr), "delta"] == pytest.approx(gained)
 
-    folders = run_folders(make(at_rate("odd", 1, 0.15)))
+    folders = load_runs(make(at_rate("odd", 1, 0.15)))
     asked = r"is it ce.*optim.lr 0.1\) or ce.*optim.lr 0.2\)\? Say so with --only"
     with pytest.raises(ResultsError, match=asked):
         leaderboard(folders, "tiny", "val", baseline="ce")

@@ -17,13 +17,13 @@ from tiny import bring_split
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.data.splits import Split
-from rsbench.results.store import run_folders
+from rsbench.results.run import load_runs
 
 Run = Callable[..., Any]
 
 
 def board(results: Path, split: str = "tiny", select: str = "val", only: Mapping[str, str] | None = None) -> Board:
-    return leaderboard(run_folders(results), split, select, only or {})
+    return leaderboard(load_runs(results), split, select, only or {})
 
 
 def test_means_and_sds_are_those_of_the_runs(results: Path) -> None:

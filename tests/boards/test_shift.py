@@ -13,14 +13,14 @@ import pytest
 from imitated import Make, Method
 
 from rsbench.boards.leaderboard import Board, leaderboard, with_shift
-from rsbench.results.store import run_folders
+from rsbench.results.run import load_runs
 
 SHIFT = ["shift_mean", "shift_sd", "rank_change"]
 
 
 @pytest.fixture(scope="module")
 def four(four_runs: Path) -> tuple[Board, Board]:
-    tiny, far = (leaderboard(run_folders(four_runs), split, "val") for split in ("tiny", "far"))
+    tiny, far = (leaderboard(load_runs(four_runs), split, "val") for split in ("tiny", "far"))
     return tiny, far
 
 
@@ -78,7 +78,7 @@ def test_only_runs_that_both_have_count(study: Path, boards: tuple[Board, Board]
     spec = json.loads((run / "spec.json").read_text())
     spec["data"]["test"] = ["far"]
     (run / "spec.json").write_text(json.dumps(spec))
-    kept = [folder for folder in run_folders(copy) if folder.run_id.startswith("strong")]
+    kept = [folder for folder in load_runs(copy) if folder.run_id.startswith("strong")]
     _, far = with_shift([leaderboard(kept, split, "val") for split in ("tiny", "far")])
     (row,) = far.table.query("operating_point == 'argmax'").to_dict("records")
     scores = recorded(study).query("loss == 'strong' and operating_point == 'argmax'")
@@ -91,7 +91,7 @@ def test_only_runs_that_both_have_count(study: Path, boards: tuple[Board, Board]
 def test_methods_of_which_no_run_has_both_have_no_shift(make: Make) -> None:
     make(Method("ce"), tests=("tiny", "far"))
     results = make(Method("it"), tests=("far",))
-    _, far = with_shift([leaderboard(run_folders(results), split, "val") for split in ("tiny", "far")])
+    _, far = with_shift([leaderboard(load_runs(results), split, "val") for split in ("tiny", "far")])
     table = far.table.set_index("loss")
     assert table.loc["it", SHIFT].isna().all(axis=None)
     assert table.loc["ce", "shift_mean"].notna().all()

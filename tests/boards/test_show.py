@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import on_disk
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -26,15 +27,14 @@ from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.report.tables.formats import print_table
 from rsbench.report.tables.run import run_tables
 from rsbench.report.tables.terminal import BARS, WIDTH, column, sparkline
-from rsbench.results.record import record
-from rsbench.results.store import RunFolder
+from rsbench.results.run import Run
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
 
 
 @pytest.fixture
-def ce(runs_to_read: Path) -> RunFolder:
-    return RunFolder(next(runs_to_read.glob("runs/ce-tiny-s0-*")))
+def ce(runs_to_read: Path) -> Run:
+    return Run(next(runs_to_read.glob("runs/ce-tiny-s0-*")))
 
 
 def on_screen(known: dict[str, Any], width: int = 80, *, everything: bool = False) -> str:
@@ -54,9 +54,9 @@ def rows_below(text: str, title: str) -> list[list[str]]:
     raise AssertionError(f"no table below {title}")
 
 
-def test_every_figure_is_that_of_the_record(ce: RunFolder) -> None:
-    text = on_screen(record(ce), everything=True)
-    metrics, selection = ce.read_json("metrics.json"), ce.read_json("selection.json")
+def test_every_figure_is_that_of_the_record(ce: Run) -> None:
+    text = on_screen(ce.document(), everything=True)
+    metrics, selection = on_disk.read(ce.path, "metrics.json"), on_disk.read(ce.path, "selection.json")
     for split in ("tiny", "far"):
         rows = rows_below(text, f"{split} v1: {metrics['val'][split]['clips']} clips")
         assert len(rows) == 6  # three rules at two operating points
@@ -71,8 +71,8 @@ def test_every_figure_is_that_of_the_record(ce: RunFolder) -> None:
             assert recalls == [f"{metrics[rule][split][point][f'recall_{name}']:.1f}" for name in CLASSES]
 
 
-def test_confusion_is_what_another_library_counts(ce: RunFolder) -> None:
-    known, metrics = record(ce), ce.read_json("metrics.json")
+def test_confusion_is_what_another_library_counts(ce: Run) -> None:
+    known, metrics = ce.document(), on_disk.read(ce.path, "metrics.json")
     text = on_screen(known)
     for split in ("tiny", "far"):
         stored = pd.read_parquet(ce.path / "predictions" / f"{split}.parquet")
@@ -87,7 +87,7 @@ def test_confusion_is_what_another_library_counts(ce: RunFolder) -> None:
             assert [[int(cell) for cell in row[place]] for row in shown] == counted
 
 
-def test_json_is_the_record_itself(cli: Cli, runs_to_read: Path, ce: RunFolder) -> None:
+def test_json_is_the_record_itself(cli: Cli, runs_to_read: Path, ce: Run) -> None:
     shown = cli("show", "ce-tiny-s0", "--results", runs_to_read, "--format", "json")
     assert shown.code == 0, shown.err
     known = json.loads(shown.out)
@@ -98,8 +98,8 @@ def test_json_is_the_record_itself(cli: Cli, runs_to_read: Path, ce: RunFolder) 
     assert Path(known["path"]).samefile(ce.path)
 
 
-def test_the_mark_stands_below_the_epoch_that_was_chosen(ce: RunFolder) -> None:
-    known = record(ce)
+def test_the_mark_stands_below_the_epoch_that_was_chosen(ce: Run) -> None:
+    known = ce.document()
     for epoch in (1, 2, 3):
         known["selection"]["val"]["epoch"] = epoch
         lines = on_screen(known).splitlines()
@@ -109,9 +109,9 @@ def test_the_mark_stands_below_the_epoch_that_was_chosen(ce: RunFolder) -> None:
         assert mark.index("▲") == first + epoch - 1
 
 
-def test_only_what_differs_is_shown_unless_all_is_asked_for(cli: Cli, runs_to_read: Path, ce: RunFolder) -> None:
+def test_only_what_differs_is_shown_unless_all_is_asked_for(cli: Cli, runs_to_read: Path, ce: Run) -> None:
     short, whole = (cli("show", str(ce.path), "--results", runs_to_read, *more).out for more in ((), ("--all",)))
-    spec = ce.read_json("spec.json")
+    spec = on_disk.read(ce.path, "spec.json")
     for key in (key.rpartition(".")[2] for key in flatten(spec) if not key.endswith(("name", "pretrained_on"))):
         assert re.search(rf"\b{key}\b", whole), key
     assert "epochs 3" in short  # the default is 50
@@ -120,8 +120,8 @@ def test_only_what_differs_is_shown_unless_all_is_asked_for(cli: Cli, runs_to_re
     assert "called, far, last" not in short
 
 
-def test_it_fits_80_columns(ce: RunFolder) -> None:
-    text = on_screen(record(ce), width=80, everything=True)
+def test_it_fits_80_columns(ce: Run) -> None:
+    text = on_screen(ce.document(), width=80, everything=True)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
@@ -147,10 +147,10 @@ def test_a_failed_run_says_why_and_how_far_it_came(cli: Cli, tiny_root: Path, tm
     assert "training loss" in shown.out
 
 
-def test_a_run_that_was_killed_at_its_very_end_is_shown(cli: Cli, ce: RunFolder, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_at_its_very_end_is_shown(cli: Cli, ce: Run, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(ce.path, tmp_path / ce.run_id))
     (copy / "selection.json").unlink()
-    RunFolder(copy).set_status("running", epoch=3, epochs=3)
+    Run(copy).folder.set_status("running", epoch=3, epochs=3)
     shown = cli("show", copy)
     assert shown.code == 0, shown.err
     assert "after 3 of 3 epochs" in shown.out
@@ -158,22 +158,22 @@ def test_a_run_that_was_killed_at_its_very_end_is_shown(cli: Cli, ce: RunFolder,
 
 @pytest.mark.parametrize("state", ["running", "interrupted", "failed"])
 def test_a_run_that_never_came_to_its_data_is_shown(cli: Cli, tmp_path: Path, state: str) -> None:
-    RunFolder(tmp_path / "runs" / "ce-tiny-s0-0123456789").set_status(state)
+    Run(tmp_path / "runs" / "ce-tiny-s0-0123456789").folder.set_status(state)
     shown = cli("show", "ce-tiny", "--results", tmp_path)
     assert shown.code == 0, shown.err
     assert state in shown.out
     assert "before its training began" in shown.out
 
 
-def test_contaminated_weights_are_marked(ce: RunFolder) -> None:
-    known = record(ce)
+def test_contaminated_weights_are_marked(ce: Run) -> None:
+    known = ce.document()
     known["data"]["weights"]["pretrained_on"] = ["AudioSet", "Far"]
     assert "CONTAMINATED" in on_screen(known)
     known["data"]["weights"]["pretrained_on"] = ["AudioSet"]
     assert "CONTAMINATED" not in on_screen(known)
 
 
-def test_a_run_is_named_by_what_tells_it_apart(cli: Cli, runs_to_read: Path, ce: RunFolder) -> None:
+def test_a_run_is_named_by_what_tells_it_apart(cli: Cli, runs_to_read: Path, ce: Run) -> None:
     for name in (ce.run_id, ce.run_id[:-3], str(ce.path)):
         assert cli("show", name, "--results", runs_to_read).out.startswith(f"{ce.run_id}\n")
     several = cli("show", "ce-tiny", "--results", runs_to_read)
@@ -195,7 +195,7 @@ def test_a_run_is_named_by_what_tells_it_apart(cli: Cli, runs_to_read: Path, ce:
     ],
 )
 def test_a_damaged_record_is_one_message(
-    cli: Cli, ce: RunFolder, tmp_path: Path, name: str, content: str | None, read_by: set[str]
+    cli: Cli, ce: Run, tmp_path: Path, name: str, content: str | None, read_by: set[str]
 ) -> None:
     copy = Path(shutil.copytree(ce.path, tmp_path / ce.run_id))
     (copy / name).unlink() if content is None else (copy / name).write_text(content)
@@ -208,7 +208,7 @@ def test_a_damaged_record_is_one_message(
 def test_reading_a_run_needs_no_torch() -> None:
     program = (
         "import sys, rsbench.report.tables.run, rsbench.report.tables.pair\n"
-        "import rsbench.report.cite, rsbench.results.record\n"
+        "import rsbench.report.cite, rsbench.results.run\n"
         "print('torch' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

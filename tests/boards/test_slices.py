@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_disk
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -23,7 +24,7 @@ from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.report.tables.slices import slice_table
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.run import Run, load_runs
 
 OFFSET = 0.6
 
@@ -33,14 +34,14 @@ def one_run(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(run_tiny(tiny_root, tmp_path_factory.mktemp("results"), epochs=1).path)
 
 
-Make = Callable[..., RunFolder]
+Make = Callable[..., Run]
 
 
 @pytest.fixture
 def make(one_run: Path, tmp_path: Path) -> Make:
     """A run whose clips are of several devices, sites and patients, called at random."""
 
-    def call(run_id: str, /, seed: int = 0, quality: Sequence[float] | None = None, **spec_quality: Any) -> RunFolder:
+    def call(run_id: str, /, seed: int = 0, quality: Sequence[float] | None = None, **spec_quality: Any) -> Run:
         folder = Path(shutil.copytree(one_run, tmp_path / "runs" / run_id))
         path = folder / "predictions" / "tiny.parquet"
         stored = pd.read_parquet(path)
@@ -56,24 +57,19 @@ def make(one_run: Path, tmp_path: Path) -> Make:
         }.items():
             stored.loc[tested, column] = pd.array(values, dtype=stored[column].dtype)
         stored.to_parquet(path, index=False)
-        rewrite(folder / "spec.json", lambda spec: spec["quality"].update(spec_quality))
-        rewrite(
-            folder / "metrics.json",
+        on_disk.edit(folder, "spec.json", lambda spec: spec["quality"].update(spec_quality))
+        on_disk.edit(
+            folder,
+            "metrics.json",
             lambda metrics: metrics["val"]["tiny"]["operating_point"].update(normal_offset=OFFSET),
         )
-        return RunFolder(folder)
+        return Run(folder)
 
     return call
 
 
-def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def judged_rows(folder: RunFolder) -> pd.DataFrame:
-    stored = folder.predictions()["tiny"]
+def judged_rows(folder: Run) -> pd.DataFrame:
+    stored = folder.predictions("tiny")
     return stored[(stored["part"] == "test") & (stored["selection"] == "val")]
 
 
@@ -144,7 +140,7 @@ def test_every_slice_is_what_counting_by_hand_gives(make: Make, by: str, point: 
 def test_slices_add_up_to_the_whole(one_run: Path, by: str) -> None:
     """Of a real run, whose own metrics say what the whole is."""
     metrics = json.loads((one_run / "metrics.json").read_text())["val"]["far"]["argmax"]
-    found = slices([RunFolder(one_run)], "far", "val", by)
+    found = slices([Run(one_run)], "far", "val", by)
     support = {name: metrics[f"support_{name}"] for name in CLASSES}
     assert found["clips"].sum() == sum(support.values())
     hits = sum(metrics[f"recall_{name}"] / 100 * support[name] for name in CLASSES)
@@ -255,9 +251,9 @@ def test_slices_with_patients_enough_are_not_starred(make: Make) -> None:
 
 
 def test_a_split_that_was_not_asked_for_is_sliced_too(one_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked_for = slices([RunFolder(one_run)], "far", "val", "patient", "val-bias")
+    asked_for = slices([Run(one_run)], "far", "val", "patient", "val-bias")
     bring_split(monkeypatch, Split("far-again", 3, "far", "", (), ("test",)))
-    pd.testing.assert_frame_equal(slices([RunFolder(one_run)], "far-again", "val", "patient", "val-bias"), asked_for)
+    pd.testing.assert_frame_equal(slices([Run(one_run)], "far-again", "val", "patient", "val-bias"), asked_for)
 
 
 def test_what_cannot_be_sliced_is_explained(make: Make) -> None:
@@ -272,13 +268,13 @@ def test_what_cannot_be_sliced_is_explained(make: Make) -> None:
         slices([run], "tiny", "vall", "device")
     with pytest.raises(ResultsError, match="No finished run was judged on 'tiny' under 'oracle' at argmax"):
         slices([run], "tiny", "oracle", "device")
-    rewrite(run.path / "metrics.json", lambda metrics: metrics["val"]["tiny"].pop("val-bias"))
+    on_disk.edit(run.path, "metrics.json", lambda metrics: metrics["val"]["tiny"].pop("val-bias"))
     with pytest.raises(ResultsError, match="at val-bias"):
         slices([run], "tiny", "val", "device", "val-bias")
 
 
 def test_runs_that_are_not_done_give_no_row(make: Make, tmp_path: Path) -> None:
     make("a")
-    rewrite(make("b").path / "status.json", lambda status: status.update(state="failed"))
-    found = slices(run_folders(tmp_path), "tiny", "val", "device")
+    on_disk.edit(make("b").path, "status.json", lambda status: status.update(state="failed"))
+    found = slices(load_runs(tmp_path), "tiny", "val", "device")
     assert set(found["run_id"]) == {"a"}

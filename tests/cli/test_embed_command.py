@@ -128,7 +128,7 @@ def test_a_run_on_embeddings_learns_on_the_frozen_track(
     record = frozen(epochs=60, optim__lr=1e-2)
     losses = pd.read_csv(record.path / "epochs.csv")["train_loss"]
     assert losses.iloc[-1] < 0.7 * losses.iloc[0]
-    assert (record.data["track"], record.data["backbone"]) == ("frozen", "embeddings:tiny")
+    assert (record.data.track, record.data.backbone) == ("frozen", "embeddings:tiny")
     assert record.run_id.startswith("ce-embeddings_tiny-s0-")
     assert len(pd.read_parquet(record.path / "predictions" / "far.parquet")) == 2 * 40
     board = cli("leaderboard", "--split", "tiny", "--results", tmp_path / "results")
@@ -196,7 +196,7 @@ def test_a_foreign_file_may_say_what_it_was_fitted_on(
     frame = pd.read_parquet(tmp_path / "tiny.parquet", columns=["dataset", "clip_id", "embedding"])
     frame.attrs = {"backbone": "opera-ct", "pretrained_on": ["TINY 2026"]}
     frame.to_parquet(tmp_path / "opera.parquet")
-    assert frozen(tmp_path / "opera.parquet").data["backbone"] == "embeddings:opera-ct"
+    assert frozen(tmp_path / "opera.parquet").data.backbone == "embeddings:opera-ct"
     for split, marked in (("tiny", True), ("far", False)):
         board = cli("leaderboard", "--split", split, "--results", tmp_path / "results")
         assert ("CONTAMINATED (TINY 2026)" in board.out) == marked

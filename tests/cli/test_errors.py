@@ -177,7 +177,7 @@ def test_other_sound_under_a_run_is_noticed(
 
     with monkeypatch.context() as patched:
         if stopped:
-            patched.setattr("rsbench.experiment.run.write_csv", interrupt)
+            patched.setattr("rsbench.results.store.write_csv", interrupt)
         assert cli(*options).code == (130 if stopped else 0)
     samples, rate = soundfile.read(root / "tiny" / "train03.wav")
     soundfile.write(root / "tiny" / "train03.wav", 0.5 * samples, rate)

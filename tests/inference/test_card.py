@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import on_disk
 import pandas as pd
 from tiny import Cli
 
 from rsbench.core.display import Display
-from rsbench.inference.trained import trained_run
 from rsbench.report.card import model_card, same_method
-from rsbench.results.store import run_folder
+from rsbench.results.run import Run
 
 RUN = "qlung-tiny-s0"
 
@@ -27,10 +27,10 @@ def scores_in(card: str) -> pd.DataFrame:
 
 
 def test_its_scores_are_the_records_and_its_intervals_the_boards(cli: Cli, results: Path) -> None:
-    run = run_folder(results, RUN)
+    run = Run.load(RUN, results)
     card = cli("predict", "--run", RUN, "--results", results, "--card").out
     table = scores_in(card)
-    metrics = run.read_json("metrics.json")["val"]
+    metrics = on_disk.read(run.path, "metrics.json")["val"]
     for (split, point), row in table.iterrows():
         figures = metrics[split][point]
         assert [row["Sp"], row["Se"], row["Score"]] == [f"{figures[name]:.1f}" for name in ("sp", "se", "score")]
@@ -45,9 +45,9 @@ def test_its_scores_are_the_records_and_its_intervals_the_boards(cli: Cli, resul
 
 
 def test_it_names_data_limits_and_intended_use_but_no_patient(cli: Cli, results: Path) -> None:
-    run = run_folder(results, RUN)
+    run = Run.load(RUN, results)
     card = cli("predict", "--run", RUN, "--results", results, "--card").out
-    data = run.read_json("data.json")
+    data = on_disk.read(run.path, "data.json")
     assert "Research use. Not a medical device." in card
     assert f"{sum(data['class_counts'].values())} clips" in card
     assert "Tested on far (version 1; external" in card
@@ -59,21 +59,20 @@ def test_it_names_data_limits_and_intended_use_but_no_patient(cli: Cli, results:
 def test_a_single_seed_has_no_interval_and_says_so(results: Path) -> None:
     for other in results.glob("runs/qlung-tiny-s1*"):
         shutil.rmtree(other)
-    card = model_card(trained_run(run_folder(results, RUN)), Display(quiet=True))
+    card = model_card(Run.load(RUN, results).choice(), Display(quiet=True))
     assert set(scores_in(card)["95 %"]) == {"–"}
     assert "there is no interval" in card
 
 
 def test_other_settings_and_damaged_runs_are_other_methods(results: Path) -> None:
-    run = run_folder(results, RUN)
-    chosen = trained_run(run)
-    assert [folder.run_id[:14] for folder in same_method(chosen)] == ["qlung-tiny-s0-", "qlung-tiny-s1-"]
-    other = run_folder(results, "qlung-tiny-s1")
-    spec = other.read_json("spec.json")
-    other.write_json("spec.json", {**spec, "loss": {**spec["loss"], "kappa_rad": 0.9}})
-    assert [folder.path for folder in same_method(chosen)] == [run.path]
+    run = Run.load(RUN, results)
+    assert [one.run_id[:14] for one in same_method(run)] == ["qlung-tiny-s0-", "qlung-tiny-s1-"]
+    other = Run.load("qlung-tiny-s1", results)
+    spec = on_disk.read(other.path, "spec.json")
+    on_disk.write(other.path, "spec.json", {**spec, "loss": {**spec["loss"], "kappa_rad": 0.9}})
+    assert [one.path for one in same_method(Run(run.path))] == [run.path]
     (other.path / "spec.json").write_text("{")
-    assert [folder.path for folder in same_method(chosen)] == [run.path]
+    assert [one.path for one in same_method(Run(run.path))] == [run.path]
 
 
 def test_an_oracles_card_says_so(cli: Cli, results: Path) -> None:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import on_disk
 import onnx
 import onnxruntime
 import pytest
@@ -23,8 +24,7 @@ from rsbench.features.frontends import create_frontend
 from rsbench.inference import onnx_file
 from rsbench.inference.classifier import Classifier, load_classifier
 from rsbench.inference.onnx_file import check_sounds
-from rsbench.inference.trained import trained_run
-from rsbench.results.store import run_folder
+from rsbench.results.run import Run
 from rsbench.training.predict import Model
 
 RUN = "qlung-tiny-s0"
@@ -35,9 +35,9 @@ def test_the_file_says_what_the_run_says(cli: Cli, finished: Path, tmp_path: Pat
     said = cli("export-model", "--run", RUN, "--results", finished, "--out", out)
     assert said.code == 0, said.err
     session = onnxruntime.InferenceSession(out)
-    run = run_folder(finished, RUN)
-    classifier = load_classifier(trained_run(run))
-    point = run.read_json("metrics.json")["val"]["far"]["operating_point"]
+    run = Run.load(RUN, finished)
+    classifier = load_classifier(run.choice())
+    point = on_disk.read(run.path, "metrics.json")["val"]["far"]["operating_point"]
     for clips in (1, 4, 9):
         waveforms = torch.randn(clips, int(CLIP_S * 16_000), generator=torch.Generator().manual_seed(clips)) / 8
         logits, probabilities = session.run(["logits", "probabilities"], {"waveforms": waveforms.numpy()})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_disk
 import pandas as pd
 import pytest
 import soundfile
@@ -19,8 +20,7 @@ from torchaudio.functional import resample
 
 from rsbench.data.clips import CLASSES
 from rsbench.inference.classifier import load_classifier
-from rsbench.inference.trained import trained_run
-from rsbench.results.store import RunFolder, run_folder
+from rsbench.results.run import Run
 
 RUN = "qlung-tiny-s0"
 LOGITS = [f"logit_{name}" for name in CLASSES]
@@ -41,8 +41,8 @@ def rows_of(said: Outcome) -> tuple[dict[str, Any], pd.DataFrame]:
     return about, pd.DataFrame(about.pop("rows"))
 
 
-def stored(run: RunFolder, dataset: str, selection: str) -> pd.DataFrame:
-    predictions = run.predictions()[dataset]
+def stored(run: Run, dataset: str, selection: str) -> pd.DataFrame:
+    predictions = run.predictions(dataset)
     return predictions[predictions["selection"] == selection].set_index("clip_id").sort_index()
 
 
@@ -64,12 +64,12 @@ def test_it_is_what_the_run_was_judged_by(
     about, rows = rows_of(said)
     rows["clip_id"] = [Path(path).stem for path in rows["recording"]]
     rows["clip_id"] += ":" + rows.groupby("clip_id").cumcount().astype(str)
-    run = run_folder(finished, RUN)
+    run = Run.load(RUN, finished)
     then = stored(run, dataset, select or "val")
     now = rows.set_index("clip_id").loc[then.index]
 
     rule, split = (select or "val").partition(":")[0], dataset
-    figures = run.read_json("metrics.json")[rule][split]
+    figures = on_disk.read(run.path, "metrics.json")[rule][split]
     point = figures["operating_point"]
     offset = point["normal_offset"] if at == "val-bias" else 0.0
     logits = then[LOGITS].to_numpy(dtype=np.float64, copy=True)
@@ -89,7 +89,7 @@ def test_the_run_folder_alone_is_enough(
     predict: Callable[..., Outcome], finished: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = predict(sounds, "--format", "csv")
-    run = run_folder(finished, RUN)
+    run = Run.load(RUN, finished)
     elsewhere = shutil.copytree(run.path, tmp_path / "moved" / run.run_id)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RSBENCH_DATA", str(tmp_path / "nowhere"))
@@ -195,7 +195,7 @@ def test_a_short_recording_is_repeated_and_faded_as_in_training(
     clip = np.tile(recording, 3)[: int(CLIP_S * 16_000)]
     clip[-1000:] *= fade[::-1]
     with torch.no_grad():
-        _, expected = load_classifier(trained_run(run_folder(finished, RUN)))(torch.from_numpy(clip)[None])
+        _, expected = load_classifier(Run.load(RUN, finished).choice())(torch.from_numpy(clip)[None])
     np.testing.assert_allclose(rows[PROBABILITIES], expected, atol=1e-6)
 
 
@@ -239,10 +239,10 @@ def test_a_run_that_cannot_be_used_says_why(
     assert (without.code, without.out) == (2, "")
     assert "Bundles leave weights out" in without.err
 
-    run = run_folder(results, RUN)
-    identity = run.read_json("data.json")
+    run = Run.load(RUN, results)
+    identity = on_disk.read(run.path, "data.json")
     identity["identity"]["plugins"]["backbone:tiny"] = "0" * 64
-    run.write_json("data.json", identity)
+    on_disk.write(run.path, "data.json", identity)
     assert "backbone:tiny is other code now" in predict(sounds, results=results).err
 
     (weights,) = (run.path / "checkpoints").glob("val-*")
@@ -251,17 +251,17 @@ def test_a_run_that_cannot_be_used_says_why(
     assert damaged.code == 2
     assert "may be incomplete" in damaged.err
 
-    spec = run.read_json("spec.json")
-    run.write_json("spec.json", {**spec, "frontend": None})
+    spec = on_disk.read(run.path, "spec.json")
+    on_disk.write(run.path, "spec.json", {**spec, "frontend": None})
     assert "trained on embeddings" in predict(sounds, results=results).err
-    run.set_status("failed")
+    run.folder.set_status("failed")
     assert "the run is failed" in predict(sounds, results=results).err
 
 
 def test_weights_of_another_model_are_refused(predict: Callable[..., Outcome], results: Path, sounds: Path) -> None:
-    run = run_folder(results, RUN)
-    spec = run.read_json("spec.json")
-    run.write_json("spec.json", {**spec, "backbone": {**spec["backbone"], "width": 8}})
+    run = Run.load(RUN, results)
+    spec = on_disk.read(run.path, "spec.json")
+    on_disk.write(run.path, "spec.json", {**spec, "backbone": {**spec["backbone"], "width": 8}})
     said = predict(sounds, results=results)
     assert said.code == 2
     assert "holds the weights of another model" in said.err

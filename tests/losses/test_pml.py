@@ -93,7 +93,7 @@ def test_a_run_says_which_class_and_which_version_it_is_of(tiny_run: Callable[..
     first = tiny_run(loss="pml:ArcFaceLoss", loss__scale=20, optim__epochs=1)
     assert first.run_id.startswith("pml_ArcFaceLoss-tiny-s0-")
     wanted = {"name": "pml:ArcFaceLoss", "margin": 28.6, "scale": 20, "version": version("pytorch-metric-learning")}
-    assert first.spec["loss"] == wanted
+    assert first.spec.loss.model_dump() == wanted
     other = tiny_run(loss="pml:ArcFaceLoss", loss__scale=30, optim__epochs=1)
     assert other.run_id != first.run_id
 

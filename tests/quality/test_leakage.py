@@ -14,10 +14,10 @@ from rsbench import QualityIndex, RsbenchError, register_quality
 from rsbench.data.splits import Split
 from rsbench.quality.index import QUALITY, create_quality
 from rsbench.results.pseudonyms import Pseudonyms
-from rsbench.results.schema import judgements
-from rsbench.results.store import RunFolder
+from rsbench.results.rows import judgements
+from rsbench.results.run import Run
 
-Run = Callable[..., Any]
+MakeRun = Callable[..., Any]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +53,7 @@ def wide_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def only_row(folder: Path, split: str = "tiny") -> dict[str, Any]:
-    return judgements(RunFolder(folder), split, "val")[0].row
+    return judgements(Run(folder), split, "val")[0].row
 
 
 @pytest.mark.parametrize("control", ["none", "constant", "shuffled"])
@@ -85,15 +85,15 @@ def test_the_command_line_says_it_in_one_message(cli: Cli, tiny_root: Path, tmp_
     assert "Traceback" not in outcome.err
 
 
-def test_a_record_says_what_its_index_knows(tiny_run: Run) -> None:
+def test_a_record_says_what_its_index_knows(tiny_run: MakeRun) -> None:
     blind, knowing = tiny_run(epochs=1), tiny_run(epochs=1, quality="knows_far", test="tiny")
-    assert blind.data["quality_index"] == {"fitted_on": [], "seen": {}}
-    assert knowing.data["quality_index"] == {"fitted_on": ["far-part"], "seen": {"far": ["test00", "test03"]}}
+    assert blind.data.quality_index.document() == {"fitted_on": [], "seen": {}}
+    assert knowing.data.quality_index.document() == {"fitted_on": ["far-part"], "seen": {"far": ["test00", "test03"]}}
     assert only_row(blind.path)["fitted_on"] == "–"
     assert only_row(knowing.path)["fitted_on"] == "far-part"
 
 
-def test_training_on_patients_whom_the_index_knows_is_marked(cli: Cli, tiny_run: Run) -> None:
+def test_training_on_patients_whom_the_index_knows_is_marked(cli: Cli, tiny_run: MakeRun) -> None:
     record = tiny_run(epochs=1, quality="knows_tiny")
     assert only_row(record.path)["fitted_on"] == "IN TRAINING (tiny-part)"
     shown = cli("show", record.run_id, "--results", record.path.parent.parent)
@@ -102,7 +102,7 @@ def test_training_on_patients_whom_the_index_knows_is_marked(cli: Cli, tiny_run:
     )
 
 
-def test_a_board_has_the_column_where_rows_differ(cli: Cli, tiny_run: Run) -> None:
+def test_a_board_has_the_column_where_rows_differ(cli: Cli, tiny_run: MakeRun) -> None:
     for index in ("aqs", "knows_far"):
         record = tiny_run(epochs=1, quality=index, test="tiny")
     board = cli("leaderboard", "--split", "tiny", "--results", record.path.parent.parent, "--format", "csv")
@@ -125,17 +125,17 @@ def test_a_board_of_a_split_from_stored_predictions_leaves_such_runs_out(
     assert only_row(blind.path, "wide-all")["fitted_on"] == "–"
     assert only_row(knowing.path, "wide-b")["fitted_on"] == "wide-part"
     with pytest.raises(RsbenchError, match="judged only on patients it has not seen"):
-        judgements(RunFolder(knowing.path), "wide-all", "val")
+        judgements(knowing, "wide-all", "val")
 
 
 def test_patients_whom_an_index_knows_are_renamed_as_in_predictions(wide_root: Path, tmp_path: Path) -> None:
     record = run_tiny(wide_root, tmp_path, quality="knows_tiny", test="tiny", epochs=1)
     pseudonyms = Pseudonyms("0" * 64)
     renamed = pseudonyms.data_record(record.data, "tiny")
-    frame = RunFolder(record.path).predictions()["tiny"]
+    frame = record.predictions("tiny")
     known = frame[frame["patient"].isin(["train01", "train02"])]
-    assert set(renamed["quality_index"]["seen"]["tiny"]) >= set(pseudonyms.predictions("tiny", known)["patient"])
-    assert not {"train01", "train02"} & set(renamed["quality_index"]["seen"]["tiny"])
+    assert set(renamed.quality_index.seen["tiny"]) >= set(pseudonyms.predictions("tiny", known)["patient"])
+    assert not {"train01", "train02"} & set(renamed.quality_index.seen["tiny"])
 
 
 def test_learned_may_judge_sprsound_inter_and_not_sprsound(real_root: Path) -> None:

@@ -9,29 +9,26 @@ from pages import Reported
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
-from rsbench.report.page.commands import ranges
-from rsbench.report.page.groups import Record
+from rsbench.report.page.provenance import ranges
 from rsbench.report.page.summaries import COVERAGE, SP_GRID, OfRun, read_run
-from rsbench.results.schema import full_spec
-from rsbench.results.store import RunFolder
+from rsbench.results.run import Run
 
 LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
 
 
 @pytest.fixture(scope="module")
-def record(reported: Reported) -> Record:
-    folder = RunFolder(next(reported.results.glob("runs/qlung-*s1-*")))
-    return Record(folder, "done", full_spec(folder), folder.read_json("data.json"))
+def stored_run(reported: Reported) -> Run:
+    return Run(next(reported.results.glob("runs/qlung-*s1-*")))
 
 
 @pytest.fixture(scope="module")
-def run(record: Record) -> OfRun:
-    return read_run(record, "far", "val")
+def run(stored_run: Run) -> OfRun:
+    return read_run(stored_run, "far", "val")
 
 
 @pytest.fixture(scope="module")
-def clips(record: Record) -> pd.DataFrame:
-    stored = pd.read_parquet(record.folder.path / "predictions" / "far.parquet")
+def clips(stored_run: Run) -> pd.DataFrame:
+    stored = pd.read_parquet(stored_run.path / "predictions" / "far.parquet")
     return stored[(stored["selection"] == "val") & (stored["part"] == "test")]
 
 
@@ -63,12 +60,12 @@ def test_reliability_counts_every_clip_in_its_bin(run: OfRun, clips: pd.DataFram
     assert run.scaled.clips.sum() == len(clips)
 
 
-def test_risk_is_that_of_the_clips_kept(run: OfRun, clips: pd.DataFrame, record: Record) -> None:
+def test_risk_is_that_of_the_clips_kept(run: OfRun, clips: pd.DataFrame, stored_run: Run) -> None:
     wrong = clips[LOGITS].to_numpy().argmax(axis=1) != clips["label"]
     kept_first = wrong.iloc[np.argsort(-softmax(clips[LOGITS].to_numpy(dtype="float64"), axis=1).max(axis=1))]
     for share, risk in zip(COVERAGE, run.risk["confidence"], strict=True):
         assert risk == pytest.approx(kept_first.iloc[: int(np.ceil(share * len(clips)))].mean())
-    figures = record.folder.read_json("metrics.json")["val"]["far"]["risk_coverage"]
+    figures = stored_run.metrics["val"]["far"]["risk_coverage"]
     assert run.risk["quality"][-1] == pytest.approx(figures["risk"])
 
 

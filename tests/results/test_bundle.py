@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny import Cli
 
 from rsbench.results.bundle import without_places
-from rsbench.results.store import RunFolder
+from rsbench.results.run import Run
 
 BOARDS = [("tiny", "val"), ("far", "last"), ("far", "oracle"), ("tiny", "cv-refit")]
 
@@ -108,7 +108,7 @@ def test_names_are_replaced_one_to_one_in_every_file(cli: Cli, results: Path, tm
         assert twin.name.rpartition("-")[0] == run.name.rpartition("-")[0]
         assert twin.name != run.name
         for dataset in ("tiny", "far"):
-            frames = [RunFolder(path).read_parquet(f"predictions/{dataset}.parquet") for path in (run, twin)]
+            frames = [Run(path).predictions(dataset) for path in (run, twin)]
             assert not frames[0].duplicated(key).any()
             joined = frames[0].merge(frames[1], on=key, validate="one_to_one")
             assert len(joined) == len(frames[0])

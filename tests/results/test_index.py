@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_disk
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -22,9 +23,9 @@ from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split, split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
 from rsbench.results import index
-from rsbench.results.index import Judged, judged
-from rsbench.results.schema import COLUMNS, FIGURES, Judgement
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.index import BoardRows, board_rows
+from rsbench.results.rows import COLUMNS, FIGURES, Judgement
+from rsbench.results.run import Run, load_runs
 
 RULES = ("val", "last", "oracle")
 ABNORMAL = CLASSES[1:]
@@ -50,7 +51,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = index.judgements
 
-    def noting(folder: RunFolder, split_name: str, rule_name: str) -> list[Judgement]:
+    def noting(folder: Run, split_name: str, rule_name: str) -> list[Judgement]:
         seen.append(folder.run_id)
         return original(folder, split_name, rule_name)
 
@@ -58,16 +59,16 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def look(results: Path, split_name: str = "tiny", rule_name: str = "val") -> Judged:
+def look(results: Path, split_name: str = "tiny", rule_name: str = "val") -> BoardRows:
     """With the index."""
-    return judged(run_folders(results), split_name, rule_name, cache=results / ".index")
+    return board_rows(load_runs(results), split_name, rule_name, cache=results / ".index")
 
 
-def look_afresh(results: Path, split_name: str = "tiny", rule_name: str = "val") -> Judged:
-    return judged(run_folders(results), split_name, rule_name)
+def look_afresh(results: Path, split_name: str = "tiny", rule_name: str = "val") -> BoardRows:
+    return board_rows(load_runs(results), split_name, rule_name)
 
 
-def assert_same(one: Judged, other: Judged) -> None:
+def assert_same(one: BoardRows, other: BoardRows) -> None:
     pd.testing.assert_frame_equal(one.rows, other.rows)
     assert one.damaged == other.damaged
     (design, hits), (other_design, other_hits) = one.counts(one.rows), other.counts(other.rows)
@@ -75,8 +76,8 @@ def assert_same(one: Judged, other: Judged) -> None:
     np.testing.assert_array_equal(hits, other_hits)
 
 
-def folder_of(results: Path, loss: str = "ce", seed: int = 0) -> RunFolder:
-    return RunFolder(next(results.glob(f"runs/{loss}-*-s{seed}-*")))
+def folder_of(results: Path, loss: str = "ce", seed: int = 0) -> Run:
+    return Run(next(results.glob(f"runs/{loss}-*-s{seed}-*")))
 
 
 @pytest.mark.parametrize("rule_name", RULES)
@@ -89,7 +90,7 @@ def test_figures_are_those_of_the_runs_and_of_the_hits(three_runs: Path, split_n
     design, hits = found.counts(found.rows)
     clips = dict(zip(CLASSES, design.support.sum(axis=0), strict=True))
     for row, counted in zip(found.rows.to_dict("records"), hits.sum(axis=1), strict=True):
-        stored = RunFolder(three_runs / "runs" / row["run_id"]).read_json("metrics.json")[rule_name][split_name]
+        stored = Run(three_runs / "runs" / row["run_id"]).metrics[rule_name][split_name]
         flat = stored[row["operating_point"]] | stored["threshold_free"] | stored["calibration"]
         flat |= stored["risk_coverage"]
         assert {name: row[name] for name in FIGURES} == {name: flat[name] for name in FIGURES}
@@ -107,10 +108,10 @@ def test_hits_are_those_of_a_loop_over_the_predictions(three_runs: Path) -> None
     found = look_afresh(three_runs)
     design, hits = found.counts(found.rows)
     for row, counted in zip(found.rows.to_dict("records"), hits, strict=True):
-        folder = RunFolder(three_runs / "runs" / row["run_id"])
-        point = folder.read_json("metrics.json")["val"]["tiny"]["operating_point"]
+        folder = Run(three_runs / "runs" / row["run_id"])
+        point = on_disk.read(folder.path, "metrics.json")["val"]["tiny"]["operating_point"]
         expected = np.zeros((len(design.patients), 5), dtype=int)
-        for clip in folder.predictions()["tiny"].to_dict("records"):
+        for clip in folder.predictions("tiny").to_dict("records"):
             if clip["part"] != "test" or clip["selection"] != "val":
                 continue
             logits = [clip[name] for name in LOGIT_COLUMNS]
@@ -151,7 +152,7 @@ def test_what_is_kept_is_what_would_be_read(results: Path, read: list[str]) -> N
 def test_only_what_changed_is_read_again(results: Path, read: list[str]) -> None:
     look(results)
     changed, gone = folder_of(results, "ce", 1), folder_of(results, "qlung")
-    changed.set_status("failed")
+    changed.folder.set_status("failed")
     shutil.rmtree(gone.path)
     read.clear()
     found = look(results)
@@ -170,9 +171,9 @@ def test_only_what_changed_is_read_again(results: Path, read: list[str]) -> None
 
 
 def test_runs_that_were_not_judged_so_are_not_read_again(results: Path, read: list[str]) -> None:
-    for folder in run_folders(results)[:2]:
-        spec = folder.read_json("spec.json")
-        folder.write_json("spec.json", spec | {"select": ["last"]})
+    for folder in load_runs(results)[:2]:
+        spec = on_disk.read(folder.path, "spec.json")
+        on_disk.write(folder.path, "spec.json", spec | {"select": ["last"]})
     assert len(look(results).rows) == 2
     read.clear()
     assert len(look(results).rows) == 2
@@ -238,8 +239,8 @@ def test_a_damaged_origin_is_named(results: Path) -> None:
     assert list(look(results).damaged) == [victim.run_id]
 
 
-def _perturb(folder: RunFolder) -> dict[str, pd.DataFrame]:
-    predictions = folder.predictions()
+def _perturb(folder: Run) -> dict[str, pd.DataFrame]:
+    predictions = {name: folder.predictions(name) for name in folder.datasets}
     frame = predictions["tiny"]
     frame["logit_both"] = frame["logit_both"].max() + 1  # everything is called both
     write_parquet(folder.path / "predictions" / "tiny.parquet", frame)
@@ -253,7 +254,7 @@ def test_predictions_that_do_not_give_the_figures_are_damage(results: Path) -> N
     found = look(results)  # the index has noticed
     assert list(found.damaged) == [victim.run_id]
     assert f"rsbench rescore {victim.run_id}" in found.damaged[victim.run_id]
-    clips = victim.predictions()["tiny"]
+    clips = victim.predictions("tiny")
     write_parquet(victim.path / "predictions" / "tiny.parquet", clips[clips["patient"] != "test00"])
     assert "holds 24 clips of 'tiny', while metrics.json was made from 32" in look(results).damaged[victim.run_id]
 
@@ -264,7 +265,7 @@ def test_runs_that_judged_different_clips_share_no_counts(results: Path) -> None
     predictions["tiny"] = predictions["tiny"][predictions["tiny"]["patient"] != "test00"]
     write_parquet(other.path / "predictions" / "tiny.parquet", predictions["tiny"])
     tests = [split(name, {"tiny", "far"}) for name in ("tiny", "far")]
-    other.write_json("metrics.json", score_run(predictions, tests, RULES, "tiny"))
+    on_disk.write(other.path, "metrics.json", score_run(predictions, tests, RULES, "tiny"))
     found = look(results)
     assert found.damaged == {}
     mine = found.rows["run_id"] == other.run_id
@@ -277,13 +278,13 @@ def test_runs_that_judged_different_clips_share_no_counts(results: Path) -> None
 def test_a_split_of_an_absent_plugin_is_all_test_clips_or_says_so(results: Path) -> None:
     """What subsets it takes is not known here; how many clips it scored is."""
     whole = look_afresh(results)
-    for folder in run_folders(results):
-        clips = folder.predictions()["tiny"]
+    for folder in load_runs(results):
+        clips = folder.predictions("tiny")
         clips.loc[clips["part"] == "test", "subset"] = "east"
         write_parquet(folder.path / "predictions" / "tiny.parquet", clips)
     assert_same(look_afresh(results), whole)
     victim = folder_of(results)
-    clips = victim.predictions()["tiny"]
+    clips = victim.predictions("tiny")
     clips.loc[clips["clip_id"].str.endswith(":0"), "part"] = "test"  # of validation patients
     write_parquet(victim.path / "predictions" / "tiny.parquet", clips)
     assert "needs its --plugin" in look_afresh(results).damaged[victim.run_id]
@@ -295,7 +296,7 @@ def test_a_long_reading_says_how_far_it_is(
     monkeypatch.setattr(index, "MANY", 3)
     monkeypatch.setattr("rsbench.core.display.LOG_EVERY_S", 0)
     for _ in range(2):
-        judged(run_folders(results), "tiny", "val", cache=results / ".index", display=Display())
+        board_rows(load_runs(results), "tiny", "val", cache=results / ".index", display=Display())
     assert capsys.readouterr().err.count("reading runs: 3 of 3") == 1
 
 
@@ -340,8 +341,8 @@ def test_where_no_index_can_be_kept_everything_is_read(results: Path, read: list
 
 def test_what_is_no_run_is_passed_over(results: Path) -> None:
     (results / "runs" / "notes").mkdir()
-    early = RunFolder(results / "runs" / "failed-early")
-    early.set_status("failed")
+    early = Run(results / "runs" / "failed-early")
+    early.folder.set_status("failed")
     found = look(results)
     assert (len(found.rows), found.damaged) == (6, {})
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_disk
 import pandas as pd
 import pytest
 from tiny import TINY_PLUGIN, Cli
@@ -18,8 +19,8 @@ import rsbench.results.merge as merge_module
 from rsbench.core.errors import ResultsError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.results.agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, disagreement
-from rsbench.results.merge import origin
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.run import Run, load_runs
+from rsbench.results.store import RunFolder
 
 STATES = ("absent", "running", "interrupted", "failed", "done")
 
@@ -41,10 +42,6 @@ def run_of(results: Path) -> Path:
     return run
 
 
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -53,7 +50,7 @@ def made_again(results: Path, folder: Path, shift_sds: float = 0.0) -> Path:
     """The same run as another machine would have made it: another end, logits that differ by some of their sds."""
     shutil.copytree(results, folder)
     for run in folder.glob("runs/*"):
-        edit(run / "status.json", at="2031-01-01T00:00:00+00:00", pid=1)
+        on_disk.edit(run, "status.json", lambda known: known.update(at="2031-01-01T00:00:00+00:00", pid=1))
         shift_logits(run, shift_sds)
     return folder
 
@@ -68,7 +65,7 @@ def shift_logits(run: Path, sds: float) -> None:
 
 
 def origins(results: Path) -> dict[str, str]:
-    return {folder.run_id: origin(folder) for folder in run_folders(results)}
+    return {run.run_id: run.origin_in_words for run in load_runs(results)}
 
 
 def test_runs_of_two_machines_come_together(cli: Cli, results: Path, tmp_path: Path) -> None:
@@ -113,16 +110,16 @@ def test_a_finished_run_is_never_lost(cli: Cli, one: Path, tmp_path: Path, here:
     board = tmp_path / "board"
     if here != "absent":
         shutil.copytree(one, board)
-        edit(run_of(board) / "status.json", state=here)
-    edit(run_of(one) / "status.json", state=there)
+        on_disk.edit(run_of(board), "status.json", lambda known: known.update(state=here))
+    on_disk.edit(run_of(one), "status.json", lambda known: known.update(state=there))
     (run_of(one) / "error.txt").write_text("from there")
     assert cli("merge", one, "--out", board).code == 0
     comes = here == "absent" or (there == "done" != here)
     run = run_of(board)
-    assert RunFolder(run).status()["state"] == (there if comes else here)
+    assert Run(run).status.state == (there if comes else here)
     assert (run / "error.txt").exists() == comes
     assert (run / "checkpoints").exists() != comes
-    assert origin(RunFolder(run)) == ("self-reported by alice" if comes else "here")
+    assert Run(run).origin_in_words == ("self-reported by alice" if comes else "here")
 
 
 def test_whoever_runs_it_again_confirms_it(cli: Cli, tiny_root: Path, results: Path, tmp_path: Path) -> None:
@@ -163,7 +160,11 @@ def test_ones_own_second_try_and_second_hand_runs_confirm_nothing(cli: Cli, one:
 
 def test_a_chain_keeps_its_first_origin_and_drops_its_own_praise(cli: Cli, one: Path, tmp_path: Path) -> None:
     cli("merge", one, "--out", tmp_path / "b")
-    edit(run_of(tmp_path / "b") / "origin.json", status="re-run", confirmed_by="the maintainers")
+    on_disk.edit(
+        run_of(tmp_path / "b"),
+        "origin.json",
+        lambda known: known.update(status="re-run", confirmed_by="the maintainers"),
+    )
     cli("merge", tmp_path / "b", "--from", "bob", "--out", tmp_path / "c")
     cli("export", "--results", tmp_path / "c", "--out", tmp_path / "c.zip")
     done = cli("merge", tmp_path / "c.zip", "--from", "carol", "--out", tmp_path / "d")
@@ -175,7 +176,7 @@ def test_a_chain_keeps_its_first_origin_and_drops_its_own_praise(cli: Cli, one: 
 
 def test_a_run_made_here_after_all_is_from_here(cli: Cli, tiny_run: Callable[..., Any], tmp_path: Path) -> None:
     failed = tiny_run(tmp_path / "there", epochs=1)
-    edit(failed.path / "status.json", state="failed")
+    on_disk.edit(failed.path, "status.json", lambda known: known.update(state="failed"))
     cli("merge", tmp_path / "there", "--out", tmp_path / "here")
     assert origins(tmp_path / "here") == {failed.run_id: "self-reported by there"}
     tiny_run(tmp_path / "here", epochs=1)
@@ -185,7 +186,7 @@ def test_a_run_made_here_after_all_is_from_here(cli: Cli, tiny_run: Callable[...
 @pytest.mark.parametrize(("sds", "agree"), [(LOGIT_TOLERANCE / 2, True), (LOGIT_TOLERANCE * 2, False), (np.nan, False)])
 def test_logits_agree_within_a_share_of_their_spread(one: Path, tmp_path: Path, sds: float, agree: bool) -> None:
     again = made_again(one, tmp_path / "again", shift_sds=sds)
-    found = disagreement(RunFolder(run_of(one)), RunFolder(run_of(again)))
+    found = disagreement(Run(run_of(one)), Run(run_of(again)))
     assert (found == []) == agree
     assert agree or len(found) == 7  # tiny under val, last and two oracles; far under val, last and one
 
@@ -195,31 +196,31 @@ def test_other_clips_or_scores_are_named(one: Path, tmp_path: Path) -> None:
     metrics = json.loads((again / "metrics.json").read_text())
     metrics["last"]["far"]["argmax"]["score"] += 2 * SCORE_TOLERANCE
     (again / "metrics.json").write_text(json.dumps(metrics))
-    (line,) = disagreement(RunFolder(run_of(one)), RunFolder(again))
+    (line,) = disagreement(Run(run_of(one)), Run(again))
     assert line.startswith("Score last, far, argmax is ")
     path = again / "predictions" / "far.parquet"
     pd.read_parquet(path).iloc[1:].to_parquet(path, index=False)
-    (line,) = disagreement(RunFolder(run_of(one)), RunFolder(again))
+    (line,) = disagreement(Run(run_of(one)), Run(again))
     assert line == "other clips, patients, parts or labels of far"
     path.unlink()
-    assert disagreement(RunFolder(run_of(one)), RunFolder(again)) == ["predictions of far, tiny, and of tiny"]
+    assert disagreement(Run(run_of(one)), Run(again)) == ["predictions of far, tiny, and of tiny"]
 
 
 def test_a_merge_that_is_stopped_is_finished_by_the_same_command(
     cli: Cli, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied, write_bytes = [], merge_module.write_bytes
+    copied, write_bytes = [], RunFolder.write_bytes
 
-    def stopped(path: Path, content: bytes) -> None:
-        copied.append(path)
+    def stopped(folder: RunFolder, name: str, content: bytes) -> None:
+        copied.append(name)
         if len(copied) == 20:  # in the middle of the second run
             raise KeyboardInterrupt
-        write_bytes(path, content)
+        write_bytes(folder, name, content)
 
-    monkeypatch.setattr(merge_module, "write_bytes", stopped)
+    monkeypatch.setattr(RunFolder, "write_bytes", stopped)
     done = cli("merge", results, "--out", tmp_path / "board")
     assert (done.code, "The same command brings in what is missing" in done.err) == (130, True)
-    (first,) = run_folders(tmp_path / "board")
+    (first,) = load_runs(tmp_path / "board")
     assert (first.path / "origin.json").is_file()
     monkeypatch.undo()
     done = cli("merge", results, "--out", tmp_path / "board")
@@ -231,11 +232,11 @@ def test_a_merge_that_is_stopped_is_finished_by_the_same_command(
 
 def test_a_run_that_is_being_made_is_not_replaced(cli: Cli, one: Path, tmp_path: Path) -> None:
     board = Path(shutil.copytree(one, tmp_path / "board"))
-    edit(run_of(board) / "status.json", state="running")
-    with RunFolder(run_of(board)).locked():
+    on_disk.edit(run_of(board), "status.json", lambda known: known.update(state="running"))
+    with Run(run_of(board)).folder.locked():
         done = cli("merge", one, "--out", board)
     assert (done.code, "another process is at work" in done.err) == (2, True)
-    assert RunFolder(run_of(board)).status()["state"] == "running"
+    assert Run(run_of(board)).status.state == "running"
     assert (run_of(board) / "checkpoints").exists()
 
 
@@ -255,28 +256,28 @@ def test_a_run_that_finishes_meanwhile_is_not_replaced(
     cli: Cli, one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = Path(shutil.copytree(one, tmp_path / "board"))
-    edit(run_of(board) / "status.json", state="running")
+    on_disk.edit(run_of(board), "status.json", lambda known: known.update(state="running"))
     carry_out = merge_module._carry_out
 
     def later(*arguments: Any) -> None:
-        edit(run_of(board) / "status.json", state="done", pid=2)
+        on_disk.edit(run_of(board), "status.json", lambda known: known.update(state="done", pid=2))
         carry_out(*arguments)
 
     monkeypatch.setattr(merge_module, "_carry_out", later)
     done = cli("merge", one, "--out", board)
     assert (done.code, "was finished meanwhile" in done.err) == (2, True)
-    assert RunFolder(run_of(board)).status()["pid"] == 2
+    assert Run(run_of(board)).status.pid == 2
 
 
 def test_folders_that_are_no_runs_are_named(cli: Cli, one: Path, tmp_path: Path) -> None:
     (one / "runs" / "notes").mkdir()
     done = cli("merge", one, "--out", tmp_path / "board")
     assert (done.code, "notes has no status.json" in done.err) == (0, True)
-    assert len(run_folders(tmp_path / "board")) == 1
+    assert len(load_runs(tmp_path / "board")) == 1
 
 
 def test_a_damaged_origin_is_named(one: Path) -> None:
     for content in ("{ half", "[]", '{"from": "bob"}'):
         (run_of(one) / "origin.json").write_text(content)
         with pytest.raises(ResultsError, match=r"origin\.json"):
-            origin(RunFolder(run_of(one)))
+            _ = Run(run_of(one)).origin

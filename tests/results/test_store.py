@@ -13,7 +13,8 @@ import pytest
 
 from rsbench.core.errors import ResultsError
 from rsbench.core.files import write_json, write_parquet, writing
-from rsbench.results.store import RunFolder, run_folders
+from rsbench.results.run import load_runs
+from rsbench.results.store import RunFolder
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -55,10 +56,10 @@ def test_parquet_keeps_what_it_was_given(tmp_path: Path) -> None:
 
 def test_status_is_absent_until_it_is_set(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    assert folder.status() == {"state": "absent"}
+    assert folder.status().state == "absent"
     with folder.locked():
         folder.set_status("running", epoch=3)
-    assert (folder.status()["state"], folder.status()["epoch"]) == ("running", 3)
+    assert (folder.status().state, folder.status().epoch) == ("running", 3)
 
 
 def _hold(path: Path, held: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
@@ -87,9 +88,9 @@ def test_damage_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"{ half a file")
     folder = RunFolder(tmp_path)
     with pytest.raises(ResultsError, match=r"cannot be read.*Delete the folder"):
-        folder.status() if name == "status.json" else folder.predictions()
+        folder.status() if name == "status.json" else folder.read_parquet(name)
 
 
 def test_no_runs_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="there are no runs here.*rsbench run"):
-        run_folders(tmp_path)
+        load_runs(tmp_path)

@@ -29,12 +29,12 @@ def held_out(record: Any) -> pd.DataFrame:
 
 def test_every_training_patient_is_held_out_once(tiny_run: Run) -> None:
     record = tiny_run(**FOLDED)
-    folds = record.data["folds"]
+    folds = record.data.folds
     assert len(folds) == 3
     patients = [patient for fold in folds for patient in fold]
     assert sorted(patients) == sorted(set(patients)) == sorted(held_out(record)["patient"].unique())
     assert len(held_out(record)) == 10 * 8
-    assert record.data["class_counts"] == {"normal": 40, "crackle": 20, "wheeze": 10, "both": 10}  # all of them
+    assert record.data.class_counts == {"normal": 40, "crackle": 20, "wheeze": 10, "both": 10}  # all of them
 
 
 def test_the_epoch_and_the_offset_are_those_of_the_clips_held_out(tiny_run: Run) -> None:

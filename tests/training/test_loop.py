@@ -63,7 +63,7 @@ def test_stopped_after_an_epoch_and_continued_is_the_same_run(
     changes |= {"loss": "stochastic", "optim__clip_norm": 1.0}
     whole = tiny_run(out=tmp_path / "whole", **changes)
     with monkeypatch.context() as patched:
-        patched.setattr("rsbench.experiment.run.write_csv", _interrupt)
+        patched.setattr("rsbench.results.store.write_csv", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             tiny_run(out=tmp_path / "parts", **changes)
     status = (tmp_path / "parts" / "runs" / whole.run_id / "status.json").read_text()
@@ -155,7 +155,7 @@ def test_oracle_is_kept_per_split_and_never_touches_the_other_rules(tiny_run: Ru
 
 def test_without_validation_all_patients_are_fitted(tiny_run: Run) -> None:
     record = tiny_run(validation__fraction=0, select="last")
-    assert record.data["class_counts"] == {"normal": 40, "crackle": 20, "wheeze": 10, "both": 10}
+    assert record.data.class_counts == {"normal": 40, "crackle": 20, "wheeze": 10, "both": 10}
     assert set(record.metrics) == {"last"}
     assert "val-bias" not in record.metrics["last"]["tiny"]
 
@@ -165,4 +165,4 @@ def test_run_from_python_takes_the_documented_defaults(tiny_root: Path, tmp_path
 
     record = rsbench.run(tiny_settings(epochs=1), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, quiet=True)
     assert record.path == tmp_path / "runs" / record.run_id
-    assert record.spec["optim"]["epochs"] == 1
+    assert record.spec.optim.epochs == 1

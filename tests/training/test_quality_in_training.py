@@ -21,7 +21,7 @@ def predictions(record: Any, selection: str = "last") -> pd.DataFrame:
 def test_stored_margins_follow_qlungs_formula(tiny_run: Run) -> None:
     record = tiny_run(loss="qlung", epochs=1)
     frame = predictions(record)
-    counts = np.array(list(record.data["class_counts"].values()))
+    counts = np.array(list(record.data.class_counts.values()))
     imbalance = 0.2 / math.log(4) * -np.log(counts / counts.sum())
     expected = 0.5 * 0.5 * frame["quality"] + 0.5 * imbalance[frame["label"]]
     np.testing.assert_allclose(frame["margin_rad"], expected, rtol=1e-5)
@@ -49,9 +49,9 @@ def test_the_controls_take_quality_away(tiny_run: Run) -> None:
 def test_the_normaliser_is_stored_and_fitted_on_the_fitting_part_alone(tiny_run: Run) -> None:
     first = tiny_run(loss="qlung", epochs=1).data
     other = tiny_run(loss="qlung", epochs=1, seed=1).data
-    assert first["validation_patients"] != other["validation_patients"]
-    assert first["quality_normaliser"].keys() == other["quality_normaliser"].keys()
-    assert first["quality_normaliser"] != other["quality_normaliser"]
+    assert first.validation_patients != other.validation_patients
+    assert first.quality_normaliser.keys() == other.quality_normaliser.keys()
+    assert first.quality_normaliser != other.quality_normaliser
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ import pandas as pd
 
 from ...core.errors import ResultsError
 from ...data.clips import CLASSES, NORMAL
-from ...evaluation.metrics import predicted_classes, risk_at_coverage
+from ...evaluation.metrics import risk_at_coverage
 from ...evaluation.patients import Floats, Integers, effective_number, interval, patient_codes, patient_weights
-from ...evaluation.scoring import LOGIT_COLUMNS
 from ...evaluation.selection import rule
-from ...results.schema import full_spec
-from ...results.store import RunFolder
+from ...results.choice import ARGMAX, Predictions
+from ...results.run import Run
 from .trial import QualityStudy
 
 WITHIN, MEAN = "within class", "mean"
@@ -35,14 +34,14 @@ class Errors:
     wrong: Floats
 
 
-def calls_of(folders: Sequence[RunFolder], dataset: str) -> pd.DataFrame:
+def calls_of(runs: Sequence[Run], dataset: str) -> pd.DataFrame:
     """What runs called wrong, at argmax and at the epoch of each run's first rule that does not look at test clips.
 
     A row per predicted test clip, by clip id, and a column per run: 1.0 where its call is wrong, else 0.0.
 
     Raises ResultsError for a run without such predictions, and where two runs predicted different clips.
     """
-    calls = [_wrong(folder, dataset) for folder in folders]
+    calls = [_wrong(run, dataset) for run in runs]
     for call in calls:
         if not call.index.equals(calls[0].index):
             raise ResultsError(
@@ -52,19 +51,18 @@ def calls_of(folders: Sequence[RunFolder], dataset: str) -> pd.DataFrame:
     return pd.concat(calls, axis=1)
 
 
-def _wrong(folder: RunFolder, dataset: str) -> pd.Series:
-    predicted = folder.path / "predictions" / f"{dataset}.parquet"
-    rules = [name for name in full_spec(folder)["select"] if rule(name).judged_on != "test"]
-    if predicted.is_file() and rules:
-        stored = folder.read_parquet(f"predictions/{dataset}.parquet")
+def _wrong(run: Run, dataset: str) -> pd.Series:
+    rules = [name for name in run.spec.select if rule(name).judged_on != "test"]
+    if dataset in run.datasets and rules:
+        stored = run.predictions(dataset)
         stored = stored[(stored["part"] == "test") & (stored["selection"] == rule(rules[0]).selection(dataset))]
         if len(stored):
-            wrong = predicted_classes(stored[list(LOGIT_COLUMNS)]) != stored["label"].to_numpy()
-            return pd.Series(wrong.astype(np.float64), index=stored["clip_id"], name=folder.run_id).sort_index()
-    others = ", ".join(sorted(path.stem for path in predicted.parent.glob("*.parquet"))) or "none"
+            calls = Predictions(stored.set_index("clip_id").sort_index(), {ARGMAX: 0.0}, None)
+            return pd.Series((~calls.right(ARGMAX)).astype(np.float64), index=calls.clips.index, name=run.run_id)
     raise ResultsError(
-        f"{folder.run_id}: has no predictions of test clips of '{dataset}' under a rule that does not look at them "
-        f"(data sets with predictions: {others}). Name a run that was judged on it, made with --select val or last."
+        f"{run.run_id}: has no predictions of test clips of '{dataset}' under a rule that does not look at them "
+        f"(data sets with predictions: {', '.join(run.datasets) or 'none'}). Name a run that was judged on it, made "
+        "with --select val or last."
     )
 
 

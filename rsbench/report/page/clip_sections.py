@@ -93,17 +93,17 @@ def _risk(view: View) -> Section:
 
 def _map(view: View) -> Section:
     section = Section("map", "Map of embeddings")
-    record = run_to_map(view.group)
-    if record is None:
+    run = run_to_map(view.group)
+    if run is None:
         return replace(
             section,
             absent="No run here has its embeddings stored. A run that is made now stores them: rsbench run …",
         )
     caption = (
-        f"Test clips of {record.folder.run_id}, at most {MOST_CLIPS}, laid out by t-SNE of the stored principal axes: "
+        f"Test clips of {run.run_id}, at most {MOST_CLIPS}, laid out by t-SNE of the stored principal axes: "
         "neighbours are alike, while distances between islands, and directions, mean nothing."
     )
-    return replace(section, pictures=[view.picture("map", caption, map_panels(record, view.group.boards))])
+    return replace(section, pictures=[view.picture("map", caption, map_panels(run, view.group.boards))])
 
 
 def _mistakes(view: View, recordings: Recordings | None) -> Section:

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from sklearn.manifold import TSNE
 
 from ...boards.leaderboard import POINT, Board
-from ...core.errors import ResultsError
 from ...data.clips import CLASSES
+from ...results.run import Run
 from ..figures.picture import Panel
-from .groups import Group, Record
+from .groups import Group
 
 MOST_CLIPS = 1500
 PERPLEXITY = 30.0
@@ -22,22 +22,22 @@ CLASS_COLOURS = dict(zip(CLASSES, ("#BBBBBB", "#4477AA", "#EE6677", "#228833"), 
 DOMAIN_COLOURS = ("#4477AA", "#CCBB44", "#AA3377", "#66CCEE")
 
 
-def run_to_map(group: Group) -> Record | None:
+def run_to_map(group: Group) -> Run | None:
     """Of the best method in distribution with stored embeddings, the run whose Score is in the middle."""
     if not group.boards:
         return None
     board = group.boards[0]
     runs = board.runs[board.runs[POINT] == "argmax"]
-    stored = runs["run_id"].map(lambda run_id: (group.records[run_id].folder.path / "embeddings").is_dir())
+    stored = runs["run_id"].map(lambda run_id: group.runs[run_id].has_map)
     runs = runs[stored.astype(bool)]  # of no run at all, `map` makes no booleans
     best = next((method for method in board.table["method"] if method in set(runs["method"])), None)
     if best is None:
         return None
     mine = runs[runs["method"] == best].sort_values("score")
-    return group.records[str(mine["run_id"].iloc[(len(mine) - 1) // 2])]
+    return group.runs[str(mine["run_id"].iloc[(len(mine) - 1) // 2])]
 
 
-def map_panels(record: Record, boards: Sequence[Board]) -> list[Panel]:
+def map_panels(run: Run, boards: Sequence[Board]) -> list[Panel]:
     """The map of a run's test clips, coloured by class, by data set and by quality.
 
     At most MOST_CLIPS are drawn, as many of each data set as there are data sets to share them. The map is t-SNE
@@ -46,11 +46,13 @@ def map_panels(record: Record, boards: Sequence[Board]) -> list[Panel]:
     Raises ResultsError when the stored embeddings are not those of the stored predictions.
     """
     datasets = list(dict.fromkeys(board.runs["dataset"].iloc[0] for board in boards))
-    parts = [part for dataset in datasets if (part := _clips(record, dataset)) is not None]
+    found = {dataset: run.embedded_clips(dataset) for dataset in datasets}
+    tested = {
+        name: clips[clips["part"] == "test"].assign(dataset=name) for name, clips in found.items() if clips is not None
+    }
     generator = np.random.default_rng(0)
-    share = MOST_CLIPS // len(parts)
-    parts = [part.sample(min(share, len(part)), random_state=generator) for part in parts]
-    clips = pd.concat([part.assign(dataset=dataset) for part, dataset in zip(parts, datasets, strict=False)])
+    share = MOST_CLIPS // len(tested)
+    clips = pd.concat([part.sample(min(share, len(part)), random_state=generator) for part in tested.values()])
     axes = np.stack(clips["axes"].tolist())
     perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
     places = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(axes)
@@ -61,25 +63,6 @@ def map_panels(record: Record, boards: Sequence[Board]) -> list[Panel]:
         Panel("by data set", _by_word(clips, "dataset", domain_colours)),
         Panel("by quality", _by_quality(clips)),
     ]
-
-
-def _clips(record: Record, dataset: str) -> pd.DataFrame | None:
-    """The run's test clips of a data set with `axes`, their place on the stored axes; None where none are stored."""
-    path = record.folder.path / "embeddings" / f"{dataset}.npy"
-    if not path.is_file():
-        return None
-    try:
-        axes = np.load(path, allow_pickle=False).astype(np.float32)
-    except ValueError as error:
-        raise ResultsError(f"{path}: cannot be read ({error}). Delete it, or run again.") from error
-    stored = record.folder.read_parquet(f"predictions/{dataset}.parquet")
-    clips = stored[stored["selection"] == record.spec["select"][0]]
-    if len(clips) != len(axes):
-        raise ResultsError(
-            f"{path}: holds {len(axes)} clips, while predictions/{dataset}.parquet has {len(clips)} under "
-            f"'{record.spec['select'][0]}'. Delete it, or run again."
-        )
-    return clips.assign(axes=list(axes))[clips["part"] == "test"]
 
 
 def _by_word(clips: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Callable[[Axes], None]:

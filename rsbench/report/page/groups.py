@@ -18,9 +18,9 @@ from ...boards.audit import RULES, Audit, audit
 from ...boards.leaderboard import Board, in_distribution, leaderboard, with_shift
 from ...core.display import Display
 from ...core.errors import ResultsError, SpecError, did_you_mean
-from ...results.index import judged
-from ...results.schema import NEVER_MIXED, full_spec
-from ...results.store import RunFolder
+from ...results.index import board_rows
+from ...results.rows import NEVER_MIXED
+from ...results.run import Run
 
 # The rule that a run is shown under is the first of these that it was made with.
 PREFERRED = ("val", "cv-refit", "last", "oracle")
@@ -31,28 +31,13 @@ OF_RUN = tuple(name for name in NEVER_MIXED if name not in OF_SPLIT)
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """A run that came as far as reading its data: what it was asked to do."""
-
-    folder: RunFolder
-    state: str
-    spec: dict[str, Any]
-    data: dict[str, Any]
-
-    @property
-    def rule(self) -> str:
-        """The rule that it is shown under."""
-        return next(rule for rule in PREFERRED if rule in self.spec["select"])
-
-
-@dataclass(frozen=True, eq=False)
 class Group:
     """Runs that may stand on one board per split.
 
     rule: the selection rule of the boards. shared: column of OF_RUN → what all runs have in it.
     boards: in distribution first. refused: a line for each board, or comparison, that cannot be made, with the reason.
     audits: of the splits whose runs tracked the best test epoch.
-    records: of the runs behind it, by run id.
+    runs: those behind it, by run id.
     """
 
     rule: str
@@ -60,7 +45,7 @@ class Group:
     boards: tuple[Board, ...]
     refused: tuple[str, ...]
     audits: tuple[Audit, ...]
-    records: Mapping[str, Record]
+    runs: Mapping[str, Run]
 
     @property
     def name(self) -> str:
@@ -87,67 +72,64 @@ class Results:
     damaged: tuple[str, ...]
 
 
-def read_results(folders: Sequence[RunFolder], baseline: str | None, cache: Path, display: Display) -> Results:
+def read_results(every: Sequence[Run], baseline: str | None, cache: Path, display: Display) -> Results:
     """Every run of a folder in its group, the largest group of real recordings first.
 
     Args:
-        folders: all runs.
+        every: all runs.
         baseline: the loss that others are compared with, in those groups that have it; None: COMPARED_WITH.
-        cache: see `judged`.
+        cache: see `board_rows`.
         display: shows how far a long reading has come.
 
     Raises ResultsError where no run has come as far as its data, SpecError where none has the baseline asked for.
     """
-    records, states, damaged = _records(folders)
-    rows = _rows(folders, records, cache, display)
+    runs, states, damaged = _readable(every)
+    rows = _rows(every, runs, cache, display)
     if rows.empty:
         lines = "".join(f"\ndamaged: {why}" for why in damaged)
-        raise ResultsError(f"None of these {len(folders)} runs has read its data yet: nothing to report on.{lines}")
+        raise ResultsError(f"None of these {len(every)} runs has read its data yet: nothing to report on.{lines}")
     if baseline is not None and baseline not in set(rows["loss"]):
         raise SpecError(f"--baseline {baseline}: no run has this loss.{did_you_mean(baseline, set(rows['loss']))}")
     against = baseline or COMPARED_WITH
     groups = [
-        _group(folders, records, of_group, against, cache)
-        for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
+        _group(every, runs, of_group, against, cache) for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
     ]
-    groups.sort(key=lambda group: (bool(group.shared["synthetic"]), -len(group.records)))
+    groups.sort(key=lambda group: (bool(group.shared["synthetic"]), -len(group.runs)))
     return Results(tuple(groups), against, states, tuple(damaged))
 
 
-def _records(folders: Sequence[RunFolder]) -> tuple[dict[str, Record], Counter[str], list[str]]:
-    records: dict[str, Record] = {}
+def _readable(every: Sequence[Run]) -> tuple[dict[str, Run], Counter[str], list[str]]:
+    """Runs that came as far as reading their data; how many are in which state; what is wrong with the others."""
+    runs: dict[str, Run] = {}
     states: Counter[str] = Counter()
     damaged = []
-    for folder in folders:
+    for run in every:
         try:
-            state = folder.status()["state"]
-            if state != "absent" and (folder.path / "data.json").is_file():
-                spec, data = full_spec(folder), folder.read_json("data.json")
-                records[folder.run_id] = Record(folder, state, spec, data)
-            if state != "absent":
+            if (state := run.state) != "absent":
+                if run.begun:
+                    _ = run.spec, run.data  # read, so that a damaged one is found here
+                    runs[run.run_id] = run
                 states[state] += 1
         except ResultsError as error:
             damaged.append(str(error))
-    return records, states, damaged
+    return runs, states, damaged
 
 
-def _rows(folders: Sequence[RunFolder], records: Mapping[str, Record], cache: Path, display: Display) -> pd.DataFrame:
+def _rows(every: Sequence[Run], runs: Mapping[str, Run], cache: Path, display: Display) -> pd.DataFrame:
     """A row per run and split that it was asked to judge, with NEVER_MIXED, under the rule that it is shown under."""
-    rules = {run_id: record.rule for run_id, record in records.items()}
+    rules = {run_id: next(rule for rule in PREFERRED if rule in run.spec.select) for run_id, run in runs.items()}
     found = []
     for rule in dict.fromkeys(rules.values()):
-        of_rule = [record for record in records.values() if record.rule == rule]
-        for split in dict.fromkeys(split for record in of_rule for split in record.spec["data"]["test"]):
-            asked = [record.folder.run_id for record in of_rule if split in record.spec["data"]["test"]]
-            rows = judged(folders, split, rule, cache=cache, display=display).rows
+        of_rule = [run for run in runs.values() if rules[run.run_id] == rule]
+        for split in dict.fromkeys(split for run in of_rule for split in run.spec.data.test):
+            asked = [run.run_id for run in of_rule if split in run.spec.data.test]
+            rows = board_rows(every, split, rule, cache=cache, display=display).rows
             rows = rows[rows["run_id"].isin(asked)].drop_duplicates("run_id")
             found.append(rows[["run_id", "loss", *NEVER_MIXED]].assign(rule=rule, split=split))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
-def _group(
-    folders: Sequence[RunFolder], records: Mapping[str, Record], rows: pd.DataFrame, baseline: str, cache: Path
-) -> Group:
+def _group(every: Sequence[Run], runs: Mapping[str, Run], rows: pd.DataFrame, baseline: str, cache: Path) -> Group:
     shared = {name: rows[name].iloc[0] for name in OF_RUN}
     rule = str(rows["rule"].iloc[0])
     boards: list[Board] = []
@@ -158,20 +140,20 @@ def _group(
         only = {name: str(value) for name, value in chosen.items()}
         against = baseline if baseline in set(of_board["loss"]) else None
         try:
-            boards.append(_board(folders, str(split), rule, only, against, cache, refused))
+            boards.append(_board(every, str(split), rule, only, against, cache, refused))
         except ResultsError as error:
             refused.append(f"No board of {split}: {error}")
             continue
-        if any(set(RULES) <= set(records[run_id].spec["select"]) for run_id in boards[-1].runs["run_id"]):
-            audits.append(audit(folders, str(split), only, baseline=boards[-1].baseline, cache=cache))
+        if any(set(RULES) <= set(runs[run_id].spec.select) for run_id in boards[-1].runs["run_id"]):
+            audits.append(audit(every, str(split), only, baseline=boards[-1].baseline, cache=cache))
     boards.sort(key=lambda board: not in_distribution(board))
     behind = dict.fromkeys([*rows["run_id"], *(run_id for board in boards for run_id in board.runs["run_id"])])
-    mine = {run_id: records[run_id] for run_id in behind}
+    mine = {run_id: runs[run_id] for run_id in behind}
     return Group(rule, shared, tuple(with_shift(boards)), tuple(refused), tuple(audits), mine)
 
 
 def _board(
-    folders: Sequence[RunFolder],
+    every: Sequence[Run],
     split: str,
     rule: str,
     only: Mapping[str, str],
@@ -182,12 +164,12 @@ def _board(
     """The board, with differences where it is clear from what; else the reason is added to `refused`."""
     if baseline is not None:
         try:
-            return leaderboard(folders, split, rule, only, baseline=baseline, cache=cache)
+            return leaderboard(every, split, rule, only, baseline=baseline, cache=cache)
         except ResultsError as error:
-            board = leaderboard(folders, split, rule, only, cache=cache)
+            board = leaderboard(every, split, rule, only, cache=cache)
             refused.append(f"No differences on {split}: {error}")
             return board
-    return leaderboard(folders, split, rule, only, cache=cache)
+    return leaderboard(every, split, rule, only, cache=cache)
 
 
 def told_apart(groups: Iterable[Group]) -> list[str]:

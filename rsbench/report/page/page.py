@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ... import __version__
 from ...core.display import Display
 from ...core.files import write_bytes
-from ...results.store import RunFolder
+from ...results.run import Run
 from ..figures.board import colours_of
 from ..figures.picture import Drawn, render
 from .board_sections import board_sections
@@ -47,7 +47,7 @@ UNFINISHED = "No run of this group is finished. The command that began them goes
 
 
 def write_report(
-    folders: Sequence[RunFolder],
+    runs: Sequence[Run],
     out: Path,
     *,
     baseline: str | None,
@@ -58,7 +58,7 @@ def write_report(
     """Write the report on some runs to `out`, and its figures to the folder that is returned.
 
     Args:
-        folders: all runs of one results folder.
+        runs: all those of one results folder.
         out: the page.
         baseline: the loss that the others are compared with; None: see `read_results`.
         cache: see `judged`.
@@ -71,7 +71,7 @@ def write_report(
         DataError: recordings were given and cannot be read.
         StorageError: the report cannot be written.
     """
-    results = read_results(folders, baseline, cache, display)
+    results = read_results(runs, baseline, cache, display)
     views = _views(results, display)
     parts = [(view, _sections(view, recordings)) for view in views]
     figures = out.with_name(f"{out.stem}_figures")

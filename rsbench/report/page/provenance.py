@@ -7,10 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...boards.leaderboard import POINT, Board
-from .groups import Group, Record
+from ...results.run import Run
+from ...results.schema import DataUsed
+from .groups import Group
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,23 @@ class Command:
 
 def commands(group: Group) -> list[Command]:
     """One per method of the group's boards."""
-    runs: dict[str, dict[str, Record]] = {}
+    runs: dict[str, dict[str, Run]] = {}
     for board in group.boards:
         for method, run_id in zip(board.runs["method"], board.runs["run_id"], strict=True):
-            runs.setdefault(str(method), {})[str(run_id)] = group.records[str(run_id)]
-    return [_command(method, list(records.values())) for method, records in runs.items()]
+            runs.setdefault(str(method), {})[str(run_id)] = group.runs[str(run_id)]
+    return [_command(method, list(mine.values())) for method, mine in runs.items()]
 
 
-def _command(method: str, records: Sequence[Record]) -> Command:
-    first = records[0]
+def _command(method: str, runs: Sequence[Run]) -> Command:
+    first = runs[0]
     file = re.sub(r"[^\w.-]+", "_", method).strip("_") + ".json"
-    spec = {key: value for key, value in first.spec.items() if key != "seed"}
-    words = ["rsbench run", f"--spec {file}", f"--seeds {ranges([record.spec['seed'] for record in records])}"]
-    if first.data["partial"]:
+    spec = first.spec.model_dump(mode="json", exclude={"seed"})
+    words = ["rsbench run", f"--spec {file}", f"--seeds {ranges([run.spec.seed for run in runs])}"]
+    if first.data.partial:
         words.append("--partial")
-    if first.data["identity"]["plugins"]:
+    if first.data.identity.plugins:
         words.append("--plugin FILE")
-    if not first.data["synthetic"]:
+    if not first.data.synthetic:
         words.append("--root DIR")
     return Command(method, " ".join(words), file, json.dumps(spec, indent=1, ensure_ascii=False))
 
@@ -61,20 +62,20 @@ def split_rows(group: Group) -> list[list[str]]:
     """SPLIT_HEADINGS: a row per board."""
     rows = []
     for board in group.boards:
-        record = group.records[str(board.runs["run_id"].iloc[0])] if len(board.runs) else None
-        if record is None:
+        if board.runs.empty:
             continue
-        about = record.data["datasets"][board.runs["dataset"].iloc[0]]
+        run = group.runs[str(board.runs["run_id"].iloc[0])]
+        about = run.data.datasets[board.runs["dataset"].iloc[0]]
         rows.append(
             [
                 board.split,
                 f"v{board.shared['split_version']}",
                 str(board.runs["dataset"].iloc[0]),
-                str(about["recordings"]),
-                str(about["missing_recordings"]),
+                str(about.recordings),
+                str(about.missing_recordings),
                 str(board.shared["label_map"]),
                 str(board.shared["labels_id"]),
-                str(about["bytes_id"]),
+                str(about.bytes_id),
             ]
         )
     return rows
@@ -91,30 +92,29 @@ def counted(facts: Sequence[Sequence[str]]) -> list[list[str]]:
 WEIGHT_HEADINGS = ["backbone", "weights", "sha256", "licence", "pretrained on", "origin", "runs"]
 
 
-def weight_rows(records: Mapping[str, Record]) -> list[list[str]]:
+def weight_rows(runs: Mapping[str, Run]) -> list[list[str]]:
     """WEIGHT_HEADINGS: a row per backbone and its weights."""
 
-    def facts(data: Mapping[str, Any]) -> list[str]:
-        weights = data["weights"]
-        named = (weights["source"], weights["sha256"] or "–", weights["licence"] or "?")
-        return [data["backbone"], *named, ", ".join(weights["pretrained_on"]) or "–", weights["origin"] or "–"]
+    def facts(data: DataUsed) -> list[str]:
+        weights = data.weights
+        named = (weights.source, weights.sha256 or "–", weights.licence or "?")
+        return [data.backbone, *named, ", ".join(weights.pretrained_on) or "–", weights.origin or "–"]
 
-    return counted([facts(record.data) for record in records.values()])
+    return counted([facts(run.data) for run in runs.values()])
 
 
 VERSION_HEADINGS = ["rsbench", "protocol", "Python", "libraries", "device", "runs"]
 
 
-def version_rows(records: Mapping[str, Record]) -> list[list[str]]:
+def version_rows(runs: Mapping[str, Run]) -> list[list[str]]:
     """VERSION_HEADINGS: a row per environment that runs were made in."""
 
-    def facts(record: Record) -> list[str]:
-        environment = record.folder.read_json("env.json")
-        libraries = ", ".join(f"{name} {version}" for name, version in environment["libraries"].items())
-        device = environment["device_name"] or environment["device"]
-        return [environment["code_version"], str(record.spec["protocol"]), environment["python"], libraries, device]
+    def facts(run: Run) -> list[str]:
+        made = run.environment
+        libraries = ", ".join(f"{name} {version}" for name, version in made.libraries.items())
+        return [made.code_version, str(run.spec.protocol), made.python, libraries, made.device_name or made.device]
 
-    return counted([facts(record) for record in records.values()])
+    return counted([facts(run) for run in runs.values()])
 
 
 def run_headings(boards: Sequence[Board]) -> list[str]:
@@ -128,8 +128,8 @@ def run_rows(group: Group) -> list[list[str]]:
         for board in group.boards
     ]
     rows = []
-    for run_id, record in group.records.items():
+    for run_id, run in group.runs.items():
         method = next((str(of[run_id]["method"]) for of in by_board if run_id in of), "–")
         cells = [f"{of[run_id]['epoch']:.0f}, {of[run_id]['score']:.1f}" if run_id in of else "–" for of in by_board]
-        rows.append([run_id, method, str(record.spec["seed"]), record.state, *cells])
+        rows.append([run_id, method, str(run.spec.seed), run.state, *cells])
     return rows

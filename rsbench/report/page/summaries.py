@@ -10,19 +10,15 @@ import pandas as pd
 from scipy.special import softmax
 
 from ...boards.leaderboard import Board
-from ...core.errors import ResultsError
-from ...data.clips import CLASSES
 from ...evaluation.metrics import (
     CALIBRATION_BINS,
     FloatArray,
     IntArray,
-    predicted_classes,
     risk_at_coverage,
     sp_se_curve,
 )
-from ...evaluation.scoring import LOGIT_COLUMNS
-from ...results.schema import judged_as, judged_clips
-from .groups import Record
+from ...results.choice import ARGMAX
+from ...results.run import Run
 
 SP_GRID = np.arange(0, 101, 2.0)  # percent
 COVERAGE = np.linspace(0.02, 1, 50)
@@ -122,20 +118,20 @@ def drawn_methods(board: Board, most: int) -> list[str]:
 
 
 def summarise_board(
-    board: Board, records: Mapping[str, Record], methods: Sequence[str], advance: Callable[[int], None]
+    board: Board, runs: Mapping[str, Run], methods: Sequence[str], advance: Callable[[int], None]
 ) -> OfBoard:
     """Read the predictions of every run of some methods. `advance` is called with the number of runs read.
 
     Raises ResultsError when a record is damaged.
     """
-    runs = board.runs.drop_duplicates("run_id")
+    ranked = board.runs.drop_duplicates("run_id")
     found = []
     clips = pd.DataFrame()
     for name in methods:
-        mine = runs[runs["method"] == name]
+        mine = ranked[ranked["method"] == name]
         method = OfMethod(name, str(mine["loss"].iloc[0]))
         for run_id in mine["run_id"]:
-            run = read_run(records[run_id], board.split, board.rule)
+            run = read_run(runs[run_id], board.split, board.rule)
             method.add(run)
             clips = run.clips
             advance(1)
@@ -143,30 +139,20 @@ def summarise_board(
     return OfBoard(board, found, clips)
 
 
-def read_run(record: Record, split: str, rule_name: str) -> OfRun:
+def read_run(run: Run, split: str, rule_name: str) -> OfRun:
     """A run on a split that it was judged on. Raises ResultsError when its record is damaged."""
-    scored = record.folder.read_json("metrics.json")[rule_name]
-    judged = judged_as(split, rule_name, record.spec, record.data)
-    if judged is None:
-        raise ResultsError(f"{record.folder.path}: was not judged on '{split}' under '{rule_name}'.")
-    # A split that was not asked for has no figures, and the temperature of the others: one epoch was chosen for all.
-    figures = scored.get(split) or next(iter(scored.values()))
-    count = figures["clips"] if split in scored else None
-    clips = judged_clips(record.folder, split, rule_name, judged["dataset"], count).sort_values("clip_id")
-    temperature = figures.get("operating_point", {}).get("temperature")
-    logits, labels = clips[list(LOGIT_COLUMNS)].to_numpy(dtype=np.float64), clips["label"].to_numpy(dtype=np.int64)
-    called = predicted_classes(logits)
-    raw, scaled = softmax(logits, axis=1), softmax(logits / (temperature or 1.0), axis=1)
-    wrong = called != labels
+    calls = run.calls(split, rule_name)
+    clips, labels, logits = calls.clips, calls.labels, calls.logits
+    raw, scaled, wrong = softmax(logits, axis=1), calls.probabilities(), ~calls.right(ARGMAX)
     curve = sp_se_curve(labels, logits)
     return OfRun(
-        clips=clips.set_index("clip_id"),
+        clips=clips,
         probabilities=scaled,
-        called=called,
+        called=calls.called(ARGMAX),
         se=curve["se"].to_numpy()[np.searchsorted(curve["sp"], SP_GRID)],
-        confusion=_confusion(labels, called),
+        confusion=_shares(calls.confusion(ARGMAX)),
         raw=_reliability(raw, wrong),
-        scaled=_reliability(scaled, wrong) if temperature else None,
+        scaled=_reliability(scaled, wrong) if calls.temperature else None,
         risk={
             by: _at_coverage(risk_at_coverage(wrong.astype(np.float64), keep_first))
             for by, keep_first in (("confidence", raw.max(axis=1)), ("quality", clips["quality"].to_numpy()))
@@ -175,10 +161,10 @@ def read_run(record: Record, split: str, rule_name: str) -> OfRun:
     )
 
 
-def _confusion(labels: IntArray, called: IntArray) -> FloatArray:
-    counts = np.bincount(len(CLASSES) * labels + called, minlength=len(CLASSES) ** 2).reshape(len(CLASSES), -1)
-    support = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
+def _shares(confusion: IntArray) -> FloatArray:
+    """Of each true class, a row."""
+    support = confusion.sum(axis=1, keepdims=True)
+    return np.divide(confusion, support, out=np.full(confusion.shape, np.nan), where=support > 0)
 
 
 def _reliability(probabilities: FloatArray, wrong: np.ndarray) -> Reliability:

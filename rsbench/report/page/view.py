@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..figures.picture import Panel, Picture
-from .commands import Command
 from .explorer import Mistake
 from .groups import Group
+from .provenance import Command
 from .summaries import OfBoard, drawn_methods, summarise_board
 
 MOST_DRAWN = 12  # methods; the tables hold all
@@ -98,7 +98,7 @@ def view_of(
 ) -> View:
     """Read what a group's pictures show. `advance` is called with the number of runs read on a split."""
     read = [
-        summarise_board(board, group.records, drawn_methods(board, MOST_DRAWN), advance)
+        summarise_board(board, group.runs, drawn_methods(board, MOST_DRAWN), advance)
         for board in group.boards
         if len(board.runs)
     ]

@@ -8,15 +8,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...inference.prediction import COLUMNS
-from ...inference.trained import INTENDED_USE, TrainedRun
+from ...results.choice import INTENDED_USE, Choice
 
 
-def prediction_table(run: TrainedRun, rows: pd.DataFrame) -> Table:
+def prediction_table(choice: Choice, rows: pd.DataFrame) -> Table:
     """The rows as people read them, under what they were made by."""
+    index = choice.run.spec.quality.name
     table = Table(
-        title=run.describe(),
+        title=choice.describe(),
         title_justify="left",
-        caption=f"p: probabilities at that operating point. quality: {run.spec.quality.name}, 0 to 1. {INTENDED_USE}",
+        caption=f"p: probabilities at that operating point. quality: {index}, 0 to 1. {INTENDED_USE}",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )

@@ -15,7 +15,9 @@ from ...core.display import duration
 from ...core.spec import RunSpec
 from ...data.clips import CLASSES
 from ...evaluation.selection import rule
-from ...results.schema import OPERATING_POINTS, index_fitted_on, pretrained
+from ...results.choice import OPERATING_POINTS
+from ...results.rows import index_fitted_on, pretrained
+from ...results.schema import IndexUsed
 from .terminal import column, narrow_table, sparkline
 
 Known = Mapping[str, Any]
@@ -41,7 +43,7 @@ def run_tables(known: Known, *, everything: bool = False) -> Iterator[Table]:
     """The tables of a run, those that it came far enough for.
 
     Args:
-        known: its `results.record.record`.
+        known: its `Run.document`.
         everything: every field of the spec, and the details under every selection rule instead of the first.
     """
     yield _about(known)
@@ -127,7 +129,7 @@ def _warnings(known: Known) -> list[str]:
     rows = pd.DataFrame({"pretrained": pd.Series(seen, dtype="str")})
     train = data["splits"][known["spec"]["data"]["train"]]["dataset"]
     shared = {"code_version": known["env"]["code_version"], "synthetic": data["synthetic"], "partial": data["partial"]}
-    shared["fitted_on"] = index_fitted_on(data, train)
+    shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), train)
     return what_to_know(rows.assign(**shared), NOBODY)
 
 

@@ -1,0 +1,401 @@
+"""A run on disk, in whatever state it is: the one door to its record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from ..core.errors import ResultsError, SpecError, did_you_mean
+from ..core.spec import RunSpec
+from ..data.splits import named_splits, own_split, split
+from ..evaluation.operating_point import OperatingPoint
+from ..evaluation.scoring import HEADLINE, score_run, without_nan
+from ..evaluation.selection import rule
+from .choice import ARGMAX, OPERATING_POINTS, VAL_BIAS, Choice, Predictions, known_point
+from .schema import ChosenEpoch, Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
+from .store import (
+    ANOTHER_SHAPE,
+    CHECKPOINTS,
+    COST,
+    DATA,
+    EMBEDDINGS,
+    ENVIRONMENT,
+    EPOCHS,
+    FOLDS,
+    METRICS,
+    ORIGIN,
+    PREDICTIONS,
+    SELECTION,
+    SKETCH,
+    SPEC,
+    STATUS,
+    RunFolder,
+)
+
+HERE = "here"  # the origin of a run that nobody brought
+NAMED = 5  # runs, where many could be meant
+
+# The parts of a record that `document` holds as their files have them.
+PARTS = (ENVIRONMENT, SELECTION, METRICS, COST)
+CURVES = (EPOCHS, FOLDS)
+
+
+class Run:
+    """One run: what it was asked to do, what it was made from, what came out. Nothing is read before it is asked for.
+
+    >>> run = Run.load("qlung-cnn6-s0")
+    >>> run.metrics["val"]["icbhi-official"]["argmax"]["score"]
+    >>> run.calls("icbhi-official", "val").called("argmax")
+
+    Whatever is asked of a damaged record raises ResultsError with the file, the key and the remedy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """The run of a folder, `<results>/runs/<run id>`, which need not be there yet."""
+        self.path = path
+        self.folder = RunFolder(path)
+
+    @classmethod
+    def load(cls, which: str | Path, results: str | Path = "results") -> Run:
+        """One run: by its id or the beginning of it, under `<results>/runs`, or by the path of its folder.
+
+        Raises ResultsError where there is none, and where several ids begin so.
+        """
+        place, name = Path(which), str(which)
+        if any((place / record).is_file() for record in (STATUS, SPEC)):
+            return cls(place.resolve())
+        runs = {run.run_id: run for run in load_runs(Path(results))}
+        found = [name] if name in runs else [run_id for run_id in runs if run_id.startswith(name)]
+        if len(found) == 1:
+            return runs[found[0]]
+        if not found:
+            raise ResultsError(
+                f"{name}: no run in {Path(results) / 'runs'} has an id that begins so, and it is no run's folder."
+                f"{did_you_mean(name, runs)}"
+            )
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        raise ResultsError(
+            f"{name}: {len(found)} ids begin so: {', '.join(found[:NAMED])}{more}. Write out more of it."
+        )
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def status(self) -> Status:
+        """Read anew each time: a run may be at work."""
+        return self.folder.status()
+
+    @property
+    def state(self) -> State:
+        """ "absent", "running", "interrupted", "failed" or "done"."""
+        return self.status.state
+
+    @property
+    def begun(self) -> bool:
+        """Whether it came as far as reading its data."""
+        return self.folder.has(DATA)
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """The whole spec: fields that came after the run have their defaults."""
+        written = self.folder.read_json(SPEC)
+        try:
+            return RunSpec.model_validate(written)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise ResultsError(
+                f"{self.path / SPEC}: {key}: {first['msg']}. It was written by another version of rsbench: "
+                "move the run elsewhere, or rank it with that version."
+            ) from None
+
+    @cached_property
+    def data(self) -> DataUsed:
+        data: DataUsed = self.folder.read(DATA)
+        return data
+
+    @cached_property
+    def environment(self) -> Environment:
+        environment: Environment = self.folder.read(ENVIRONMENT)
+        return environment
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row per epoch, see `schema`."""
+        return self.folder.read_csv(EPOCHS)
+
+    @cached_property
+    def selection(self) -> dict[str, ChosenEpoch]:
+        """ "val", "last", "cv-refit" or "oracle:<split>" → its epoch."""
+        selection: Selections = self.folder.read(SELECTION)
+        return selection
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Rule → split → figures, see `evaluation.scoring.score_predictions`."""
+        metrics: Metrics = self.folder.read(METRICS)
+        return metrics
+
+    @cached_property
+    def cost(self) -> Cost:
+        cost: Cost = self.folder.read(COST)
+        return cost
+
+    @cached_property
+    def origin(self) -> Origin | None:
+        """None of a run that was made here."""
+        origin: Origin | None = self.folder.read(ORIGIN) if self.folder.has(ORIGIN) else None
+        return origin
+
+    @property
+    def origin_in_words(self) -> str:
+        """As a row of a board has it: "here", "self-reported by …" or "re-run by …"."""
+        return self.origin.in_words() if self.origin else HERE
+
+    @property
+    def datasets(self) -> list[str]:
+        """Those with stored predictions."""
+        return list(self.folder.tables(PREDICTIONS))
+
+    def predictions(self, dataset: str) -> pd.DataFrame:
+        """The stored predictions of a data set: `evaluation.scoring.PREDICTION_COLUMNS`, by clip and selection."""
+        return self.folder.read_parquet(f"{PREDICTIONS}/{dataset}.parquet")
+
+    def sketch(self, dataset: str) -> pd.DataFrame:
+        """The audio sketch of a data set (see `data.identity`), a row per recording, by its name."""
+        return self.folder.read_parquet(f"{SKETCH}/{dataset}.parquet").set_index("recording")
+
+    def sketch_bytes(self, dataset: str) -> bytes:
+        """The file that holds it: equal bytes are equal sketches."""
+        return self.folder.read_bytes(f"{SKETCH}/{dataset}.parquet")
+
+    def checkpoint(self, name: str) -> Path:
+        """Where weights of this name are, or would be: bundles leave them out."""
+        return self.path / CHECKPOINTS / name
+
+    @property
+    def has_map(self) -> bool:
+        """Whether places of its test clips for a map are stored."""
+        return (self.path / EMBEDDINGS).is_dir()
+
+    def embedded_clips(self, dataset: str) -> pd.DataFrame | None:
+        """Predictions under the run's first rule with the column `axes`, each clip's place for a map.
+
+        None where no places are stored.
+        """
+        name = f"{EMBEDDINGS}/{dataset}.npy"
+        if not self.folder.has(name):
+            return None
+        axes = self.folder.read_array(name).astype("float32")
+        stored, selection = self.predictions(dataset), self.spec.select[0]
+        clips = stored[stored["selection"] == selection]
+        if len(clips) != len(axes):
+            raise ResultsError(
+                f"{self.path / name}: holds {len(axes)} clips, while predictions/{dataset}.parquet has {len(clips)} "
+                f"under '{selection}'. Delete it, or run again."
+            )
+        return clips.assign(axes=list(axes))
+
+    def judged_on(self, split_name: str, rule_name: str) -> SplitUsed | None:
+        """Version and data set of a split for this run; None where the run says nothing about it.
+
+        A split that was not asked for when the run was made is judged from its stored predictions, where they are of a
+        data set that the run was only tested on.
+        """
+        spec, splits = self.spec, self.data.splits
+        if rule_name not in spec.select:
+            return None
+        if split_name in spec.data.test:
+            return splits[split_name]
+        known = named_splits().get(split_name)
+        external = {splits[name].dataset for name in spec.data.test} - {splits[spec.data.train].dataset}
+        # The oracle chose its epoch for the splits that were asked for; for any other it has none.
+        if known is None or known.dataset not in external or rule(rule_name).judged_on == "test":
+            return None
+        return SplitUsed(version=known.version, dataset=known.dataset)
+
+    def figures(self, split_name: str, rule_name: str) -> dict[str, Any]:
+        """Those of metrics.json; of a split that was not asked for, from the stored predictions."""
+        self._refuse_unjudged(split_name, rule_name)
+        stored = self.metrics[rule_name].get(split_name)
+        if stored is not None:
+            return stored
+        predictions = {dataset: self.predictions(dataset) for dataset in self.datasets}
+        train = self.data.splits[self.spec.data.train].dataset
+        return score_run(predictions, [split(split_name)], [rule_name], train)[rule_name][split_name]
+
+    def calls(self, split_name: str, rule_name: str) -> Predictions:
+        """What the run called each judged clip of a split, at the epoch of a rule.
+
+        Raises ResultsError where it was not judged so, or was on patients whom its quality index was fitted on.
+        """
+        judged = self._refuse_unjudged(split_name, rule_name)
+        scored = self.metrics[rule_name]
+        clips = self._judged_clips(split_name, rule_name, judged.dataset)
+        # A split that was not asked for has the operating point of the others: one epoch was chosen for all.
+        figures = scored.get(split_name) or next(iter(scored.values()))
+        chosen = figures.get("operating_point", {})
+        offsets = {ARGMAX: 0.0} | ({VAL_BIAS: chosen["normal_offset"]} if VAL_BIAS in figures else {})
+        return Predictions(clips.set_index("clip_id").sort_index(), offsets, chosen.get("temperature"))
+
+    def choice(self, selection: str | None = None, at: str | None = None) -> Choice:
+        """Which epoch, and which operating point, the run is used at.
+
+        Args:
+            selection: whose epoch, e.g. "val"; None: that of the run's first rule.
+            at: "argmax" or "val-bias"; None: "val-bias", or "argmax" where validation gave no offset.
+
+        Raises:
+            ResultsError: the run is not finished, or its record is damaged.
+            SpecError: it has no such selection or operating point.
+        """
+        if (state := self.state) != "done":
+            raise ResultsError(
+                f"{self.path}: the run is {state}, and only one that is done can be used. Finish it first."
+            )
+        selection = selection or next(iter(self.selection))
+        if selection not in self.selection:
+            raise SpecError(
+                f"--select {selection}: this run chose no epoch so.{did_you_mean(selection, self.selection)}"
+            )
+        rule_name, _, own_split_name = selection.partition(":")
+        judged = self.metrics[rule_name]
+        # An oracle's epoch was chosen for one split, and is judged there alone.
+        figures = {own_split_name: judged[own_split_name]} if own_split_name else judged
+        of_any = next(iter(figures.values()))  # the operating point is the same on all splits
+        at = known_point(at, of_any)
+        fitted = of_any.get("operating_point", {"temperature": 1.0})
+        point = OperatingPoint(fitted["normal_offset"] if at == VAL_BIAS else 0.0, fitted["temperature"])
+        epoch = self.selection[selection].epoch
+        return Choice(self, selection, epoch, figures, at, point, calibrated="operating_point" in of_any)
+
+    def table(self) -> pd.DataFrame:
+        """Its figures in percent: a row per rule, split and operating point, with epoch, sp, se and score."""
+        rows = [
+            {"rule": name, "split": judged, "at": point, "epoch": self.selection[rule(name).selection(judged)].epoch}
+            | {key: figures[point][key] for key in HEADLINE}
+            for name, splits in self.metrics.items()
+            for judged, figures in splits.items()
+            for point in OPERATING_POINTS
+            if point in figures
+        ]
+        return pd.DataFrame(rows)
+
+    def document(self) -> dict[str, Any]:
+        """All that is known of the run, JSON-able.
+
+        run_id, path, origin and status are always there. Beside them, as far as the run came: spec, data, env,
+        selection, metrics and cost as in the files of these names, the spec whole; epochs and folds, a dict per row; of
+        a finished run confusion, rule → split → operating point → (4, 4) clips by their class and the class they were
+        given.
+
+        Raises ResultsError where a file is damaged, or where a finished run lacks one.
+        """
+        known: dict[str, Any] = {
+            "run_id": self.run_id,
+            "path": str(self.path),
+            "origin": self.origin_in_words,
+            "status": self.status.document(),
+        }
+        if self.folder.has(SPEC):
+            known["spec"] = self.spec.model_dump(mode="json")
+        if self.begun:
+            known["data"] = self.data.document()
+        known |= {name.removesuffix(".json"): self.folder.read_json(name) for name in PARTS if self.folder.has(name)}
+        known |= {name.removesuffix(".csv"): self._rows(name) for name in CURVES if self.folder.has(name)}
+        if self.state == "done":
+            self.folder.check_whole()
+            known["confusion"] = {
+                name: {judged: self._confusion(judged, name) for judged in splits}
+                for name, splits in self.metrics.items()
+            }
+        return known
+
+    def __repr__(self) -> str:
+        if self.state != "done":
+            return f"<Run {self.run_id}: {self.state}>"
+        first = self.table().drop_duplicates("split")
+        scores = ", ".join(f"{row['split']} {row['score']:.1f}" for row in first.to_dict("records"))
+        return f"<Run {self.run_id}: Score {scores} ({first['rule'].iloc[0]}, epoch {first['epoch'].iloc[0]})>"
+
+    def _repr_html_(self) -> str:
+        """A table in a notebook."""
+        figures = self.table().to_html(index=False, float_format="{:.1f}".format) if self.state == "done" else ""
+        return f"<p><b>{escape(self.run_id)}</b>: {self.state}, in {escape(str(self.path))}</p>{figures}"
+
+    def _refuse_unjudged(self, split_name: str, rule_name: str) -> SplitUsed:
+        judged = self.judged_on(split_name, rule_name)
+        if judged is None:
+            raise ResultsError(f"{self.run_id}: was not judged on '{split_name}' under '{rule_name}'.")
+        return judged
+
+    def _judged_clips(self, split_name: str, rule_name: str, dataset: str) -> pd.DataFrame:
+        """The stored predictions of the clips that were judged, as many as were scored.
+
+        Of a split that only an absent plugin knows it is taken that it judged every test clip, where their number
+        agrees.
+        """
+        scored = self.metrics[rule_name].get(split_name, {}).get("clips")
+        stored = self.predictions(dataset)
+        selected = stored[(stored["selection"] == rule(rule_name).selection(split_name)) & (stored["part"] == "test")]
+        known = named_splits().get(split_name)
+        clips = selected[(known or own_split(dataset)).test_rows(selected)]
+        if known is None and len(clips) != scored:
+            clips = selected
+        if scored is not None and len(clips) != scored:
+            raise ResultsError(
+                f"{self.path}: predictions/{dataset}.parquet holds {len(clips)} clips of '{split_name}', while "
+                f"metrics.json was made from {scored}. A split that a plugin brings needs its --plugin; else see: "
+                f"rsbench rescore {self.run_id}"
+            )
+        seen = set(clips["patient"]) & set(self.data.quality_index.seen.get(dataset, ()))
+        if seen:
+            raise ResultsError(
+                f"{self.run_id}: its quality index, {self.spec.quality.name}, was fitted on recordings of {len(seen)} "
+                f"patients of '{split_name}', and may be judged only on patients it has not seen. Choose another split "
+                f"of {dataset}, or make the run with an index that saw none of them."
+            )
+        return clips
+
+    def _confusion(self, split_name: str, rule_name: str) -> dict[str, Any]:
+        calls = self.calls(split_name, rule_name)
+        return {point: calls.confusion(point).tolist() for point in calls.offsets}
+
+    def _rows(self, name: str) -> list[dict[str, Any]]:
+        rows = self.folder.read_csv(name).to_dict("records")
+        return [without_nan({str(key): value for key, value in row.items()}) for row in rows]
+
+
+def load_runs(results: Path) -> list[Run]:
+    """All runs under `<results>/runs`, by name, in whatever state. Raises ResultsError where there is no folder."""
+    folder = results / "runs"
+    if not folder.is_dir():
+        raise ResultsError(
+            f"{folder}: there are no runs here. Run one (rsbench run --help), or name another --results DIR."
+        )
+    with os.scandir(folder) as entries:  # of thousands of folders a Path each would be sorted and looked at
+        names = sorted(entry.name for entry in entries if entry.is_dir())
+    return [Run(folder / name) for name in names]
+
+
+@contextlib.contextmanager
+def as_written(*runs: Run) -> Iterator[None]:
+    """Turn what files that are whole, but of another shape, make their reader raise into ResultsError."""
+    try:
+        yield
+    except ANOTHER_SHAPE as error:
+        places = " or ".join(str(run.path) for run in runs)
+        raise ResultsError(
+            f"{places}: a record is not as rsbench writes it ({type(error).__name__}: {error}). Delete that folder and "
+            "run it again, or read it with the version of rsbench that wrote it."
+        ) from error

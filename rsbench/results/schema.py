@@ -1,0 +1,232 @@
+"""A run's record on disk, file by file and key by key.
+
+    spec.json           what was asked for: `core.spec.RunSpec`
+    status.json         Status: in which state the run is. A run is done only if this says so
+    env.json            Environment: where and with what it was made
+    data.json           DataUsed: what it was made from, before any training
+    epochs.csv          a row per epoch: epoch (from 1), lr, train_loss, <selection>_sp, _se, _score (percent), seconds
+    folds.csv           of cv-refit: the same of every fold, with its number in `fold`
+    selection.json      selection → ChosenEpoch
+    predictions/*.parquet   a file per data set: `evaluation.scoring.PREDICTION_COLUMNS`, a row per clip and selection
+    embeddings/*.npy    (rows of the predictions under the first rule, axes) float16: places for a map; never exported
+    metrics.json        Metrics: rule → split → what `evaluation.scoring.score_predictions` returns
+    cost.json           Cost
+    sketch/*.parquet    a file per data set: `data.identity`'s sketch of its sound
+    origin.json         Origin: of a run that was brought in by `rsbench merge`
+    error.txt           the traceback of a run that failed
+    checkpoints/        weights and the state of training; never exported
+
+A selection says whose epoch it is: "val", "last", "cv-refit", or "oracle:<split>". Everything outside `results` reads
+a record as `results.run.Run`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    field_validator,
+    model_serializer,
+)
+from pydantic_core import PydanticCustomError
+
+# Raised when a reader of the old shape would misread the new one. A field that comes with a default does not raise it.
+SCHEMA_VERSION = 1
+NEWER = "newer"  # the type of the error for a version beyond that
+
+State = Literal["absent", "running", "done", "failed", "interrupted"]  # "absent": nothing was written yet
+
+
+class RecordPart(BaseModel):
+    """A part of a record. Keys that a later rsbench added are passed over."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Status(RecordPart):
+    """at: when it was written, ISO 8601, UTC. epoch, epochs: of a run that trains. message: of one that failed."""
+
+    state: State
+    at: str = ""
+    pid: int | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    message: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it, without what nobody set."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Environment(RecordPart):
+    """Where and with what a run was made; never part of its id. code_version: with the commit, and + where changed."""
+
+    code_version: str
+    python: str
+    platform: str
+    libraries: dict[str, str]
+    device: str
+    device_name: str
+    threads: int
+
+
+class SplitUsed(RecordPart):
+    version: int
+    dataset: str
+
+
+class LabelMapUsed(RecordPart):
+    name: str
+    version: int
+
+
+class Identity(RecordPart):
+    """What the run id hashes beside the spec.
+
+    labels: data set → hash of its clips and labels. weights: sha256, "" for none. plugins: `kind:name` → sha256 of the
+    source of what a plugin brought. quality_index: sha256 of what the index was fitted to; "" where it was to nothing,
+    and then not in the file, nor in the run id.
+    """
+
+    labels: dict[str, str]
+    weights: str
+    plugins: dict[str, str]
+    quality_index: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = as_usual(self)
+        return fields if self.quality_index else {key: fields[key] for key in fields if key != "quality_index"}
+
+
+class DatasetUsed(RecordPart):
+    """missing_recordings: official ones that were not there. clipped_ends: clips that ended after their recording.
+
+    bytes_id: hash of the sound files. words: of its annotations → the class that each stands for.
+    """
+
+    recordings: int
+    clips: int
+    clips_per_part: dict[str, dict[str, int]]
+    missing_recordings: int
+    clipped_ends: int
+    bytes_id: str
+    notes: tuple[str, ...] = ()
+    words: dict[str, str | None] = {}
+
+
+class WeightsUsed(RecordPart):
+    """What the backbone began with; the fields of `core.weights.WeightsFile`, and loaded: share of its tensors."""
+
+    source: str
+    sha256: str
+    licence: str
+    pretrained_on: tuple[str, ...]
+    origin: str
+    loaded: float
+
+
+class IndexUsed(RecordPart):
+    """What a quality index was fitted on. seen: data set → patients whose recordings it saw."""
+
+    fitted_on: tuple[str, ...] = ()
+    seen: dict[str, tuple[str, ...]] = {}
+
+
+class DataUsed(RecordPart):
+    """What a run was made from.
+
+    backbone: its name on boards. track: "frozen" or "fine-tuned". folds: the patients that each fold holds out.
+    class_counts: clips to train on. quality_normaliser: the index's own, fitted on those clips.
+    """
+
+    schema_version: int = 1  # records from before it was written are of the first
+    backbone: str
+    track: str
+    identity: Identity
+    splits: dict[str, SplitUsed]
+    label_map: LabelMapUsed
+    synthetic: bool
+    partial: bool
+    train_patients: int
+    validation_patients: tuple[str, ...]
+    folds: tuple[tuple[str, ...], ...]
+    class_counts: dict[str, int]
+    quality_index: IndexUsed = IndexUsed()
+    quality_normaliser: dict[str, float]
+    datasets: dict[str, DatasetUsed]
+    weights: WeightsUsed
+
+    @field_validator("schema_version")
+    @classmethod
+    def _is_known(cls, version: int) -> int:
+        if version > SCHEMA_VERSION:
+            known = (
+                f"a newer rsbench wrote it (record schema {version}; this one knows {SCHEMA_VERSION}). Upgrade rsbench."
+            )
+            raise PydanticCustomError(NEWER, "{why}", {"why": known})
+        return version
+
+
+class ChosenEpoch(RecordPart):
+    """The epoch of a selection, from 1, and the Score that chose it, in percent; None where none did."""
+
+    epoch: int
+    score: float | None
+
+
+class Cost(RecordPart):
+    """seconds: of the whole run. Clips per second are of whole epochs, validation included."""
+
+    seconds: float
+    training_seconds: float
+    training_clips_per_s: float
+    peak_gpu_mib: float | None
+
+
+class Origin(RecordPart):
+    """Where a run came from that was brought in.
+
+    brought_by: who brought it in first ("from" in the file). via: who passed it on since then, in order. status:
+    "re-run" once somebody else made the run again and came to the same. confirmed_by: who that was. merged_at: when it
+    was brought in here. manifest_sha256: of the bundle it came in.
+
+    `status` and `confirmed_by` are what the keeper of this very folder has seen: they are not taken over from a folder
+    or bundle that is brought in, which anybody may have written by hand.
+    """
+
+    brought_by: str = Field(alias="from")
+    via: tuple[str, ...]
+    status: Literal["self-reported", "re-run"]
+    confirmed_by: str | None
+    merged_at: str = ""
+    manifest_sha256: str | None = None
+
+    def in_words(self) -> str:
+        """ "self-reported by …" or "re-run by …"."""
+        if self.status == "re-run":
+            return f"re-run by {self.confirmed_by}"
+        return " via ".join([f"self-reported by {self.brought_by}", *self.via])
+
+
+Metrics = dict[str, dict[str, dict[str, Any]]]
+Selections = dict[str, ChosenEpoch]
+
+FILES: dict[str, TypeAdapter[Any]] = {
+    "status.json": TypeAdapter(Status),
+    "env.json": TypeAdapter(Environment),
+    "data.json": TypeAdapter(DataUsed),
+    "selection.json": TypeAdapter(Selections),
+    "metrics.json": TypeAdapter(Metrics),
+    "cost.json": TypeAdapter(Cost),
+    "origin.json": TypeAdapter(Origin),
+}

@@ -1,0 +1,26 @@
+"""The files of a run folder as JSON, read and edited behind rsbench's back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def read(run: Path, name: str) -> Any:
+    """What a file of a run says: `read(run, "metrics.json")`."""
+    return json.loads((run / name).read_text(encoding="utf-8"))
+
+
+def write(run: Path, name: str, content: Any) -> None:
+    """Put other JSON there. The file is replaced, not written into: it may be linked to that of another run."""
+    (run / name).unlink(missing_ok=True)
+    (run / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def edit(run: Path, name: str, change: Callable[[Any], object]) -> None:
+    """Change what a file says in place: `edit(run, "spec.json", lambda spec: spec.pop("select"))`."""
+    content = read(run, name)
+    change(content)
+    write(run, name, content)
