@@ -82,7 +82,7 @@ def checkpoint(choice: Choice) -> Path:
         raise ResultsError(
             f"{path}: is not there, and without its weights a run cannot be used. Bundles leave weights out: name the "
             "folder in which the run was made with --results DIR, or run it again: "
-            f"rsbench run --spec {choice.run.path / 'spec.json'}"
+            f"rsbench run --spec {choice.run.path}/spec.json"
         )
     return path
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from tiny import PROJECT
 
+from rsbench.results.schema import FILES
+from rsbench.results.store import EPOCHS, FOLDS, SPEC
+
 PICTURE = re.compile(r"^    (\w+)/ {2,}\S", flags=re.MULTILINE)
 MAY_DRAW = re.compile(r"rsbench/(report|cli)/|rsbench/core/display\.py|rsbench/sweep/progress\.py")
 DRAW = {"rich", "matplotlib", "seaborn"}
@@ -71,3 +74,16 @@ def test_boards_and_their_tables_run_without_torch() -> None:
 def test_the_harness_names_no_loss_and_no_backbone() -> None:
     for path in files():
         assert not [module for module in imports(path) if re.match(r"rsbench\.(losses|backbones)\.\w", module)], path
+
+
+def test_a_run_folder_is_opened_by_results_alone() -> None:
+    """Everybody else reads a `Run`; what makes a run writes through `RunFolder`."""
+    names = {*FILES, SPEC, EPOCHS, FOLDS}
+    for path in (path for path in files() if path.parts[1] != "results"):
+        tree = ast.parse((PROJECT / path).read_text(encoding="utf-8"))
+        texts = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not texts & names, path
+        if path.as_posix() != "rsbench/experiment/run.py":
+            assert not [module for module in imports(path) if module.startswith("rsbench.results.store")], path

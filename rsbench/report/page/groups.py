@@ -144,11 +144,13 @@ def _group(every: Sequence[Run], runs: Mapping[str, Run], rows: pd.DataFrame, ba
         except ResultsError as error:
             refused.append(f"No board of {split}: {error}")
             continue
-        if any(set(RULES) <= set(runs[run_id].spec.select) for run_id in boards[-1].runs["run_id"]):
-            audits.append(audit(every, str(split), only, baseline=boards[-1].baseline, cache=cache))
+        behind = (runs[run_id].spec for run_id in boards[-1].runs["run_id"])
+        if tracked := {spec.loss.name for spec in behind if set(RULES) <= set(spec.select)}:
+            against = boards[-1].baseline if boards[-1].baseline in tracked else None
+            audits.append(audit(every, str(split), only, baseline=against, cache=cache))
     boards.sort(key=lambda board: not in_distribution(board))
-    behind = dict.fromkeys([*rows["run_id"], *(run_id for board in boards for run_id in board.runs["run_id"])])
-    mine = {run_id: runs[run_id] for run_id in behind}
+    in_group = dict.fromkeys([*rows["run_id"], *(run_id for board in boards for run_id in board.runs["run_id"])])
+    mine = {run_id: runs[run_id] for run_id in in_group}
     return Group(rule, shared, tuple(with_shift(boards)), tuple(refused), tuple(audits), mine)
 
 
