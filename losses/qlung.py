@@ -32,11 +32,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rsbench import AngularLoss, Batch, Range, register_loss
+from rsbench import AngularLoss, Batch, Range, cross_entropy, register_loss
 
-from ._dfam import DualScaleLoss
 from ._margins import ByClass, ByQuality, Margin
-from ._options import MarginRad, Share
+from ._options import MarginRad, NonNegative, Positive, Share
 
 
 @register_loss(
@@ -44,7 +43,7 @@ from ._options import MarginRad, Share
     summary="margin from recording quality and class rarity beside a margin-free angular classifier",
     paper="Kim et al., Interspeech 2026, arXiv:2606.11915",
 )
-class QLung(DualScaleLoss):
+class QLung(AngularLoss):
     """CE(s_a·cos θ) + λ·DFAM with a margin per clip. Numbers are the paper's; it leaves four choices open.
 
     Args:
@@ -60,16 +59,21 @@ class QLung(DualScaleLoss):
         gamma: γ, the share of the quality margin where there are both, in [0, 1].
         dfam_weights: whether DFAM's cosines are taken with the classifier's class weights ("shared") or with
             a second set ("own"). Not stated by the paper for the linear classifier.
-        **options: scale, dfam_scale, dfam_lambda and class_weights of `DualScaleLoss`. The paper does not state
-            whether its cross-entropy is weighted.
+        scale: s_a, of the classification term.
+        dfam_scale: s_d, of DFAM; softer than s_a, so that the margin is felt by clips that are already right.
+        dfam_lambda: λ, the share of DFAM; 0 leaves the classification term alone.
+        **options: class_weights of `AngularLoss`. They enter the first term only: DFAM has a margin for rare classes
+            instead. The paper does not state whether its cross-entropy is weighted.
     """
 
     # Each margin from none to twice the paper's, and any blend of them.
     # Without γ: κ and m_target already set both terms of m_d, and a third number would only cost trials.
+    # s_d from half to double the paper's; λ from no DFAM to as much of it as of the first term.
     search = {
         "kappa_rad": Range(0.0, 1.0),
         "target_rad": Range(0.0, 0.4),
-        **DualScaleLoss.search,
+        "dfam_scale": Range(7.5, 30.0, log=True),
+        "dfam_lambda": Range(0.0, 1.0),
     }
 
     def __init__(  # noqa: PLR0913 (every constant and open choice of the paper is an option)
@@ -84,9 +88,14 @@ class QLung(DualScaleLoss):
         target_rad: MarginRad = 0.2,
         gamma: Share = 0.5,
         dfam_weights: Literal["shared", "own"] = "shared",
+        scale: Positive = 37.0,
+        dfam_scale: Positive = 15.0,
+        dfam_lambda: NonNegative = 0.4,
         **options: Any,
     ) -> None:
-        super().__init__(embedding_dim, class_counts, **options)
+        super().__init__(embedding_dim, class_counts, scale=scale, **options)
+        self.dfam_scale = dfam_scale
+        self.dfam_lambda = dfam_lambda
         self.margin = Margin(
             self.class_counts,
             by_quality=by_quality,
@@ -98,6 +107,19 @@ class QLung(DualScaleLoss):
         self.bias = nn.Parameter(torch.zeros(self.num_classes)) if classifier == "linear" else None
         self.dfam_head = AngularLoss(embedding_dim, class_counts) if dfam_weights == "own" else None
 
+    def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        return self.classification(embeddings, batch) + self.dfam_lambda * self.dfam(embeddings, batch)
+
+    def classification(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """The scalar cross-entropy of the logits that inference uses."""
+        return cross_entropy(self.logits(embeddings), batch.labels, self.class_counts, self.class_weights)
+
+    def dfam(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        """The scalar cross-entropy under the margin."""
+        cosines = (self.dfam_head or self).cosines(embeddings)
+        norms = torch.linalg.vector_norm(embeddings, dim=1, dtype=cosines.dtype)
+        return F.cross_entropy(self.dfam_scale * self.margined(cosines, norms, batch), batch.labels)
+
     def target_margin(self, batch: Batch, cosine: Tensor) -> tuple[Tensor, float]:
         return self.margin(batch), 0.0
 
@@ -105,6 +127,3 @@ class QLung(DualScaleLoss):
         if self.bias is None:
             return super().logits(embeddings)
         return F.linear(embeddings, self.weight, self.bias)
-
-    def dfam_cosines(self, embeddings: Tensor) -> Tensor:
-        return self.cosines(embeddings) if self.dfam_head is None else self.dfam_head.cosines(embeddings)

@@ -17,7 +17,6 @@ _HOMES = {
         "ClassWeights",
         "LinearLoss",
         "Loss",
-        "Range",
         "at_least_float32",
         "create_loss",
         "cross_entropy",
@@ -41,7 +40,7 @@ _HOMES = {
     "data.folder": ("clip_table",),
     "data.splits": ("Split",),
     "quality.index": ("QualityIndex", "register_quality"),
-    "core.spec": ("RunSpec",),
+    "core.spec": ("Range", "RunSpec"),
     "experiment.run": ("run",),
     "results.run": ("Run",),
     "core.errors": ("RsbenchError",),
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
     from .core.loss import ClassWeights as ClassWeights
     from .core.loss import LinearLoss as LinearLoss
     from .core.loss import Loss as Loss
-    from .core.loss import Range as Range
     from .core.loss import at_least_float32 as at_least_float32
     from .core.loss import create_loss as create_loss
     from .core.loss import cross_entropy as cross_entropy
@@ -73,6 +71,7 @@ if TYPE_CHECKING:
     from .core.loss import own_cosine as own_cosine
     from .core.loss import register_loss as register_loss
     from .core.loss import shift_angle as shift_angle
+    from .core.spec import Range as Range
     from .core.spec import RunSpec as RunSpec
     from .data.clips import ClipTable as ClipTable
     from .data.datasets import register_dataset as register_dataset

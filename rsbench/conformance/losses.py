@@ -10,7 +10,8 @@ import itertools
 import torch
 from torch import Tensor
 
-from ..core.loss import AngularLoss, Batch, Range
+from ..core.loss import AngularLoss, Batch
+from ..core.spec import Range
 from .checks import (
     Case,
     Check,

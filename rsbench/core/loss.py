@@ -7,7 +7,6 @@ labels.
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 
 from .errors import PluginError, SpecError
 from .registry import Registry, adopt_options
+from .spec import Range
 
 LOSSES: Registry[type[Loss]] = Registry("loss")
 
@@ -45,19 +45,6 @@ class Batch:
     progress: float = 0.0
     partner: Tensor | None = None
     share: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Range:
-    """What a search may try for a number: low to high, both included; log: on a logarithmic scale."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def __post_init__(self) -> None:
-        if not (0 if self.log else -math.inf) < self.low < self.high < math.inf:
-            raise SpecError(f"{self}: low must be below high, both finite, and above 0 on a logarithmic scale.")
 
 
 class Loss(nn.Module, ABC):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -66,6 +68,21 @@ class BackboneChoice(Choice):
 class QualityChoice(Choice):
     name: str = "aqs"
     control: Literal["none", "constant", "shuffled", "inverted"] = "none"
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a search may try for a number: low to high, both included; log: on a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def __post_init__(self) -> None:
+        if not (0 if self.log else -math.inf) < self.low < self.high < math.inf:
+            raise SpecError(f"{self}: low must be below high, both finite, and above 0 on a logarithmic scale.")
 
 
 ClipSeconds = Annotated[float, Field(gt=0, le=60, description="longer clips are cut, shorter ones repeated")]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 Samples = NDArray[np.float64]
-Range = tuple[float, float]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Device:
     """A stethoscope's response: a band, and one resonance inside it."""
 
     name: str
-    band_hz: Range
+    band_hz: Span
     resonance_hz: float
     resonance_db: float
 

@@ -21,7 +21,7 @@ from . import synthesis
 from .clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
 from .datasets import register_dataset
 from .splits import Split
-from .synthesis import Chest, Device, Range, Samples
+from .synthesis import Chest, Device, Samples, Span
 
 VERSION = 2  # raise it with every change of a sound: it names the folder
 SEED = 20261122
@@ -51,15 +51,15 @@ class Domain:
     patients: dict[str, int]
     conditions: tuple[float, float, float, float]
     devices: tuple[Device, ...]
-    period_s: Range
-    breath_hz: Range
-    crackle_pitch: Range
-    wheeze_hz: Range
-    heart_hz: Range
-    crackle_db: Range
-    wheeze_db: Range
-    snr_db: Range
-    noise_hz: Range
+    period_s: Span
+    breath_hz: Span
+    crackle_pitch: Span
+    wheeze_hz: Span
+    heart_hz: Span
+    crackle_db: Span
+    wheeze_db: Span
+    snr_db: Span
+    noise_hz: Span
     hum_hz: float
     clipped_share: float
 

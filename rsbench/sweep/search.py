@@ -23,8 +23,9 @@ from sqlalchemy.pool import NullPool
 
 from ..core.errors import StorageError
 from ..core.seeds import derive
+from ..core.spec import Range
 from .space import Space
-from .spec import Cell, Interval, Search
+from .spec import Cell, Search
 from .trials import TrialRecord, TrialStore
 
 DATABASE = "optuna.db"
@@ -98,7 +99,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     """The space in Optuna's terms."""
     return {
         key: FloatDistribution(values.low, values.high, log=values.log)
-        if isinstance(values, Interval)
+        if isinstance(values, Range)
         else CategoricalDistribution(values)
         for key, values in space.items()
     }

@@ -6,11 +6,12 @@ from typing import Any
 
 from ..core.backbone import BACKBONES
 from ..core.errors import SpecError, did_you_mean
-from ..core.loss import LOSSES, Range
+from ..core.loss import LOSSES
 from ..core.registry import Registry
-from .spec import Cell, Interval, SweepSpec
+from ..core.spec import Range
+from .spec import Cell, SweepSpec
 
-Space = dict[str, Interval | tuple[Any, ...]]
+Space = dict[str, Range | tuple[Any, ...]]
 
 
 def search_space(cell: Cell, sweep: SweepSpec) -> Space:
@@ -38,18 +39,14 @@ def search_space(cell: Cell, sweep: SweepSpec) -> Space:
 def ends(space: Space) -> tuple[dict[str, Any], dict[str, Any]]:
     """The lowest and the highest of every range, the first and the last of every list."""
     pairs = {
-        key: (values.low, values.high) if isinstance(values, Interval) else (values[0], values[-1])
+        key: (values.low, values.high) if isinstance(values, Range) else (values[0], values[-1])
         for key, values in space.items()
     }
     return {key: pair[0] for key, pair in pairs.items()}, {key: pair[1] for key, pair in pairs.items()}
 
 
 def _own_ranges(loss: str) -> Space:
-    return {f"loss.{option}": _as_given(values) for option, values in LOSSES.entry(loss).value.search.items()}
-
-
-def _as_given(values: Range | tuple[str, ...]) -> Interval | tuple[str, ...]:
-    return Interval(low=values.low, high=values.high, log=values.log) if isinstance(values, Range) else values
+    return {f"loss.{option}": values for option, values in LOSSES.entry(loss).value.search.items()}
 
 
 def _check_known(space: Space) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from ..core.errors import SpecError, did_you_mean
-from ..core.spec import SHORT_KEYS, Names, Part, flatten, parse_seeds
+from ..core.spec import SHORT_KEYS, Names, Part, Range, flatten, parse_seeds
 
 
 def _seeds(value: Any) -> Any:
@@ -25,12 +25,12 @@ def _seeds(value: Any) -> Any:
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)]
 
 
-class Interval(Part):
-    """A range of numbers that a search may try."""
-
-    low: float
-    high: float
-    log: bool = False
+def _range(value: Any, make: ValidatorFunctionWrapHandler) -> Range:
+    try:
+        made: Range = make(value)
+    except SpecError as error:  # as one of pydantic's, which says where in the file
+        raise ValueError(str(error)) from None
+    return made
 
 
 def _options(value: Any) -> Any:
@@ -49,7 +49,7 @@ class Search(Part):
     """
 
     trials: int = Field(ge=1)
-    space: Mapping[str, Interval | Options] = {}
+    space: Mapping[str, Annotated[Range, WrapValidator(_range)] | Options] = {}
     own_ranges: bool = Field(True, description="also search the ranges that each loss registers")
     folds: int = Field(1, ge=1, le=20)
     sampler: Literal["tpe", "random"] = "tpe"

@@ -19,11 +19,11 @@ from rsbench.sweep.search import (
     tell,
 )
 from rsbench.sweep.space import Space
-from rsbench.sweep.spec import Cell, Interval, Search
+from rsbench.sweep.spec import Cell, Range, Search
 from rsbench.sweep.trials import TrialRecord, TrialStore
 
 CELL = Cell("ce · tiny", {})
-SPACE: Space = {"optim.lr": Interval(low=1e-4, high=1e-1, log=True), "loss.class_weights": ("none", "inverse")}
+SPACE: Space = {"optim.lr": Range(low=1e-4, high=1e-1, log=True), "loss.class_weights": ("none", "inverse")}
 
 
 def search(**changes: Any) -> Search:

@@ -9,10 +9,11 @@ from studies import study
 from tiny import TINY_PLUGIN
 
 from rsbench.core.errors import SpecError
-from rsbench.core.loss import LOSSES, Range
+from rsbench.core.loss import LOSSES
 from rsbench.core.plugins import load
+from rsbench.core.spec import Range
 from rsbench.sweep.space import ends, search_space
-from rsbench.sweep.spec import Interval, cells
+from rsbench.sweep.spec import cells
 
 SHARED = {
     "optim.lr": {"low": 1e-5, "high": 1e-2, "log": True},
@@ -37,7 +38,7 @@ def test_the_shared_space_as_far_as_a_loss_has_the_option(loss: str) -> None:
     options = LOSSES.entry(loss).parameters()
     found = space_of(loss)
     assert list(found) == [key for key in SHARED if not key.startswith("loss.") or key.partition(".")[2] in options]
-    assert found["optim.lr"] == Interval(low=1e-5, high=1e-2, log=True)
+    assert found["optim.lr"] == Range(low=1e-5, high=1e-2, log=True)
 
 
 @pytest.mark.parametrize("loss", ["arcface", "cosface", "fixed_margin", "qlung"])
@@ -48,13 +49,13 @@ def test_a_loss_adds_its_own_ranges(loss: str) -> None:
     assert list(added) == [f"loss.{option}" for option in own]
     for option, values in own.items():
         found = added[f"loss.{option}"]
-        as_said = Range(found.low, found.high, found.log) if isinstance(found, Interval) else found
+        as_said = Range(found.low, found.high, found.log) if isinstance(found, Range) else found
         assert as_said == values
 
 
 def test_what_is_shared_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LOSSES.entry("arcface").value, "search", {"scale": Range(1, 2)})
-    assert space_of("arcface", own_ranges=True)["loss.scale"] == Interval(low=5, high=40)
+    assert space_of("arcface", own_ranges=True)["loss.scale"] == Range(low=5, high=40)
 
 
 def test_what_a_cell_fixes_is_not_searched() -> None:
@@ -76,5 +77,5 @@ def test_nothing_to_search_is_an_error() -> None:
 
 
 def test_ends() -> None:
-    low, high = ends({"a": Interval(low=1, high=3), "b": ("x", "y", "z")})
+    low, high = ends({"a": Range(low=1, high=3), "b": ("x", "y", "z")})
     assert (low, high) == ({"a": 1, "b": "x"}, {"a": 3, "b": "z"})
