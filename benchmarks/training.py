@@ -55,8 +55,10 @@ def main() -> None:
         spec = make_spec(settings | dict(map(parse_assignment, options.set)), context)
         experiment = prepare_experiment(spec, context.data_cache())
     model = build_model(experiment)[0].to(context.device)
-    clips = clip_set(experiment.fit, experiment, context.device)
-    rows = torch.as_tensor(experiment.fit.rows("fit"), device=context.device).repeat(options.batch)[: options.batch]
+    clips = clip_set(experiment.train_data, experiment, context.device)
+    rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device).repeat(options.batch)[
+        : options.batch
+    ]
     with torch.no_grad():
         features = clips.features(rows)
     optimiser = make_optimiser(model, spec.optim)

@@ -16,7 +16,7 @@ class ListedKind(enum.StrEnum):
     frontends = "frontends"
     splits = "splits"
     datasets = "datasets"
-    quality = "quality"
+    indices = "indices"
     sweeps = "sweeps"
 
 

@@ -34,7 +34,7 @@ rsbench quality --index mine --plugin my_index.py --on sprsound --root DATA --fo
 
 
 def quality(
-    index: Annotated[str, typer.Option(help="Indices, with commas between; see: rsbench list quality.")],
+    index: Annotated[str, typer.Option(help="Indices, with commas between; see: rsbench list indices.")],
     on: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     root: RootOption = None,
     partial: PartialOption = False,

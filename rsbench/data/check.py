@@ -11,7 +11,7 @@ import pandas as pd
 from ..core.errors import DataError
 from .audio import AudioInfo, probe, read
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
-from .splits import Split, effective_patients, named_splits, own_split
+from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
 
 SHOWN = 10  # names of missing recordings printed before they are only counted
@@ -24,7 +24,7 @@ class DataCheck:
     counts: subset, what, found, official (<NA> where nobody published one), a row per count.
     formats: rate (Hz), coding, channels, recordings. devices: subset, device, recordings.
     durations_s: length of each readable recording, by name.
-    splits: split, side, class, clips, patients, effective (patients), a row per class of each side.
+    splits: split, side, class, clips, patients, sizes (clips of each patient), a row per class of each side.
     on_both_sides: split → patients whom it has in train and in test.
     unreadable: what is wrong with each recording that cannot be read. problems: what else is an error.
     overlapping: clips that start before an earlier one of their recording has ended; allowed.
@@ -146,11 +146,10 @@ def _sides(table: ClipTable, label_map: LabelMap, rules: list[Split]) -> pd.Data
             if not chosen.any():
                 continue
             part = clips[chosen]
-            effective = effective_patients(part["patient"], part["class_index"])
             for index, name in enumerate(CLASSES):
-                own = part[part["class_index"] == index]
-                rows.append((rule.name, side, name, len(own), own["patient"].nunique(), effective[index]))
-    return pd.DataFrame(rows, columns=["split", "side", "class", "clips", "patients", "effective"])
+                sizes = tuple(part["patient"][part["class_index"] == index].value_counts())
+                rows.append((rule.name, side, name, sum(sizes), len(sizes), sizes))
+    return pd.DataFrame(rows, columns=["split", "side", "class", "clips", "patients", "sizes"])
 
 
 def _on_both_sides(clips: pd.DataFrame, rule: Split) -> tuple[str, ...]:

@@ -128,14 +128,6 @@ def choose_validation(clips: pd.DataFrame, fraction: float, seed: int, never: Co
     return tuple(sorted(counts.index[drawn[best]]))
 
 
-def effective_patients(patients: pd.Series, class_index: pd.Series) -> dict[int, float]:
-    """Kish's effective number of patients per class: (Σn)² / Σn² over clips per patient; 0 for no clip."""
-    counts = pd.crosstab(patients, class_index).reindex(columns=range(len(CLASSES)), fill_value=0)
-    total, squares = counts.sum(), (counts**2).sum()
-    effective = (total**2 / squares.where(squares > 0, 1)).astype(float)
-    return dict(enumerate(effective))
-
-
 def _too_few_patients(free: int, wanted: int) -> DataError:
     return DataError(
         f"validation.fraction: {wanted} patients are wanted for validation, with normal and abnormal clips, while "

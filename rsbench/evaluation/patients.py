@@ -58,8 +58,19 @@ def patient_codes(patients: pd.Series) -> Integers:
 
 
 def patient_weights(patients: int) -> Floats:
-    """(DRAWS, patients) exponential weights; the same for as many patients."""
-    return np.random.default_rng(0).exponential(size=(DRAWS, patients))
+    """(DRAWS, patients); the same for as many patients."""
+    return exponential_weights(np.random.default_rng(0), (DRAWS, patients))
+
+
+def exponential_weights(generator: np.random.Generator, size: tuple[int, ...]) -> Floats:
+    """Weights of the last axis's units, draw by draw (Rubin 1981); only their ratios count."""
+    return generator.exponential(size=size)
+
+
+def unbiased(units: ArrayLike) -> Floats:
+    """What makes the spread of exponentially weighted means that of a sample: √((n+1)/(n−1)); NaN for a single unit."""
+    number = np.asarray(units, dtype=np.float64)
+    return np.sqrt(np.divide(number + 1, number - 1, out=np.full_like(number, np.nan), where=number > 1))
 
 
 def effective_number(sizes: ArrayLike) -> float:
@@ -82,7 +93,7 @@ def interval(value: float, drawn: Floats, patients: float, scale: Scale = PLAIN)
         centre, moved = scale.to(value), scale.to(drawn)
     if patients < 2 or not np.isfinite(centre):
         return Estimate(value, np.nan, np.nan)
-    spread = np.sqrt(np.mean((moved - centre) ** 2) * (patients + 1) / (patients - 1))
+    spread = np.sqrt(np.mean((moved - centre) ** 2)) * unbiased(patients)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, patients - 1) * spread
     return Estimate(value, float(scale.back(centre - half)), float(scale.back(centre + half)))
 

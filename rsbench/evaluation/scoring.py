@@ -12,7 +12,8 @@ import pandas as pd
 
 from ..core.errors import ResultsError
 from ..data.clips import CLASSES
-from ..data.splits import Split, effective_patients
+from ..data.splits import Split
+from .counts import design_of
 from .metrics import FloatArray, IntArray, at_operating_point, calibration, risk_coverage, threshold_free
 from .operating_point import OperatingPoint, fit_operating_point
 from .selection import Rule, rule
@@ -112,9 +113,7 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
         "floor": _headline(rows, normal_offset=np.inf),
         "clips": len(rows),
         "patients": int(rows["patient"].nunique()),
-        "effective_patients": {
-            CLASSES[index]: count for index, count in effective_patients(rows["patient"], rows["label"]).items()
-        },
+        "effective_patients": design_of(rows).effective_patients(),
     }
 
 

@@ -25,7 +25,7 @@ from scipy import stats
 
 from ..data.clips import CLASSES, NORMAL
 from .metrics import ABNORMAL
-from .patients import CONFIDENCE, effective_number
+from .patients import CONFIDENCE, effective_number, exponential_weights, unbiased
 
 FloatArray = NDArray[np.float64]
 
@@ -170,16 +170,16 @@ def _spread(
     hits = np.nan_to_num(counts.hits).transpose(2, 0, 1, 3).reshape(patients, -1)
     rates = np.nan_to_num(counts.hits).sum(axis=2) / counts.clips.sum(axis=0)
     count = present.sum(axis=1, keepdims=True)
-    unbiased_patients = _unbiased(np.array([effective_number(column) for column in counts.clips.T]))
-    unbiased_seeds = _unbiased(count.astype(np.float64))
+    unbiased_patients = unbiased([effective_number(column) for column in counts.clips.T])
+    unbiased_seeds = unbiased(count)
     means = np.where(present, 1 / count, 0)
     of_runs = 100 * rates.mean(axis=2)
     sums = [np.zeros((methods, methods)) for _ in range(3)]
     step = max(1, _CHUNK // max(1, methods * seeds * shares))
     for first in range(0, resamples, step):
         draws = min(step, resamples - first)
-        of_patients = generator.exponential(size=(draws, patients))
-        of_seeds = generator.exponential(size=(draws, 1, seeds)) * present
+        of_patients = exponential_weights(generator, (draws, patients))
+        of_seeds = exponential_weights(generator, (draws, 1, seeds)) * present
         of_seeds /= of_seeds.sum(axis=2, keepdims=True)
         tilt = (of_seeds - means) * unbiased_seeds
         drawn = (of_patients @ hits).reshape(draws, methods, seeds, shares)
@@ -194,11 +194,6 @@ def _spread(
             total += moved.T @ moved
     # Moved from the observed figures, whose place in the middle of the draws is exact to first order.
     return sums[0] / resamples, sums[1] / resamples, sums[2] / resamples
-
-
-def _unbiased(units: FloatArray) -> FloatArray:
-    """What makes the spread of exponentially weighted means that of a sample: √((n+1)/(n−1)); NaN for a single unit."""
-    return np.sqrt(np.divide(units + 1, units - 1, out=np.full_like(units, np.nan), where=units > 1))
 
 
 def _influence(clips: FloatArray) -> FloatArray:

@@ -51,7 +51,7 @@ def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Seq
 
 def _input_size(experiment: Experiment) -> tuple[int, int]:
     """Bins and frames of the features, or the width of the embeddings that are given and 1."""
-    frontend, embeddings = experiment.frontend, experiment.fit.embeddings
+    frontend, embeddings = experiment.frontend, experiment.train_data.embeddings
     if frontend is None:
         assert embeddings is not None
         return embeddings.shape[2], 1

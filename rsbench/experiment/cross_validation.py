@@ -78,8 +78,8 @@ def cross_validate(experiment: Experiment, context: RunContext, checkpoints: Che
 
 def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> HeldOut:
     model, _ = build_model(fold)
-    clips = clip_set(fold.fit, fold, context.device)
-    rows = fold.fit.rows("validation")
+    clips = clip_set(fold.train_data, fold, context.device)
+    rows = fold.train_data.rows("validation")
 
     def keep(kept: Model, epoch: int) -> Evaluation:
         predicted = predict_rows(kept, clips, rows, fold.spec)
@@ -92,7 +92,7 @@ def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints)
     progress = fit(fold, context, model.to(context.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
     epochs = [np.load(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
     return HeldOut(
-        fold.fit.clips.iloc[rows],
+        fold.train_data.clips.iloc[rows],
         np.stack([kept["logits"] for kept in epochs]),
         np.stack([kept["margin_rad"] for kept in epochs]),
         np.array([row["train_loss"] for row in progress.epochs]),

@@ -28,7 +28,7 @@ def fit(
     on_epoch: Callable[[TrainingState], None],
 ) -> TrainingState:
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
-    rows = torch.as_tensor(experiment.fit.rows("fit"), device=context.device)
+    rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
     done = checkpoints.epochs_done()
     if 0 < done < plan.until:
@@ -63,7 +63,7 @@ def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> fl
     Nothing is left behind: the passes run in eval mode and their gradients are dropped.
     """
     model.eval()
-    batch = experiment.fit.rows("fit")[: experiment.spec.optim.batch_size]
+    batch = experiment.train_data.rows("fit")[: experiment.spec.optim.batch_size]
     count = min(4, len(batch))
     _seconds_of_pass(model, clips, batch[:count])  # the first pays for memory and for kernels made for these shapes
     seconds = _seconds_of_pass(model, clips, batch[:count])
@@ -72,8 +72,8 @@ def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> fl
         seconds = _seconds_of_pass(model, clips, batch[:count])
     model.zero_grad(set_to_none=True)
     model.train()
-    fitted = len(experiment.fit.rows("fit")) * experiment.spec.optim.epochs
-    validated = len(experiment.fit.rows("validation")) * experiment.spec.optim.epochs
+    fitted = len(experiment.train_data.rows("fit")) * experiment.spec.optim.epochs
+    validated = len(experiment.train_data.rows("validation")) * experiment.spec.optim.epochs
     predicted = sum(len(dataset.rows("validation", "test")) for dataset in experiment.datasets.values())
     forward_share = 1 / 3  # of a training step's arithmetic; the backward pass is the other two
     trainings = 1 + max(0, len(experiment.folds) - 1)  # k folds of all but a k-th, and one more on everything

@@ -64,7 +64,7 @@ def _judged(experiment: Experiment) -> dict[str, tuple[str, np.ndarray]]:
     judged: dict[str, tuple[str, np.ndarray]] = {}
     for name in experiment.spec.select:
         if rule(name).judged_on == "validation":
-            judged[name] = (experiment.train.dataset, experiment.fit.rows("validation"))
+            judged[name] = (experiment.train.dataset, experiment.train_data.rows("validation"))
         elif rule(name).judged_on == "test":
             for item in experiment.tests:
                 rows = item.test_rows(experiment.datasets[item.dataset].clips)
@@ -133,7 +133,7 @@ def _of_validation(
     name = experiment.train.dataset
     if name not in seen:
         return np.empty((0, 0), dtype=np.float32)
-    return seen[name][np.isin(rows[name], experiment.fit.rows("validation"))]
+    return seen[name][np.isin(rows[name], experiment.train_data.rows("validation"))]
 
 
 def prediction_frame(clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.ndarray, selection: str) -> pd.DataFrame:

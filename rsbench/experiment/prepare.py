@@ -5,7 +5,7 @@ Input is checked in the order of blame: labels and annotations, then the sound f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but t
 
 @dataclass(frozen=True)
 class DatasetClips:
-    """One data set, ready: its clips have a class_index, a part ("fit", "validation", "test") and a quality.
+    """One data set: its clips have a class_index, a part ("fit", "validation", "test" or "unused") and a quality.
 
     embeddings: (N, V, D), where they are given.
     """
@@ -53,6 +53,10 @@ class DatasetClips:
     def rows(self, *parts: str) -> np.ndarray:
         """Positions of the clips of these parts."""
         return np.flatnonzero(self.clips["part"].isin(parts))
+
+    def with_part(self, part: str, rows: pd.Series) -> DatasetClips:
+        """The same data set where these clips (a flag each) are of this part."""
+        return replace(self, clips=self.clips.assign(part=self.clips["part"].mask(rows, part)))
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,13 @@ class Experiment:
     validation_patients: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
     index: QualityIndex
-    measures: list[np.ndarray]
+    measures: dict[str, np.ndarray]
     quality_normaliser: dict[str, float]
     frontend: FrontendModule | None
     weights: WeightsFile
 
     @property
-    def fit(self) -> DatasetClips:
+    def train_data(self) -> DatasetClips:
         return self.datasets[self.train.dataset]
 
     @property
@@ -110,7 +114,7 @@ class Experiment:
             label_map=LabelMapUsed(name=self.spec.data.label_map, version=used.version),
             synthetic=self.synthetic,
             partial=self.partial,
-            train_patients=int(self.fit.clips["patient"][self.fit.rows("fit")].nunique()),
+            train_patients=int(self.train_data.clips["patient"][self.train_data.rows("fit")].nunique()),
             validation_patients=self.validation_patients,
             folds=self.folds,
             class_counts=dict(zip(CLASSES, self.class_counts, strict=True)),
@@ -148,47 +152,45 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
     embeddings = None if spec.frontend else _given_embeddings(spec, data_cache)
     weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, data_cache.roots)
-    rate = frontend.rate if frontend else EMBEDDED_RATE_HZ
-    waveforms = {name: data_cache.waveforms(name, rate) for name in names}
-    datasets = {name: _dataset(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
-    validation = _assign_parts(datasets, train, tests, spec)
-    counts = _class_counts(datasets[train.dataset], train)
-    measures = _measure_quality(datasets, index, data_cache.display)
-    normaliser = _score_quality(datasets, index, measures, spec)
+
+    waveforms = {name: data_cache.waveforms(name, frontend.rate if frontend else EMBEDDED_RATE_HZ) for name in names}
+    read = {name: _read_clips(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
+    divided, validation = _with_parts(read, train, tests, spec)
+    counts = _class_counts(divided[train.dataset], train)
+    measures = _measure_quality(divided, index, data_cache.display)
+    datasets, normaliser = _with_quality(divided, measures, index, spec)
+
     identity = _identity(spec, tables, weights, index)
-    made_by = f":{embeddings.provenance.backbone}" if embeddings else ""
-    backbone = backbone_name(spec.backbone) + made_by
+    backbone = backbone_name(spec.backbone) + (f":{embeddings.provenance.backbone}" if embeddings else "")
     return Experiment(
-        spec,
-        run_id(spec, identity.document(), backbone),
-        backbone,
-        identity,
-        train,
-        tests,
-        datasets,
-        counts,
-        validation,
-        _folds(datasets, train, tests, spec),
-        index,
-        measures,
-        normaliser,
-        frontend,
-        weights,
+        spec=spec,
+        run_id=run_id(spec, identity.document(), backbone),
+        backbone=backbone,
+        identity=identity,
+        train=train,
+        tests=tests,
+        datasets=datasets,
+        class_counts=counts,
+        validation_patients=validation,
+        folds=_folds(datasets, train, tests, spec),
+        index=index,
+        measures=measures,
+        quality_normaliser=normaliser,
+        frontend=frontend,
+        weights=weights,
     )
 
 
 def hold_out(experiment: Experiment, patients: Collection[str]) -> Experiment:
     """The same run with these training patients as its validation, and all that is fitted on the others alone."""
-    datasets = {name: replace(item, clips=item.clips.copy()) for name, item in experiment.datasets.items()}
-    clips = datasets[experiment.train.dataset].clips
-    held_out = (clips["part"] == "fit") & clips["patient"].isin(list(patients))
-    clips.loc[held_out, "part"] = "validation"
-    counts = _class_counts(datasets[experiment.train.dataset], experiment.train)
-    normaliser = _score_quality(datasets, experiment.index, experiment.measures, experiment.spec)
+    train_data = experiment.train_data
+    held_out = (train_data.clips["part"] == "fit") & train_data.clips["patient"].isin(list(patients))
+    divided = {**experiment.datasets, experiment.train.dataset: train_data.with_part("validation", held_out)}
+    datasets, normaliser = _with_quality(divided, experiment.measures, experiment.index, experiment.spec)
     return replace(
         experiment,
         datasets=datasets,
-        class_counts=counts,
+        class_counts=_class_counts(datasets[experiment.train.dataset], experiment.train),
         validation_patients=tuple(patients),
         quality_normaliser=normaliser,
     )
@@ -226,11 +228,16 @@ def _as_weights(file: EmbeddingFile, spec: RunSpec) -> WeightsFile:
     return WeightsFile(str(file.path), file.path, file.sha256, known.licence, pretrained_on, known.source)
 
 
-def _dataset(table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec) -> DatasetClips:
+def _read_clips(
+    table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec
+) -> DatasetClips:
+    """A data set's clips, all of them part "unused", without a quality."""
     clips, clipped = clip_bounds(table.clips, waveforms.durations_s)
     clips = clips.assign(class_index=label_map(spec.data.label_map).indices(table))
     paths = table.recordings.set_index("recording")["path"]
-    clips = clips.dropna(subset="class_index").assign(path=lambda kept: kept["recording"].map(paths))
+    clips = clips.dropna(subset="class_index").assign(
+        path=lambda kept: kept["recording"].map(paths), part="unused", quality=np.nan
+    )
     clips = clips.astype({"class_index": int}).reset_index(drop=True)
     vectors = _embedded(embeddings, table, clips) if embeddings else None
     return DatasetClips(table, clips, waveforms, clipped, vectors)
@@ -248,7 +255,7 @@ def _embedded(embeddings: EmbeddingFile, table: ClipTable, clips: pd.DataFrame) 
 
 
 def _folds(
-    datasets: dict[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
+    datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
 ) -> tuple[tuple[str, ...], ...]:
     """Patients that each fold holds out; none where no rule asks for folds."""
     if not any(rule(name).judged_on == "folds" for name in spec.select):
@@ -258,15 +265,34 @@ def _folds(
     return tuple(choose_folds(fitted, spec.validation.folds, spec.seed, never))
 
 
-def _assign_parts(
-    datasets: dict[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
-) -> tuple[str, ...]:
-    """Write the column `part` and return the validation patients, none of whom is in a test split asked for."""
-    tested = {item.dataset for item in tests}
-    for name, dataset in datasets.items():
-        dataset.clips["part"] = "test" if name in tested else "unused"
+def _with_parts(
+    datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
+) -> tuple[dict[str, DatasetClips], tuple[str, ...]]:
+    """The data sets with the part of every clip, and the validation patients, none of whom is in a test split."""
     clips = datasets[train.dataset].clips
     training = train.train_rows(clips)
+    _refuse_splits(datasets, train, tests, training)
+    never = _tested_patients(datasets, train, tests)
+    candidates = clips.loc[training, ["patient", "class_index"]]
+    patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
+    tested = {item.dataset for item in tests}
+    divided = {
+        name: dataset.with_part("test", pd.Series(name in tested, dataset.clips.index))
+        for name, dataset in datasets.items()
+    }
+    divided[train.dataset] = (
+        divided[train.dataset]
+        .with_part("fit", training)
+        .with_part("validation", training & clips["patient"].isin(patients))
+    )
+    return divided, patients
+
+
+def _refuse_splits(
+    datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], training: pd.Series
+) -> None:
+    """Raise DataError where a split has no clip, or a test split one that is trained on."""
+    clips = datasets[train.dataset].clips
     if not training.any():
         raise DataError(f"data.train: split '{train.name}' has no training clip. Choose another with --train.")
     for item in tests:
@@ -279,16 +305,9 @@ def _assign_parts(
                 f"data.test: split '{item.name}' holds clips that '{train.name}' trains on (for one, {clip}). "
                 "Choose splits that share none."
             )
-    candidates = clips.loc[training, ["patient", "class_index"]]
-    never = _tested_patients(datasets, train, tests)
-    patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
-    held_out = training & clips["patient"].isin(patients)
-    clips.loc[training, "part"] = "fit"
-    clips.loc[held_out, "part"] = "validation"
-    return patients
 
 
-def _tested_patients(datasets: dict[str, DatasetClips], train: Split, tests: Sequence[Split]) -> set[str]:
+def _tested_patients(datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split]) -> set[str]:
     """Patients of the training data set whom a test split asked for has too: they decide nothing."""
     clips = datasets[train.dataset].clips
     own = [item for item in tests if item.dataset == train.dataset]
@@ -306,30 +325,35 @@ def _class_counts(dataset: DatasetClips, train: Split) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
-def _measure_quality(datasets: dict[str, DatasetClips], index: QualityIndex, display: Display) -> list[np.ndarray]:
+def _measure_quality(
+    datasets: Mapping[str, DatasetClips], index: QualityIndex, display: Display
+) -> dict[str, np.ndarray]:
     """(N, k) raw values of the quality index for the clips of every data set."""
-    measures = []
+    measures = {}
     for name, dataset in datasets.items():
         with display.track(f"quality of {name}", dataset.clips["recording"].nunique()) as advance:
-            found = measure_clips(index, dataset.clips, dataset.waveforms.bytes_id, lambda done, total: advance(1, ""))
-            measures.append(found)
+            measures[name] = measure_clips(
+                index, dataset.clips, dataset.waveforms.bytes_id, lambda done, total: advance(1, "")
+            )
     return measures
 
 
-def _score_quality(
-    datasets: dict[str, DatasetClips], index: QualityIndex, measures: Sequence[np.ndarray], spec: RunSpec
-) -> dict[str, float]:
-    """Write the column `quality`; its normaliser is fitted on the clips that are fitted, and returned."""
-    together = np.concatenate(measures)
-    is_fit = np.concatenate([(dataset.clips["part"] == "fit").to_numpy() for dataset in datasets.values()])
+def _with_quality(
+    datasets: Mapping[str, DatasetClips], measures: Mapping[str, np.ndarray], index: QualityIndex, spec: RunSpec
+) -> tuple[dict[str, DatasetClips], dict[str, float]]:
+    """The data sets with the quality of every clip, and its normaliser, which is fitted on the clips trained on."""
+    together = np.concatenate([measures[name] for name in datasets])
     # A data set that is only tested has no clip to fit: whatever its rows say, nothing is learnt from them.
+    is_fit = np.concatenate([(dataset.clips["part"] == "fit").to_numpy() for dataset in datasets.values()])
     normaliser = index.fit(together[is_fit])
     scores = index.score(together, normaliser)
     controlled = apply_control(scores, spec.quality.control, is_fit, derive(spec.seed, "quality"))
-    ends = np.cumsum([len(measured) for measured in measures])
-    for dataset, quality in zip(datasets.values(), np.split(controlled, ends[:-1]), strict=True):
-        dataset.clips["quality"] = quality
-    return normaliser
+    qualities = np.split(controlled, np.cumsum([len(dataset.clips) for dataset in datasets.values()])[:-1])
+    scored = {
+        name: replace(dataset, clips=dataset.clips.assign(quality=quality))
+        for (name, dataset), quality in zip(datasets.items(), qualities, strict=True)
+    }
+    return scored, normaliser
 
 
 def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> Identity:
@@ -345,7 +369,7 @@ def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile,
 
 def class_table(experiment: Experiment) -> Iterator[tuple[str, str, list[int], int]]:
     """(split, part, clips per class, patients): the training split's parts, then every test split."""
-    clips = experiment.fit.clips
+    clips = experiment.train_data.clips
     parts = [(experiment.train.name, part, clips[clips["part"] == part]) for part in ("fit", "validation")]
     for item in experiment.tests:
         clips = experiment.datasets[item.dataset].clips

@@ -188,7 +188,7 @@ def _execute(
     metrics = score_run(predictions, experiment.tests, spec.select, experiment.train.dataset)
     folder.write_json(METRICS, metrics)
     folder.write_json(SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
-    fitted = len(experiment.fit.rows("fit"))
+    fitted = len(experiment.train_data.rows("fit"))
     folder.write_json(COST, _cost(progress, fitted, device, time.monotonic() - started))
 
 

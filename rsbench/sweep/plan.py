@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.display import duration
-from ..data.splits import effective_patients
+from ..data.clips import NORMAL
+from ..evaluation.patients import effective_number
 from ..evaluation.statistics import smallest_difference
 from ..experiment.build import build_model, clip_set
 from ..experiment.context import DataCache, RunContext, make_spec
@@ -100,7 +101,7 @@ def runs_folder(context: RunContext) -> Path:
 
 def _estimated(experiment: Experiment, context: RunContext) -> float:
     model, _ = build_model(experiment)
-    clips = clip_set(experiment.fit, experiment, context.device)
+    clips = clip_set(experiment.train_data, experiment, context.device)
     return estimate_seconds(experiment, model.to(context.device), clips)
 
 
@@ -109,8 +110,8 @@ def _differences(experiment: Experiment, seeds: int) -> dict[str, float]:
     for split in experiment.tests:
         clips = experiment.datasets[split.dataset].clips
         judged = clips[split.test_rows(clips)]
-        is_abnormal = (judged["class_index"] > 0).astype(int)
-        effective = effective_patients(judged["patient"], is_abnormal)
-        if effective[0] and effective[1]:
-            found[split.name] = smallest_difference(seeds, effective[0], effective[1])
+        abnormal = judged["class_index"] != NORMAL
+        normal, other = (effective_number(judged["patient"][side].value_counts()) for side in (~abnormal, abnormal))
+        if normal and other:
+            found[split.name] = smallest_difference(seeds, normal, other)
     return found

@@ -196,7 +196,7 @@ def _on_validation(
     """Train, and judge every epoch on the run's own validation patients."""
     model, _ = build_model(experiment)
     model.to(context.device)
-    clips = clip_set(experiment.fit, experiment, context.device)
+    clips = clip_set(experiment.train_data, experiment, context.device)
 
     def judge(kept: Model, epoch: int) -> Evaluation:
         evaluation = evaluate(kept, {experiment.train.dataset: clips}, experiment)

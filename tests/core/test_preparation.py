@@ -59,5 +59,5 @@ def test_patients_left_out_of_training_are_neither_fitted_nor_validated(
     prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_split(monkeypatch, "tiny-clean", ("test",), without=("train00", "train01"))
-    clips = prepare(train="tiny-clean", test="tiny-clean").fit.clips
+    clips = prepare(train="tiny-clean", test="tiny-clean").train_data.clips
     assert not set(clips["patient"][clips["part"].isin(["fit", "validation"])]) & {"train00", "train01"}

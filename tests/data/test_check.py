@@ -108,7 +108,7 @@ def test_a_whole_set_of_ones_own_is_ok(tmp_path: Path, record: Callable[..., Pat
     assert found.ok
     assert found.counts["official"].isna().all()
     sides = found.splits.set_index(["split", "side", "class"])
-    assert sides.loc[("mine", "test", "both"), ["clips", "patients", "effective"]].tolist() == [1, 1, 1.0]
+    assert sides.loc[("mine", "test", "both"), ["clips", "patients", "sizes"]].tolist() == [1, 1, (1,)]
     assert "mine" in printed(found)
 
 

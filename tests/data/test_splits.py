@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rsbench.core.errors import DataError, SpecError
 from rsbench.data.clips import label_map
 from rsbench.data.icbhi import read_icbhi
-from rsbench.data.splits import choose_validation, effective_patients, named_splits, split
+from rsbench.data.splits import choose_validation, named_splits, split
 
 FRAME = pd.DataFrame(
     {
@@ -137,9 +137,3 @@ def test_validation_of_the_recordings_at_hand(real_root: Path) -> None:
         assert "218" not in chosen
         assert set(kept["class_index"]) == {0, 1, 2, 3}
         assert 0.1 < len(kept) / len(training) < 0.35
-
-
-def test_effective_patients_against_kish_by_hand() -> None:
-    table = clips({"a": [4, 2, 0, 1], "b": [4, 1, 0, 0], "c": [4, 0, 0, 0]})
-    effective = effective_patients(table["patient"], table["class_index"])
-    assert effective == pytest.approx({0: 3.0, 1: 9 / 5, 2: 0.0, 3: 1.0})

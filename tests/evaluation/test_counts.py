@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsbench.data.clips import CLASSES
-from rsbench.data.splits import effective_patients
 from rsbench.evaluation.counts import Design, count_hits, design_of
 
 CLIPS = st.lists(st.tuples(st.sampled_from("abç"), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
@@ -39,5 +39,10 @@ def test_a_design_is_its_text_and_knows_its_effective_patients(clips: list[tuple
     np.testing.assert_array_equal(again.support, design.support)
     assert again.digest() == design.digest() == design_of(rows[::-1]).digest()
     assert design_of(rows.assign(patient=rows["patient"] + "x")).digest() != design.digest()
-    known = effective_patients(rows["patient"], rows["label"])
-    assert design.effective_patients() == {CLASSES[index]: count for index, count in known.items()}
+
+
+def test_effective_patients_against_kish_by_hand() -> None:
+    clips = {"a": [4, 2, 0, 1], "b": [4, 1, 0, 0], "c": [4, 0, 0, 0]}
+    rows = [(name, label) for name, counts in clips.items() for label, count in enumerate(counts) for _ in range(count)]
+    effective = design_of(pd.DataFrame(rows, columns=["patient", "label"])).effective_patients()
+    assert effective == pytest.approx(dict(zip(CLASSES, (3.0, 9 / 5, 0.0, 1.0), strict=True)))

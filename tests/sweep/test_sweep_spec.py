@@ -73,6 +73,8 @@ def test_a_key_of_the_file_can_be_changed(tmp_path: Path) -> None:
         (TUNED, "track: tuned needs search and confirm"),
         ({**TUNED, "confirm": {"seeds": [1000]}}, "confirm.seeds: 1000 is the seed that the search chooses on"),
         ({"search": {"trails": 3}}, r"search.trails: a study has no such key\. Did you mean 'trials'"),
+        ({"search": {"trials": 3, "space": {"optim.lr": {"low": 1, "high": 0.1}}}}, "low must be below high"),
+        ({"search": {"trials": 3, "space": {"optim.lr": {"low": 1, "hi": 2}}}}, "search.space.optim.lr"),
         ({"resources": {"threads": 0}}, "resources.threads: Input should be greater"),
         ({"limits": {"hour": 1}}, r"limits.hour: a study has no such key\. Did you mean 'hours'"),
     ],

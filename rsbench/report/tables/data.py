@@ -13,6 +13,7 @@ from ...data.check import SHOWN, DataCheck
 from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
+from ...evaluation.patients import effective_number
 
 
 def render(found: DataCheck, console: Console) -> None:
@@ -72,9 +73,7 @@ def _splits_table(sides: pd.DataFrame) -> Table:
     """A row per side of a split, a column per class."""
     table = Table("split", "side", *CLASSES, title="Clips of each class, and the effective number of their patients")
     for (name, side), rows in sides.groupby(["split", "side"], sort=False):
-        cells = [
-            f"{clips} ({effective:.1f})" for clips, effective in zip(rows["clips"], rows["effective"], strict=True)
-        ]
+        cells = [f"{sum(sizes)} ({effective_number(sizes):.1f})" for sizes in rows["sizes"]]
         table.add_row(str(name), str(side), *cells)
     table.caption = f"Below {CLAIMS_FROM} effective patients boards make no claim on a class."
     return table

@@ -28,7 +28,7 @@ def registries() -> dict[str, Registry[Any]]:
         "backbones": BACKBONES,
         "frontends": FRONTENDS,
         "datasets": DATASETS,
-        "quality": QUALITY,
+        "indices": QUALITY,
     }
 
 
