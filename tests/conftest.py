@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import PROJECT, Cli, Outcome, run_tiny, write_own_dataset
+from tiny import PROJECT, BringSplit, Cli, Outcome, run_tiny, write_own_dataset
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,26 +18,26 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["RSBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def built_in() -> list[tuple[Any, dict[str, Any]]]:
-    """Every registry with what it holds before any test has loaded a plugin."""
-    from rsbench.core.plugins import discover
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_plugins() -> Iterator[None]:
+    """What the tests of one file register is gone before the next file: any worker may get any file after any other."""
+    from rsbench.core.plugins import discover, scoped
     from rsbench.data.splits import SPLITS
     from rsbench.report.tables.registered import registries
 
     discover()
-    return [(registry, dict(registry._entries)) for registry in (*registries().values(), SPLITS)]
+    with scoped([*registries().values(), SPLITS]):
+        yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def forgotten_plugins(built_in: list[tuple[Any, dict[str, Any]]]) -> Iterator[None]:
-    """What the tests of one file register is gone before the next file: any worker may get any file after any other."""
-    from rsbench.core import plugins
+@pytest.fixture
+def bring_split() -> Iterator[BringSplit]:
+    """Register a split for the length of a test, over one of its name if need be."""
+    from rsbench.data.splits import SPLITS, named_splits
 
-    yield
-    for registry, entries in built_in:
-        registry._entries = dict(entries)
-    plugins._import.cache_clear()  # so that a file which is loaded again registers again
+    named_splits()  # what is discovered once must not be forgotten with the test
+    with SPLITS.scoped():
+        yield lambda split: SPLITS.register(split.name, split, source=bring_split)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import soundfile
 
 if TYPE_CHECKING:
@@ -46,15 +45,6 @@ def write_own_dataset(folder: Path, patients: dict[str, int], seed: int = 0, pit
     return folder
 
 
-def bring_split(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
-    """Register a split for the length of a test."""
-    from rsbench.data.splits import SPLITS, named_splits
-
-    named_splits()  # what is discovered once must not be forgotten with the test
-    monkeypatch.setattr(SPLITS, "_entries", dict(SPLITS._entries))
-    SPLITS.register(split.name, split, source=bring_split)
-
-
 def tiny_settings(**changes: Any) -> dict[str, Any]:
     """The spec of a run that takes a second: `tiny` on the own data set `tiny`, judged on `tiny` and `far`."""
     settings = {"loss": "ce", "backbone": "tiny", "train": "tiny", "test": "tiny,far", "data.clip_s": CLIP_S}
@@ -79,3 +69,4 @@ class Outcome:
 
 
 Cli = Callable[..., Outcome]
+BringSplit = Callable[["Split"], None]

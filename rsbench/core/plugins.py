@@ -6,6 +6,7 @@ have registered is asked for, or when it was named by the user.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -15,13 +16,14 @@ import os
 import pkgutil
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
 from .errors import PluginError
 from .installation import raise_if_library
-from .registry import Entry
+from .registry import Entry, Registry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
 BUILT_IN_MODULES = ("rsbench.features.frontends",)
@@ -104,6 +106,16 @@ def _import(plugin: str) -> Path:
             f"Plugin {plugin} cannot be imported: {in_words(error, path)}. Mend it, or leave out --plugin."
         ) from error
     return path.resolve()
+
+
+@contextlib.contextmanager
+def scoped(registries: Iterable[Registry[Any]]) -> Iterator[None]:
+    """What plugins bring to these registries in the block is forgotten at its end; loaded again, it is there again."""
+    with contextlib.ExitStack() as stack:
+        for registry in registries:
+            stack.enter_context(registry.scoped())
+        stack.callback(_import.cache_clear)
+        yield
 
 
 def in_words(error: Exception, origin: Path) -> str:

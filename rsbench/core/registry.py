@@ -6,9 +6,10 @@ A hyper-parameter is a keyword-only argument with a default. Its unit is the end
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -135,6 +136,15 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         return sorted(self._entries)
+
+    @contextlib.contextmanager
+    def scoped(self) -> Iterator[None]:
+        """What is registered within the block is forgotten at its end."""
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def resolve(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """All hyper-parameters of `name`: those given, checked against their types, and the others' defaults.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import bring_split
+from tiny import BringSplit
 
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.errors import ResultsError, SpecError
@@ -81,11 +81,11 @@ def test_an_option_of_an_index_is_a_column_where_that_index_has_two(results: Pat
 
 
 def test_another_split_of_an_external_set_is_judged_from_stored_predictions(
-    results: Path, monkeypatch: pytest.MonkeyPatch
+    results: Path, bring_split: BringSplit
 ) -> None:
     asked_for = board(results, "far")
-    bring_split(monkeypatch, Split("far-again", 3, "far", "", (), ("test",)))
-    bring_split(monkeypatch, Split("tiny-again", 1, "tiny", "", (), ("test",)))
+    bring_split(Split("far-again", 3, "far", "", (), ("test",)))
+    bring_split(Split("tiny-again", 1, "tiny", "", (), ("test",)))
     again = board(results, "far-again")
     pd.testing.assert_frame_equal(again.table, asked_for.table)
     assert (again.shared["split_version"], asked_for.shared["split_version"]) == (3, 1)

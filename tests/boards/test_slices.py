@@ -16,7 +16,7 @@ import on_disk
 import pandas as pd
 import pytest
 from rich.console import Console
-from tiny import bring_split, run_tiny
+from tiny import BringSplit, run_tiny
 
 from rsbench.boards.slices import BY, FIGURES, by_method, slices
 from rsbench.core.errors import ResultsError, SpecError
@@ -250,9 +250,9 @@ def test_slices_with_patients_enough_are_not_starred(make: Make) -> None:
     assert "*" not in printed(found, "device")
 
 
-def test_a_split_that_was_not_asked_for_is_sliced_too(one_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_split_that_was_not_asked_for_is_sliced_too(one_run: Path, bring_split: BringSplit) -> None:
     asked_for = slices([Run(one_run)], "far", "val", "patient", "val-bias")
-    bring_split(monkeypatch, Split("far-again", 3, "far", "", (), ("test",)))
+    bring_split(Split("far-again", 3, "far", "", (), ("test",)))
     pd.testing.assert_frame_equal(slices([Run(one_run)], "far-again", "val", "patient", "val-bias"), asked_for)
 
 

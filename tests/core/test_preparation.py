@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tiny import TINY_PLUGIN, bring_split, tiny_settings
+from tiny import TINY_PLUGIN, BringSplit, tiny_settings
 
 from rsbench.core.errors import DataError
 from rsbench.data.splits import Split
@@ -34,12 +34,12 @@ def prepare(root: Path, tmp_path: Path) -> Prepare:
     return call
 
 
-def add_split(monkeypatch: pytest.MonkeyPatch, name: str, test: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
-    bring_split(monkeypatch, Split(name, 1, "tiny", "", ("train",), test, without))
+def own_split(name: str, test: tuple[str, ...], without: tuple[str, ...] = ()) -> Split:
+    return Split(name, 1, "tiny", "", ("train",), test, without)
 
 
-def test_a_test_split_that_holds_training_clips_is_refused(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_split(monkeypatch, "tiny-all", ("train", "test"))
+def test_a_test_split_that_holds_training_clips_is_refused(prepare: Prepare, bring_split: BringSplit) -> None:
+    bring_split(own_split("tiny-all", ("train", "test")))
     with pytest.raises(DataError, match=r"'tiny-all' holds clips that 'tiny-all' trains on.*train00:0"):
         prepare(train="tiny-all", test="tiny-all")
 
@@ -56,8 +56,8 @@ def test_a_patient_on_both_sides_is_never_a_validation_patient(prepare: Prepare,
 
 
 def test_patients_left_out_of_training_are_neither_fitted_nor_validated(
-    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+    prepare: Prepare, bring_split: BringSplit
 ) -> None:
-    add_split(monkeypatch, "tiny-clean", ("test",), without=("train00", "train01"))
+    bring_split(own_split("tiny-clean", ("test",), without=("train00", "train01")))
     clips = prepare(train="tiny-clean", test="tiny-clean").train_data.clips
     assert not set(clips["patient"][clips["part"].isin(["fit", "validation"])]) & {"train00", "train01"}

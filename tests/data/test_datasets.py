@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rsbench.data.datasets import DATASETS, read_dataset, register_dataset
 from rsbench.data.folder import clip_table
 from rsbench.data.identity import labels_id
 from rsbench.data.sources import Roots, load_table
-from rsbench.data.splits import SPLITS, Split, named_splits, split
+from rsbench.data.splits import SPLITS, Split, split
 
 READER = """
 from rsbench import Split, register_dataset
@@ -29,11 +29,10 @@ def read(root):
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten() -> Iterator[None]:
     """What these tests register is gone afterwards."""
-    named_splits()
-    for registry in (DATASETS, SPLITS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    with DATASETS.scoped(), SPLITS.scoped():
+        yield
 
 
 def plugin(path: Path, name: str, split: str, result: str = "None") -> str:

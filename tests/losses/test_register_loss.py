@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import pytest
@@ -10,16 +11,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsbench import AngularLoss, Batch, Range, RsbenchError, create_loss, list_losses, register_loss
+from rsbench import AngularLoss, Batch, Range, RsbenchError, create_loss, register_loss
 from rsbench.core.loss import LOSSES
 
 BATCH = Batch(torch.tensor([0, 1, 1]), torch.ones(3), torch.zeros(3), torch.zeros(3))
 
 
 @pytest.fixture(autouse=True)
-def restored_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    list_losses()  # the built-in ones are there before a copy is taken
-    monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))
+def restored_registry() -> Iterator[None]:
+    with LOSSES.scoped():
+        yield
 
 
 def test_a_plain_function_gets_a_linear_classifier_and_its_options() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import TINY_PLUGIN, Cli, bring_split, run_tiny, tiny_settings, write_own_dataset
+from tiny import TINY_PLUGIN, BringSplit, Cli, run_tiny, tiny_settings, write_own_dataset
 
 from rsbench import QualityIndex, RsbenchError, register_quality
 from rsbench.data.splits import Split
@@ -65,10 +65,10 @@ def test_a_run_is_refused_before_it_starts(tiny_root: Path, tmp_path: Path, cont
 
 
 def test_the_refusal_names_splits_and_indices_that_are_blind(
-    wide_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wide_root: Path, tmp_path: Path, bring_split: BringSplit
 ) -> None:
     for name, subsets in (("wide-b", ("b",)), ("wide-all", ("a", "b"))):
-        bring_split(monkeypatch, Split(name, 1, "wide", "A part.", (), subsets))
+        bring_split(Split(name, 1, "wide", "A part.", (), subsets))
     with pytest.raises(RsbenchError) as refused:
         run_tiny(wide_root, tmp_path, quality="knows_part", test="tiny,wide-all")
     assert "--test wide-b" in str(refused.value)
@@ -112,10 +112,10 @@ def test_a_board_has_the_column_where_rows_differ(cli: Cli, tiny_run: MakeRun) -
 
 
 def test_a_board_of_a_split_from_stored_predictions_leaves_such_runs_out(
-    cli: Cli, wide_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, wide_root: Path, tmp_path: Path, bring_split: BringSplit
 ) -> None:
     for name, subsets in (("wide-b", ("b",)), ("wide-all", ("a", "b"))):
-        bring_split(monkeypatch, Split(name, 1, "wide", "A part.", (), subsets))
+        bring_split(Split(name, 1, "wide", "A part.", (), subsets))
     knowing = run_tiny(wide_root, tmp_path, quality="knows_part", test="tiny,wide-b", epochs=1)
     blind = run_tiny(wide_root, tmp_path, test="tiny,wide-b", epochs=1)
     board = cli("leaderboard", "--split", "wide-all", "--results", tmp_path)

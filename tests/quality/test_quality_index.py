@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,9 @@ READINGS = ("mean_spectrum", "frames", "plane")
 
 
 @pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    create_quality("aqs")  # the built-in ones are there before a copy is taken
-    monkeypatch.setattr(QUALITY, "_entries", dict(QUALITY._entries))
+def own_registry() -> Iterator[None]:
+    with QUALITY.scoped():
+        yield
 
 
 def write_clips(folder: Path) -> pd.DataFrame:

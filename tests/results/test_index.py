@@ -14,7 +14,7 @@ import on_disk
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tiny import bring_split, run_tiny
+from tiny import BringSplit, run_tiny
 
 from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError, SpecError
@@ -323,10 +323,10 @@ def test_an_index_of_other_code_is_made_again(results: Path, read: list[str], mo
     assert len(read) == 6
 
 
-def test_an_index_of_another_split_of_that_name_is_made_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_another_split_of_that_name_is_made_again(results: Path, bring_split: BringSplit) -> None:
     with pytest.raises(SpecError, match="no split 'far-again'"):
         look(results, "far-again")
-    bring_split(monkeypatch, Split("far-again", 1, "far", "", (), ("test",)))
+    bring_split(Split("far-again", 1, "far", "", (), ("test",)))
     found = look(results, "far-again")
     asked_for = look(results, "far")
     pd.testing.assert_frame_equal(found.rows, asked_for.rows)

@@ -13,7 +13,7 @@ from typing import Any
 import on_disk
 import pandas as pd
 import pytest
-from tiny import Cli, bring_split
+from tiny import BringSplit, Cli
 
 from rsbench.data.splits import Split
 from rsbench.results.rescore import RELATIVE_TOLERANCE, flat_figures, rescore_run
@@ -138,10 +138,8 @@ def test_a_damaged_run_is_named_and_the_others_are_scored(
     assert "the 1 lines above" in done.err
 
 
-def test_another_version_of_a_split_is_said_not_compared(
-    cli: Cli, results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bring_split(monkeypatch, Split("far", 2, "far", "", (), ("nothing",)))
+def test_another_version_of_a_split_is_said_not_compared(cli: Cli, results: Path, bring_split: BringSplit) -> None:
+    bring_split(Split("far", 2, "far", "", (), ("nothing",)))
     done = cli("rescore", "--results", results, "ce-")
     assert done.code == 1
     lines = done.out.splitlines()

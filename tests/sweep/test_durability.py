@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,30 @@ DRIVER = Path(__file__).with_name("driver.py")
 SLOW = "0.1"  # seconds per step, of which a run has 24
 
 
-def start(kind: str, what: str, root: Path, out: Path) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def started(kind: str, what: str, root: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A driver at work; whatever happens in the block, nothing of it outlives it."""
     command = [sys.executable, str(DRIVER), kind, what, str(root), str(out)]
-    return subprocess.Popen(command, env=os.environ | {"UNHURRIED_S": SLOW}, stdout=subprocess.DEVNULL)
+    driver = subprocess.Popen(command, env=os.environ | {"UNHURRIED_S": SLOW}, stdout=subprocess.DEVNULL)
+    try:
+        yield driver
+    finally:
+        kill_all(driver)
+
+
+def kill_all(driver: subprocess.Popen[bytes]) -> None:
+    """The driver and whoever it started."""
+    if driver.poll() is None:
+        for process in [*psutil.Process(driver.pid).children(recursive=True), driver]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    driver.wait()
 
 
 def wait_for(condition: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:
-    """Until the driver is where it shall be killed."""
-    deadline = time.monotonic() + 90
+    """Until the driver is where it shall be killed, however long a busy machine takes."""
     while not condition():
         assert driver.poll() is None, "the driver came to its end too early"
-        assert time.monotonic() < deadline, "the driver never came so far"
         time.sleep(0.02)
 
 
@@ -71,14 +85,14 @@ def assert_same_predictions(one: Path, other: Path) -> None:
 
 def test_runs_go_on_when_the_driver_was_killed(tiny_root: Path, tmp_path: Path, whole: Path) -> None:
     """At once: workers that the driver left behind are waited for."""
-    driver = start("ray", "runs", tiny_root, tmp_path)
-    wait_for(lambda: in_the_middle(tmp_path), driver)
-    driver.kill()
-    driver.wait()
-    written = metrics_written(tmp_path)
+    with started("ray", "runs", tiny_root, tmp_path) as driver:
+        wait_for(lambda: in_the_middle(tmp_path), driver)
+        driver.kill()
+        driver.wait()
+        written = metrics_written(tmp_path)
 
-    whose, log = crew(tiny_root, tmp_path), Log()
-    SerialEngine(whose).runs(tasks(whose, LOSSES, SEEDS, **CHANGES), log, never)
+        whose, log = crew(tiny_root, tmp_path), Log()
+        SerialEngine(whose).runs(tasks(whose, LOSSES, SEEDS, **CHANGES), log, never)
     assert log.states() == ["done"] * 4
     assert written.items() <= metrics_written(tmp_path).items()  # what was finished was not done again
     assert any(seen[0][0] > 1 for seen in log.epochs.values())  # what was begun went on
@@ -99,11 +113,9 @@ def test_a_search_goes_on_when_everything_was_killed(tiny_root: Path, tmp_path: 
         done = any(record.state == "done" for record in records)
         return done and any(record.state == "running" and record.scores for record in records)
 
-    driver = start(kind, "search", tiny_root, tmp_path)
-    wait_for(midway, driver)
-    for process in [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]:
-        process.kill()
-    driver.wait()
+    with started(kind, "search", tiny_root, tmp_path) as driver:
+        wait_for(midway, driver)
+        kill_all(driver)
     before = {record.trial_id: record for record in store.records()}
     ended = {key for key, record in before.items() if record.finished}
 
