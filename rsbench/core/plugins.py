@@ -32,6 +32,7 @@ ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
 DATASETS_GROUP = "rsbench.datasets"
 
 broken: dict[str, str] = {}  # what could not be imported: entry point → traceback
+_imported: dict[str, Path] = {}  # what a user named and was imported: module, or file → its file
 
 
 @functools.cache
@@ -78,14 +79,15 @@ def load(plugin: str) -> Path:
 
 def _import_once(plugin: str) -> Path:
     """Import a plugin, under whatever path its file is named again."""
-    if not plugin.endswith(".py"):
-        return _import(plugin)
-    if not Path(plugin).is_file():
-        raise PluginError(f"--plugin {plugin}: there is no such file.")
-    return _import(str(Path(plugin).resolve()))
+    if plugin.endswith(".py"):
+        if not Path(plugin).is_file():
+            raise PluginError(f"--plugin {plugin}: there is no such file.")
+        plugin = str(Path(plugin).resolve())
+    if plugin not in _imported:
+        _imported[plugin] = _import(plugin)
+    return _imported[plugin]
 
 
-@functools.cache
 def _import(plugin: str) -> Path:
     path = Path(plugin)
     try:
@@ -111,11 +113,15 @@ def _import(plugin: str) -> Path:
 @contextlib.contextmanager
 def scoped(registries: Iterable[Registry[Any]]) -> Iterator[None]:
     """What plugins bring to these registries in the block is forgotten at its end; loaded again, it is there again."""
+    before = dict(_imported)
     with contextlib.ExitStack() as stack:
         for registry in registries:
             stack.enter_context(registry.scoped())
-        stack.callback(_import.cache_clear)
-        yield
+        try:
+            yield
+        finally:
+            _imported.clear()
+            _imported.update(before)
 
 
 def in_words(error: Exception, origin: Path) -> str:
