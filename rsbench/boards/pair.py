@@ -20,7 +20,7 @@ from ..data.identity import mismatched
 from ..evaluation.counts import count_hits, design_of
 from ..evaluation.metrics import BoolArray
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, counts_of, estimate_for_models
-from ..results.choice import Predictions
+from ..results.calls import Predictions
 from ..results.rescore import flat_figures
 from ..results.rows import judgements
 from ..results.run import Run

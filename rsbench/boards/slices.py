@@ -17,7 +17,7 @@ from ..evaluation.metrics import FloatArray, IntArray
 from ..evaluation.patients import effective_number
 from ..evaluation.selection import rule as selection_rule
 from ..evaluation.statistics import SHARES, Share
-from ..results.choice import OPERATING_POINTS, Predictions
+from ..results.calls import OPERATING_POINTS, Predictions
 from ..results.rows import known_split
 from ..results.run import Run, as_written
 

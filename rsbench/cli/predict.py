@@ -27,7 +27,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..core.display import Display
     from ..inference.prediction import Heard
-    from ..results.choice import Choice
+    from ..results.run import Choice
 
 EXAMPLES = """
 [bold]Examples[/bold]

@@ -35,11 +35,12 @@ def show(
     """
     from ..report.tables.formats import print_table
     from ..report.tables.run import run_tables
+    from ..results.document import document
     from ..results.run import Run, as_written
 
     shown, console = Run.load(run, results), standard_output()
     with as_written(shown):
-        known = shown.document()
+        known = document(shown)
         tables = list(run_tables(known, everything=everything))
     if format_ is Format.json:
         console.out(json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False), highlight=False)

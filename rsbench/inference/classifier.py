@@ -15,8 +15,7 @@ from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
 from ..experiment.resolve import sources
 from ..features.frontends import FrontendModule, create_frontend
-from ..results.choice import Choice
-from ..results.run import Run
+from ..results.run import Choice, Run
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
 

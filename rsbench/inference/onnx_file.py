@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.errors import ExportFailed, SpecError
 from ..core.files import write_bytes
 from ..data.clips import CLASSES
-from ..results.choice import Choice
+from ..results.run import Choice
 from .classifier import Classifier
 
 if TYPE_CHECKING:

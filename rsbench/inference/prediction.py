@@ -17,7 +17,7 @@ from ..data.waveforms import Waveforms, of_recording
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
 from ..quality.index import create_quality, measure_recording
-from ..results.choice import Choice
+from ..results.run import Choice
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Recording, WindowPlan

@@ -13,8 +13,8 @@ from ..core.display import Display
 from ..core.errors import ResultsError
 from ..data.clips import CLASSES
 from ..evaluation.scoring import HEADLINE
-from ..results.choice import INTENDED_USE, OPERATING_POINTS, Choice
-from ..results.run import Run
+from ..results.calls import OPERATING_POINTS
+from ..results.run import INTENDED_USE, Choice, Run
 from ..results.schema import Identity
 
 

@@ -17,7 +17,7 @@ from ..evaluation.counts import Design, Hits, count_hits, design_of
 from ..evaluation.metrics import at_operating_point
 from ..evaluation.scoring import without_nan
 from ..evaluation.selection import rule
-from .choice import ARGMAX, Predictions
+from .calls import ARGMAX, Predictions
 from .run import Run, as_written
 from .schema import IndexUsed, SplitUsed
 from .store import STATUS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -17,35 +18,15 @@ from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..core.spec import RunSpec
 from ..data.splits import named_splits, own_split, split
 from ..evaluation.operating_point import OperatingPoint
-from ..evaluation.scoring import HEADLINE, score_run, without_nan
-from ..evaluation.selection import rule
-from .choice import ARGMAX, OPERATING_POINTS, VAL_BIAS, Choice, Predictions, known_point
+from ..evaluation.scoring import HEADLINE, score_run
+from ..evaluation.selection import Rule, rule
+from . import store
+from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
 from .schema import ChosenEpoch, Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
-from .store import (
-    ANOTHER_SHAPE,
-    CHECKPOINTS,
-    COST,
-    DATA,
-    EMBEDDINGS,
-    ENVIRONMENT,
-    EPOCHS,
-    FOLDS,
-    METRICS,
-    ORIGIN,
-    PREDICTIONS,
-    SELECTION,
-    SKETCH,
-    SPEC,
-    STATUS,
-    RunFolder,
-)
 
 HERE = "here"  # the origin of a run that nobody brought
+INTENDED_USE = "Research use. Not a medical device."
 NAMED = 5  # runs, where many could be meant
-
-# The parts of a record that `document` holds as their files have them.
-PARTS = (ENVIRONMENT, SELECTION, METRICS, COST)
-CURVES = (EPOCHS, FOLDS)
 
 
 class Run:
@@ -58,10 +39,10 @@ class Run:
     Whatever is asked of a damaged record raises ResultsError with the file, the key and the remedy.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """The run of a folder, `<results>/runs/<run id>`, which need not be there yet."""
-        self.path = path
-        self.folder = RunFolder(path)
+        self.path = Path(path)
+        self.folder = store.RunFolder(self.path)
 
     @classmethod
     def load(cls, which: str | Path, results: str | Path = "results") -> Run:
@@ -70,7 +51,7 @@ class Run:
         Raises ResultsError where there is none, and where several ids begin so.
         """
         place, name = Path(which), str(which)
-        if any((place / record).is_file() for record in (STATUS, SPEC)):
+        if any((place / record).is_file() for record in (store.STATUS, store.SPEC)):
             return cls(place.resolve())
         runs = {run.run_id: run for run in load_runs(Path(results))}
         found = [name] if name in runs else [run_id for run_id in runs if run_id.startswith(name)]
@@ -103,58 +84,58 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether it came as far as reading its data."""
-        return self.folder.has(DATA)
+        return self.folder.has(store.DATA)
 
     @cached_property
     def spec(self) -> RunSpec:
         """The whole spec: fields that came after the run have their defaults."""
-        written = self.folder.read_json(SPEC)
+        written = self.folder.read_json(store.SPEC)
         try:
             return RunSpec.model_validate(written)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise ResultsError(
-                f"{self.path / SPEC}: {key}: {first['msg']}. It was written by another version of rsbench: "
+                f"{self.path / store.SPEC}: {key}: {first['msg']}. It was written by another version of rsbench: "
                 "move the run elsewhere, or rank it with that version."
             ) from None
 
     @cached_property
     def data(self) -> DataUsed:
-        data: DataUsed = self.folder.read(DATA)
+        data: DataUsed = self.folder.read(store.DATA)
         return data
 
     @cached_property
     def environment(self) -> Environment:
-        environment: Environment = self.folder.read(ENVIRONMENT)
+        environment: Environment = self.folder.read(store.ENVIRONMENT)
         return environment
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """A row per epoch, see `schema`."""
-        return self.folder.read_csv(EPOCHS)
+        return self.folder.read_csv(store.EPOCHS)
 
     @cached_property
     def selection(self) -> dict[str, ChosenEpoch]:
         """ "val", "last", "cv-refit" or "oracle:<split>" → its epoch."""
-        selection: Selections = self.folder.read(SELECTION)
+        selection: Selections = self.folder.read(store.SELECTION)
         return selection
 
     @cached_property
     def metrics(self) -> Metrics:
         """Rule → split → figures, see `evaluation.scoring.score_predictions`."""
-        metrics: Metrics = self.folder.read(METRICS)
+        metrics: Metrics = self.folder.read(store.METRICS)
         return metrics
 
     @cached_property
     def cost(self) -> Cost:
-        cost: Cost = self.folder.read(COST)
+        cost: Cost = self.folder.read(store.COST)
         return cost
 
     @cached_property
     def origin(self) -> Origin | None:
         """None of a run that was made here."""
-        origin: Origin | None = self.folder.read(ORIGIN) if self.folder.has(ORIGIN) else None
+        origin: Origin | None = self.folder.read(store.ORIGIN) if self.folder.has(store.ORIGIN) else None
         return origin
 
     @property
@@ -165,35 +146,35 @@ class Run:
     @property
     def datasets(self) -> list[str]:
         """Those with stored predictions."""
-        return list(self.folder.tables(PREDICTIONS))
+        return list(self.folder.tables(store.PREDICTIONS))
 
     def predictions(self, dataset: str) -> pd.DataFrame:
         """The stored predictions of a data set: `evaluation.scoring.PREDICTION_COLUMNS`, by clip and selection."""
-        return self.folder.read_parquet(f"{PREDICTIONS}/{dataset}.parquet")
+        return self.folder.read_parquet(f"{store.PREDICTIONS}/{dataset}.parquet")
 
     def sketch(self, dataset: str) -> pd.DataFrame:
         """The audio sketch of a data set (see `data.identity`), a row per recording, by its name."""
-        return self.folder.read_parquet(f"{SKETCH}/{dataset}.parquet").set_index("recording")
+        return self.folder.read_parquet(f"{store.SKETCH}/{dataset}.parquet").set_index("recording")
 
     def sketch_bytes(self, dataset: str) -> bytes:
         """The file that holds it: equal bytes are equal sketches."""
-        return self.folder.read_bytes(f"{SKETCH}/{dataset}.parquet")
+        return self.folder.read_bytes(f"{store.SKETCH}/{dataset}.parquet")
 
     def checkpoint(self, name: str) -> Path:
         """Where weights of this name are, or would be: bundles leave them out."""
-        return self.path / CHECKPOINTS / name
+        return self.path / store.CHECKPOINTS / name
 
     @property
     def has_map(self) -> bool:
         """Whether places of its test clips for a map are stored."""
-        return (self.path / EMBEDDINGS).is_dir()
+        return (self.path / store.EMBEDDINGS).is_dir()
 
     def embedded_clips(self, dataset: str) -> pd.DataFrame | None:
         """Predictions under the run's first rule with the column `axes`, each clip's place for a map.
 
         None where no places are stored.
         """
-        name = f"{EMBEDDINGS}/{dataset}.npy"
+        name = f"{store.EMBEDDINGS}/{dataset}.npy"
         if not self.folder.has(name):
             return None
         axes = self.folder.read_array(name).astype("float32")
@@ -291,36 +272,6 @@ class Run:
         ]
         return pd.DataFrame(rows)
 
-    def document(self) -> dict[str, Any]:
-        """All that is known of the run, JSON-able.
-
-        run_id, path, origin and status are always there. Beside them, as far as the run came: spec, data, env,
-        selection, metrics and cost as in the files of these names, the spec whole; epochs and folds, a dict per row; of
-        a finished run confusion, rule → split → operating point → (4, 4) clips by their class and the class they were
-        given.
-
-        Raises ResultsError where a file is damaged, or where a finished run lacks one.
-        """
-        known: dict[str, Any] = {
-            "run_id": self.run_id,
-            "path": str(self.path),
-            "origin": self.origin_in_words,
-            "status": self.status.document(),
-        }
-        if self.folder.has(SPEC):
-            known["spec"] = self.spec.model_dump(mode="json")
-        if self.begun:
-            known["data"] = self.data.document()
-        known |= {name.removesuffix(".json"): self.folder.read_json(name) for name in PARTS if self.folder.has(name)}
-        known |= {name.removesuffix(".csv"): self._rows(name) for name in CURVES if self.folder.has(name)}
-        if self.state == "done":
-            self.folder.check_whole()
-            known["confusion"] = {
-                name: {judged: self._confusion(judged, name) for judged in splits}
-                for name, splits in self.metrics.items()
-            }
-        return known
-
     def __repr__(self) -> str:
         if self.state != "done":
             return f"<Run {self.run_id}: {self.state}>"
@@ -367,13 +318,50 @@ class Run:
             )
         return clips
 
-    def _confusion(self, split_name: str, rule_name: str) -> dict[str, Any]:
-        calls = self.calls(split_name, rule_name)
-        return {point: calls.confusion(point).tolist() for point in calls.offsets}
 
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        rows = self.folder.read_csv(name).to_dict("records")
-        return [without_nan({str(key): value for key, value in row.items()}) for row in rows]
+@dataclass(frozen=True)
+class Choice:
+    """A finished run, at the epoch of one selection and at one operating point.
+
+    selection: "val", "last", "cv-refit" or "oracle:<split>". figures: split → what the run was judged by there, at that
+    epoch. at: "argmax" or "val-bias". point: what holds there; the offset of argmax is 0. calibrated: whether
+    validation chose the temperature, which is 1 otherwise.
+    """
+
+    run: Run
+    selection: str
+    epoch: int
+    figures: Mapping[str, Mapping[str, Any]]
+    at: str
+    point: OperatingPoint
+    calibrated: bool
+
+    @property
+    def rule(self) -> Rule:
+        return rule(self.selection.partition(":")[0])
+
+    def describe(self) -> str:
+        """Run, epoch and operating point, in two lines."""
+        return f"{self.run.run_id}, epoch {self.epoch}, {self.rule.header}\nat {self.at}: {self.describe_point()}"
+
+    def describe_point(self) -> str:
+        offset = f"{self.point.normal_offset:+.3f} on the logit of normal" if self.at == VAL_BIAS else "no offset"
+        if not self.calibrated:
+            return f"{offset}, temperature 1: without validation, probabilities are not calibrated"
+        return f"{offset}, temperature {self.point.temperature:.3f}, as chosen on validation"
+
+    def about(self) -> dict[str, Any]:
+        """What a program has to know of predictions that are made so."""
+        return {
+            "run": self.run.run_id,
+            "select": self.selection,
+            "epoch": self.epoch,
+            "at": self.at,
+            "normal_offset": self.point.normal_offset,
+            "temperature": self.point.temperature,
+            "clip_s": self.run.spec.data.clip_s,
+            "intended_use": INTENDED_USE,
+        }
 
 
 def load_runs(results: Path) -> list[Run]:
@@ -393,7 +381,7 @@ def as_written(*runs: Run) -> Iterator[None]:
     """Turn what files that are whole, but of another shape, make their reader raise into ResultsError."""
     try:
         yield
-    except ANOTHER_SHAPE as error:
+    except store.ANOTHER_SHAPE as error:
         places = " or ".join(str(run.path) for run in runs)
         raise ResultsError(
             f"{places}: a record is not as rsbench writes it ({type(error).__name__}: {error}). Delete that folder and "

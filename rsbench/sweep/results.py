@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..results.choice import ARGMAX
+from ..results.calls import ARGMAX
 from ..results.rows import judgements
 from ..results.run import Run
 from .analysis import expected_best, importance

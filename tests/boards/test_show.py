@@ -27,6 +27,7 @@ from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.report.tables.formats import print_table
 from rsbench.report.tables.run import run_tables
 from rsbench.report.tables.terminal import BARS, WIDTH, column, sparkline
+from rsbench.results.document import document
 from rsbench.results.run import Run
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
@@ -55,7 +56,7 @@ def rows_below(text: str, title: str) -> list[list[str]]:
 
 
 def test_every_figure_is_that_of_the_record(ce: Run) -> None:
-    text = on_screen(ce.document(), everything=True)
+    text = on_screen(document(ce), everything=True)
     metrics, selection = on_disk.read(ce.path, "metrics.json"), on_disk.read(ce.path, "selection.json")
     for split in ("tiny", "far"):
         rows = rows_below(text, f"{split} v1: {metrics['val'][split]['clips']} clips")
@@ -72,7 +73,7 @@ def test_every_figure_is_that_of_the_record(ce: Run) -> None:
 
 
 def test_confusion_is_what_another_library_counts(ce: Run) -> None:
-    known, metrics = ce.document(), on_disk.read(ce.path, "metrics.json")
+    known, metrics = document(ce), on_disk.read(ce.path, "metrics.json")
     text = on_screen(known)
     for split in ("tiny", "far"):
         stored = pd.read_parquet(ce.path / "predictions" / f"{split}.parquet")
@@ -99,7 +100,7 @@ def test_json_is_the_record_itself(cli: Cli, runs_to_read: Path, ce: Run) -> Non
 
 
 def test_the_mark_stands_below_the_epoch_that_was_chosen(ce: Run) -> None:
-    known = ce.document()
+    known = document(ce)
     for epoch in (1, 2, 3):
         known["selection"]["val"]["epoch"] = epoch
         lines = on_screen(known).splitlines()
@@ -121,7 +122,7 @@ def test_only_what_differs_is_shown_unless_all_is_asked_for(cli: Cli, runs_to_re
 
 
 def test_it_fits_80_columns(ce: Run) -> None:
-    text = on_screen(ce.document(), width=80, everything=True)
+    text = on_screen(document(ce), width=80, everything=True)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
@@ -166,7 +167,7 @@ def test_a_run_that_never_came_to_its_data_is_shown(cli: Cli, tmp_path: Path, st
 
 
 def test_contaminated_weights_are_marked(ce: Run) -> None:
-    known = ce.document()
+    known = document(ce)
     known["data"]["weights"]["pretrained_on"] = ["AudioSet", "Far"]
     assert "CONTAMINATED" in on_screen(known)
     known["data"]["weights"]["pretrained_on"] = ["AudioSet"]
@@ -208,7 +209,7 @@ def test_a_damaged_record_is_one_message(
 def test_reading_a_run_needs_no_torch() -> None:
     program = (
         "import sys, rsbench.report.tables.run, rsbench.report.tables.pair\n"
-        "import rsbench.report.cite, rsbench.results.run\n"
+        "import rsbench.report.cite, rsbench.results.document\n"
         "print('torch' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

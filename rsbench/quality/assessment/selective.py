@@ -13,7 +13,7 @@ from ...data.clips import CLASSES, NORMAL
 from ...evaluation.metrics import risk_at_coverage
 from ...evaluation.patients import Floats, Integers, effective_number, interval, patient_codes, patient_weights
 from ...evaluation.selection import rule
-from ...results.choice import ARGMAX, Predictions
+from ...results.calls import ARGMAX, Predictions
 from ...results.run import Run
 from .trial import QualityStudy
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ...boards.audit import Audit
 from ...boards.leaderboard import POINT, Board
 from ...core.errors import ResultsError, StorageError
-from ...results.choice import OPERATING_POINTS
+from ...results.calls import OPERATING_POINTS
 
 FLOOR = 50.0  # Score of always answering "normal"
 # Okabe and Ito's palette: told apart by colour-blind readers.

@@ -15,7 +15,7 @@ from ...boards.leaderboard import POINT, Board, in_distribution
 from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
-from ...results.choice import OPERATING_POINTS
+from ...results.calls import OPERATING_POINTS
 from ..figures.board import OF_RULE, draw_audit, draw_differences, draw_scores
 from ..figures.page import recall_panel, shift_panel
 from ..figures.picture import Panel

@@ -17,7 +17,7 @@ from ...evaluation.metrics import (
     risk_at_coverage,
     sp_se_curve,
 )
-from ...results.choice import ARGMAX
+from ...results.calls import ARGMAX
 from ...results.run import Run
 
 SP_GRID = np.arange(0, 101, 2.0)  # percent

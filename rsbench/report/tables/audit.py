@@ -13,7 +13,7 @@ from rich.table import Table
 from ...boards.audit import RULES, Audit
 from ...boards.columns import mean_sd
 from ...boards.methods import short
-from ...results.choice import OPERATING_POINTS
+from ...results.calls import OPERATING_POINTS
 
 
 def audit_table(found: Audit) -> Table:

@@ -16,7 +16,7 @@ from ...boards.leaderboard import POINT, Board
 from ...boards.methods import short
 from ...evaluation.selection import rule
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
-from ...results.choice import OPERATING_POINTS
+from ...results.calls import OPERATING_POINTS
 
 MOST_ROWS = 200  # of a board in a terminal
 RUN_FIGURES = {"sp": "sp", "se": "se", "score": "score", "auroc": "auroc_abnormal"}

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...inference.prediction import COLUMNS
-from ...results.choice import INTENDED_USE, Choice
+from ...results.run import INTENDED_USE, Choice
 
 
 def prediction_table(choice: Choice, rows: pd.DataFrame) -> Table:

@@ -15,7 +15,7 @@ from ...core.display import duration
 from ...core.spec import RunSpec
 from ...data.clips import CLASSES
 from ...evaluation.selection import rule
-from ...results.choice import OPERATING_POINTS
+from ...results.calls import OPERATING_POINTS
 from ...results.rows import index_fitted_on, pretrained
 from ...results.schema import IndexUsed
 from .terminal import column, narrow_table, sparkline
@@ -43,7 +43,7 @@ def run_tables(known: Known, *, everything: bool = False) -> Iterator[Table]:
     """The tables of a run, those that it came far enough for.
 
     Args:
-        known: its `Run.document`.
+        known: its `results.document.document`.
         everything: every field of the spec, and the details under every selection rule instead of the first.
     """
     yield _about(known)
