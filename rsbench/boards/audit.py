@@ -84,8 +84,8 @@ def audit(
     tracked = set.intersection(*done.values())
     if not tracked:
         raise ResultsError(
-            f"No finished run on '{split}' kept the epochs of {', '.join(RULES)}, and one that nobody kept cannot be "
-            "found again. Make runs that do: rsbench run --loss ce --backbone cnn6 --select val,last,oracle"
+            f"No finished run on '{split}' kept the epochs of {', '.join(RULES)}, and they cannot be "
+            "recovered afterwards. Make runs that do: rsbench run --loss ce --backbone cnn6 --select val,last,oracle"
         )
     under: dict[str, _Under] = {}
     notes: list[str] = []

@@ -266,7 +266,9 @@ def what_to_know(found: pd.DataFrame, design: Design) -> list[str]:
     if found["pretrained"].str.startswith("CONTAMINATED").any():
         warnings.append("CONTAMINATED: weights that were fitted on recordings of this test set; not a result")
     if (found["pretrained"] == "?").any():
-        warnings.append("?: nobody says what these weights were fitted on; state it with --set backbone.pretrained_on=")
+        warnings.append(
+            "?: it is not known what these weights were fitted on; state it with --set backbone.pretrained_on="
+        )
     warnings += [_fitted_in_words(text) for text in sorted(set(found["fitted_on"]) - {ABSENT})]
     if found["synthetic"].any():
         warnings.append("SYNTHETIC: generated recordings; these figures say nothing about real lungs")

@@ -54,7 +54,7 @@ MEANING = {
     SPLIT_UNKNOWN: "other patients, in other numbers, may have been judged",
     OTHER_SPLIT: "other patients were judged",
     NOT_THE_MEAN: "the published figures do not agree with each other",
-    MORE_PATIENTS: "on those too whom the runs here keep for validation",
+    MORE_PATIENTS: "also on the patients that the runs here keep for validation",
     PARTIAL: "an incomplete set of recordings; not to be compared with published figures",
     SYNTHETIC: "generated sound; says nothing about real lungs",
 }

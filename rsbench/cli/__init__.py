@@ -40,9 +40,9 @@ from . import (
 
 # What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
 AFTER_AN_INTERRUPT = {
-    "run": "The same command goes on after the last whole epoch.",
-    "sweep": "The same command goes on with what is missing.",
-    "embed": "The same command goes on where it was stopped.",
+    "run": "The same command continues after the last whole epoch.",
+    "sweep": "The same command does what is missing.",
+    "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
     "quality": "What was measured of a whole data set is kept.",
 }

@@ -24,14 +24,14 @@ def audit(
     split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
     results: ResultsOption = Path("results"),
     baseline: Annotated[
-        str | None, typer.Option(metavar="LOSS", help="What becomes of the others' differences from it.")
+        str | None, typer.Option(metavar="LOSS", help="Show the others' differences from it under each rule.")
     ] = None,
     only: OnlyOption = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
     figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """How much of a Score is due to who chose the epoch: best on test, best on validation, or the last.
+    """How much of a Score comes from how the epoch was chosen: best on test, best on validation, or the last.
 
     Takes runs that kept all three, made with --select val,last,oracle.
     """

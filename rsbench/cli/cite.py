@@ -25,13 +25,13 @@ def cite(
     results: ResultsOption = Path("results"),
     plugin: Annotated[
         list[str] | None,
-        typer.Option("--plugin", help="A plugin whose references stand in a .bib beside it; repeatable."),
+        typer.Option("--plugin", help="A plugin with a .bib file beside it; repeatable."),
     ] = None,
 ) -> None:
-    """BibTeX for all that some runs rest on: rsbench, losses, backbones, their weights, and the recordings.
+    """BibTeX for everything these runs use: rsbench, losses, backbones, their weights, and the recordings.
 
-    Those of a plugin are read from the .bib beside it: my_loss.bib for my_loss.py.
-    Above each of its entries a line says what it is of, for example: % loss my_margin
+    References of a plugin are read from the .bib file beside it: my_loss.bib for my_loss.py.
+    A comment above each entry says what it belongs to, for example: % loss my_margin
     """
     from ..report.cite import bibliography
     from ..results.run import Run, as_written

@@ -26,11 +26,11 @@ def compare(
     second: RunArgument,
     results: ResultsOption = Path("results"),
     split: Annotated[str | None, typer.Option(help="One split. Default: all on which both were judged.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="For people, or all figures.")] = Format.table,
+    format_: Annotated[Format, typer.Option("--format", help="Tables, or everything as JSON.")] = Format.table,
 ) -> None:
     """Two finished runs: in what they differ, and the paired difference on the same clips.
 
-    The intervals are over new patients, for these two trained models; what another seed would do takes a leaderboard.
+    The intervals are over new patients, for these two trained models; to compare methods over seeds, use a leaderboard.
     Runs that were judged on other clips, labels or sound are refused, with the reason.
     """
     from ..boards.pair import compare as compare_runs

@@ -54,7 +54,7 @@ def clips(
     partial: PartialOption = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Write the list of clips, for whoever runs a model of another kind over them: what to cut, from which file.
+    """Write the list of clips for a program of your own: what to cut, from which file.
 
     A row per clip: dataset, clip_id, recording, path, start_s, end_s, label, class, patient, device, location, subset.
     """

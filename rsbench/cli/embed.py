@@ -47,10 +47,10 @@ def embed(
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a backbone once over all clips and keep what it makes of them, to train on without it.
+    """Run a backbone once over all clips and keep its embeddings, to train on without it.
 
-    The same command again goes on where it was stopped. A file made by another program works as well: a row per
-    clip, with the columns clip_id (rsbench data clips lists them) and embedding.
+    Give the same command again to continue where it was stopped. A file made by another program works as well: a row
+    per clip, with the columns clip_id (rsbench data clips lists them) and embedding.
     """
     from ..core.spec import parse_assignment
     from ..experiment.context import make_context

@@ -45,12 +45,12 @@ def leaderboard(
         typer.Option(help="Columns with commas between; +NAME: beside the default ones. Groups: recall, calibration…"),
     ] = None,
     by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site or quality.")] = None,
-    published: Annotated[bool, typer.Option("--published", help="Lay the literature's results beside.")] = False,
+    published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
     only: OnlyOption = None,
     allow_mixed: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Let rows differ in a column that is kept apart; repeatable."),
+        typer.Option(metavar="COLUMN", help="Let rows differ in this column, which boards keep apart; repeatable."),
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
     figure: Annotated[
@@ -61,7 +61,7 @@ def leaderboard(
 ) -> None:
     """Rank the runs on a split, with honest intervals, never mixing what does not belong together.
 
-    A plugin is needed only for a split of its own on which the runs were not judged when they were made.
+    --plugin is needed only for a split of a plugin that the runs were not tested on when they were made.
     """
     from ..boards.leaderboard import leaderboard as make_board
     from ..boards.leaderboard import with_shift

@@ -25,7 +25,7 @@ def merge(
         str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
     ] = None,
 ) -> None:
-    """Bring runs of several people or machines together; each keeps where it came from.
+    """Bring runs of several people or machines together, and record where each came from.
 
     The same id with the same predictions is one run; made again by somebody else it is confirmed, and boards say
     re-run instead of self-reported. Other predictions under one id are a conflict: all are named, nothing is copied.

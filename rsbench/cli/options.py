@@ -46,12 +46,19 @@ def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None
 
 PluginOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", callback=_load, help="A .py file or module that registers things; repeatable."),
+    typer.Option(
+        "--plugin",
+        callback=_load,
+        help="A .py file or module with losses, backbones, data sets or indices of yours; repeatable.",
+    ),
 ]
 
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="FIELD=VALUE", help="Keep rows whose field is or begins so, e.g. loss=qlung; repeatable."),
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="Keep only rows with this value, or one that begins with it, e.g. loss=qlung; repeatable.",
+    ),
 ]
 
 ChosenRunsArgument = Annotated[

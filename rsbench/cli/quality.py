@@ -58,7 +58,7 @@ def quality(
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """What quality indices are worth: do they tell poor recordings, and nothing else, and does it matter?
+    """What quality indices are worth: do they find poor recordings, do they measure anything else, does it matter?
 
     Each is asked: AUC against recordings that annotators called Poor Quality, and against the diagnosis; what goes with
     it (class, device, site, rate, length); how it falls when clean clips are damaged; which margins a loss makes of it;

@@ -26,7 +26,7 @@ def rescore(
 ) -> None:
     """Compute every figure of finished runs again from their predictions; exit with 1 where a stored one differs.
 
-    Neither audio nor a model is needed. Splits that a plugin brought need it again.
+    Neither audio nor a model is needed. Splits of a plugin need --plugin.
     """
     from ..core.display import Display
     from ..results.bundle import chosen_runs, opened

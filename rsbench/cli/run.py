@@ -72,8 +72,8 @@ def run(
 ) -> None:
     """Train a loss on a backbone and judge it, in and out of distribution.
 
-    Several losses and several seeds are a grid: every loss with every seed, in one process. The same command again goes
-    on where it was stopped, and returns at once what is already done.
+    Several losses and several seeds are a grid: every loss with every seed, in one process. Give the same command
+    again to continue where it was stopped; what is done is not done again.
     """
     from ..core.spec import parse_assignment, parse_seeds
     from ..experiment.context import make_context, make_spec

@@ -27,11 +27,11 @@ def show(
     everything: Annotated[
         bool, typer.Option("--all", help="Every field of the spec, and details under every selection rule.")
     ] = False,
-    format_: Annotated[Format, typer.Option("--format", help="For people, or all that is known.")] = Format.table,
+    format_: Annotated[Format, typer.Option("--format", help="A table, or everything as JSON.")] = Format.table,
 ) -> None:
     """One run: what it was, how it learnt, what came out, where it lies, what it cost.
 
-    Unfinished and failed runs are shown as far as they came.
+    Unfinished and failed runs are shown too, as far as they got.
     """
     from ..report.tables.formats import print_table
     from ..report.tables.run import run_tables

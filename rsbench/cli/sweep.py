@@ -53,7 +53,7 @@ class StudyFirst(TyperGroup):
 
 app = typer.Typer(
     cls=StudyFirst,
-    help="Run a study of many runs: rsbench sweep STUDY. Stopped anywhere, the same command goes on.",
+    help="Run a study of many runs: rsbench sweep STUDY. If it is stopped, the same command continues it.",
     epilog=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -117,7 +117,7 @@ def run(
 
 @app.command()
 def status(name: NameArgument, out: OutOption = Path("results")) -> None:
-    """What is done of a study, and what is to go; works while it runs."""
+    """What is done of a study and what is left; works while it runs."""
     from ..report.tables.study import status as status_table
     from ..sweep.driver import open_study
 

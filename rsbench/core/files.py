@@ -67,7 +67,7 @@ def explain_os_error(error: OSError, path: Path) -> str:
     """What an error of the file system means for a run, and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f"{path}: the disk is full. Free some room and give the same command again; it goes on from the last epoch."
+            f"{path}: the disk is full. Free some room and give the same command again; it continues where it stopped."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return f"{path}: this folder cannot be written to. Give a writable one with --out DIR."

@@ -101,8 +101,8 @@ HOLDS = (
     defaults={"data.clip_s": 8.0},
     splits=[
         Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", ALL, ALL),
-        Split("sprsound-inter", 1, "sprsound", "Patients whom train2022 lacks.", TRAIN, INTER),
-        Split("sprsound-intra", 1, "sprsound", "Patients whom train2022 holds.", TRAIN, INTRA),
+        Split("sprsound-inter", 1, "sprsound", "Patients who are not in train2022.", TRAIN, INTER),
+        Split("sprsound-intra", 1, "sprsound", "Patients who are in train2022.", TRAIN, INTRA),
         Split("sprsound-train", 1, "sprsound", "The training part of 2022.", TRAIN, TRAIN),
         Split(
             "sprsound-qlung", 1, "sprsound", "train2022 and inter2022, the 8085 events QLung states.", (), TRAIN + INTER

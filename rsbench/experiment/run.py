@@ -19,26 +19,11 @@ from ..core.installation import libraries_blamed
 from ..data.identity import mismatched
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
+from ..results import store
 from ..results.environment import environment
 from ..results.run import Run
 from ..results.schema import ChosenEpoch, Cost, Environment, WeightsUsed
-from ..results.store import (
-    CHECKPOINTS,
-    COST,
-    DATA,
-    EMBEDDINGS,
-    ENVIRONMENT,
-    EPOCHS,
-    ERROR,
-    FOLDS,
-    METRICS,
-    ORIGIN,
-    PREDICTIONS,
-    SELECTION,
-    SKETCH,
-    SPEC,
-    RunFolder,
-)
+from ..results.store import RunFolder
 from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.loop import TrainingSchedule
 from .build import build_model, clip_set
@@ -88,7 +73,7 @@ def run_experiment(experiment: Experiment, context: RunContext, on_epoch: OnEpoc
     """
     run = Run(context.out / "runs" / experiment.run_id)
     with run.folder.locked():
-        checkpoints = Checkpoints(run.path / CHECKPOINTS)
+        checkpoints = Checkpoints(run.path / store.CHECKPOINTS)
         done = run.state == "done"
         if done or checkpoints.begun():
             _same_audio(run, experiment)
@@ -116,7 +101,7 @@ def _same_audio(run: Run, experiment: Experiment) -> None:
 def _recorded(folder: RunFolder) -> Iterator[None]:
     """Leave a status behind whatever happens: done, interrupted or failed with the reason."""
     folder.set_status("running")
-    for name in (ERROR, ORIGIN):  # of an earlier try, here or elsewhere
+    for name in (store.ERROR, store.ORIGIN):  # of an earlier try, here or elsewhere
         (folder.path / name).unlink(missing_ok=True)
     try:
         with libraries_blamed():
@@ -128,12 +113,12 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         raise
     except BaseException as error:
         with contextlib.suppress(StorageError):
-            folder.write_bytes(ERROR, traceback.format_exc().encode())
+            folder.write_bytes(store.ERROR, traceback.format_exc().encode())
             folder.set_status("failed", message=f"{type(error).__name__}: {error}")
         if isinstance(error, RsbenchError) or not isinstance(error, Exception):
             raise
         raise RunFailed(
-            f"The run failed: {type(error).__name__}: {error}. Its traceback is in {folder.path / ERROR}."
+            f"The run failed: {type(error).__name__}: {error}. Its traceback is in {folder.path / store.ERROR}."
         ) from error
     folder.set_status("done")
 
@@ -155,11 +140,11 @@ def _execute(
     plan, folds = TrainingSchedule(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
     if experiment.folds:
         folds = cross_validate(experiment, context, checkpoints)
-        folder.write_csv(FOLDS, folds.table)
+        folder.write_csv(store.FOLDS, folds.table)
         plan = TrainingSchedule(folds.epoch, {folds.selection: folds.epoch})
 
     def record(progress: TrainingState) -> None:
-        folder.write_csv(EPOCHS, pd.DataFrame(progress.epochs))
+        folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
         folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
         on_epoch(progress.epochs[-1])
 
@@ -182,26 +167,26 @@ def _execute(
         predictions[name] = pd.concat([folds.predictions, *others])
         chosen[folds.selection] = ChosenEpoch(epoch=folds.epoch, score=folds.score)
     for name, frame in predictions.items():
-        folder.write_parquet(f"{PREDICTIONS}/{name}.parquet", frame)
+        folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
     for name, places in seen.axes.items():
-        folder.write_array(f"{EMBEDDINGS}/{name}.npy", places)
+        folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
     metrics = score_run(predictions, experiment.tests, spec.select, experiment.train.dataset)
-    folder.write_json(METRICS, metrics)
-    folder.write_json(SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
+    folder.write_json(store.METRICS, metrics)
+    folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
     fitted = len(experiment.train_data.rows("fit"))
-    folder.write_json(COST, _cost(progress, fitted, device, time.monotonic() - started))
+    folder.write_json(store.COST, _cost(progress, fitted, device, time.monotonic() - started))
 
 
 def _write_description(experiment: Experiment, context: RunContext, folder: RunFolder, weights: WeightsUsed) -> None:
     name = torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else platform.processor()
     now = environment(str(context.device), name, context.threads)
-    if folder.has(ENVIRONMENT):
-        _note_changes(folder.read(ENVIRONMENT), now, context.display)
-    folder.write_json(SPEC, experiment.spec.model_dump(mode="json"))
-    folder.write_json(ENVIRONMENT, now)
-    folder.write_json(DATA, experiment.data_record(weights))
+    if folder.has(store.ENVIRONMENT):
+        _note_changes(folder.read(store.ENVIRONMENT), now, context.display)
+    folder.write_json(store.SPEC, experiment.spec.model_dump(mode="json"))
+    folder.write_json(store.ENVIRONMENT, now)
+    folder.write_json(store.DATA, experiment.data_record(weights))
     for dataset_name, dataset in experiment.datasets.items():
-        folder.write_parquet(f"{SKETCH}/{dataset_name}.parquet", dataset.waveforms.sketch.reset_index())
+        folder.write_parquet(f"{store.SKETCH}/{dataset_name}.parquet", dataset.waveforms.sketch.reset_index())
 
 
 def _note_changes(before: Environment, now: Environment, display: Display) -> None:

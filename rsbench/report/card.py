@@ -72,7 +72,7 @@ def _model(choice: Choice) -> Iterator[str]:
     yield f"- Hears clips of {spec.data.clip_s:g} s: longer ones are cut, shorter ones repeated."
     yield f"- Loss {spec.loss.name}, backbone {data.backbone}{front_end}; the backbone is {data.track}."
     if weights.sha256:
-        fitted_on = ", ".join(weights.pretrained_on) or "nobody says what"
+        fitted_on = ", ".join(weights.pretrained_on) or "unknown data"
         yield (
             f"- It began with the weights {weights.source} ({weights.origin}; licence {weights.licence}), "
             f"pretrained on {fitted_on}."

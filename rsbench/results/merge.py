@@ -30,7 +30,7 @@ class MergeOutcome(StrEnum):
 
     BROUGHT = "brought in"
     SAME = "here already, with the same predictions"
-    CONFIRMED = "made again by somebody else, who came to the same: confirmed"
+    CONFIRMED = "made again by somebody else with the same result: confirmed"
     UNFINISHED = "unfinished, and here already: left where they are"
 
 

@@ -154,8 +154,8 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
     if missing or not runs:
         why = f" ({stop.reason})" if stop.reason else ""
         raise StudyUnfinished(
-            f"{len(missing)} of {len(runs)} runs of '{study.sweep.name}' are not done{why}. The same command goes on; "
-            "runs that failed are tried again with --retry-failed.",
+            f"{len(missing)} of {len(runs)} runs of '{study.sweep.name}' are not done{why}. The same command "
+            "continues; runs that failed are tried again with --retry-failed.",
             boards,
         )
     return boards

@@ -139,7 +139,7 @@ def test_whoever_runs_it_again_confirms_it(cli: Cli, tiny_root: Path, results: P
     assert run_of(tmp_path / "rerun").name == run.name
     before = snapshot(run)
     done = cli("merge", tmp_path / "rerun", "--from", "the maintainers", "--out", board)
-    assert done.out.startswith("1 made again by somebody else, who came to the same: confirmed"), done.err
+    assert done.out.startswith("1 made again by somebody else with the same result: confirmed"), done.err
     assert origins(board) == {run.name: "re-run by the maintainers"}
     changed = {name for name, content in snapshot(run).items() if before[name] != content}
     assert changed == {"origin.json"}  # what alice reported stays

@@ -43,7 +43,7 @@ ORDER = (
     "again",
 )
 
-UNFINISHED = "No run of this group is finished. The command that began them goes on where it was stopped."
+UNFINISHED = "No run of this group is finished. The command that started them continues them."
 
 
 def write_report(

@@ -66,7 +66,7 @@ def _contrasts(frame: pd.DataFrame, findings: Findings) -> Table:
         table.add_row(escape(index), *_of(rows, "contrast", names, _with_interval))
     table.caption = (
         "AUC, 95 % over new patients; in brackets the effective number of patients (Kish) on each side\n"
-        "poor?: how often a recording that nobody called poor has the higher q; 1 is best\n"
+        "poor?: how often a recording not labelled poor has the higher q; 1 is best\n"
         "adventitious: how often normal recordings, or clips, have the higher q; .5: q does not tell the class"
     )
     return table
