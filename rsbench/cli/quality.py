@@ -14,7 +14,7 @@ from .options import PartialOption, PluginOption, QuietOption, ResultsOption, Ro
 
 if TYPE_CHECKING:
     from ..core.display import Display
-    from ..quality.assessment.bench import Findings
+    from ..quality.assessment.questions import Findings
     from ..quality.index import QualityIndex
     from ..results.run import Run
 
@@ -67,10 +67,10 @@ def quality(
     """
     from ..core.display import Display
     from ..data.sources import Roots
-    from ..quality.assessment.bench import Questions, examine
-    from ..quality.assessment.material import load_material
+    from ..quality.assessment.data import load_quality_data
+    from ..quality.assessment.questions import Questions, examine
     from ..quality.assessment.selective import calls_of
-    from ..quality.assessment.trial import try_indices
+    from ..quality.assessment.study import study_indices
     from ..report.tables.formats import known_format, print_sheets
     from ..report.tables.quality import sheets
 
@@ -85,8 +85,8 @@ def quality(
     calls = {name: calls_of(folders, name) if folders else None for name in datasets}
     found = []
     for name in datasets:
-        material = load_material(name, roots, display, partial=partial)
-        found.append(examine(try_indices(material, indices, display), questions, calls[name], display))
+        data = load_quality_data(name, roots, display, partial=partial)
+        found.append(examine(study_indices(data, indices, display), questions, calls[name], display))
     print_sheets([sheet for one in found for sheet in sheets(one)], format_, standard_output())
     if out:
         _write(found, out, display)

@@ -1,1 +1,1 @@
-"""Quality indices on trial: do they tell good recordings from poor ones, and nothing else, and does it matter?"""
+"""What quality indices are worth: do they find poor recordings, measure anything else, and does it matter?"""

@@ -22,14 +22,14 @@ from ...evaluation.patients import (
     patient_codes,
     patient_weights,
 )
-from .trial import QualityStudy
+from .study import QualityStudy
 
 ETA, RHO, AUC = "η²", "Spearman's ρ", "AUC"
 RARE = 0.05  # p below which an association is marked
 GROUPED = {"class": "class_index", "device": "device", "site": "location", "rate": "rate"}
 
 
-def associations(trial: QualityStudy) -> pd.DataFrame:
+def associations(study: QualityStudy) -> pd.DataFrame:
     """How an index goes with what is not quality, over the judged clips, a row per index and association.
 
     Columns: dataset, index; with; effect: ETA, the share of the variance of q between the values of `with`, RHO of q
@@ -37,13 +37,13 @@ def associations(trial: QualityStudy) -> pd.DataFrame:
     95 % over new patients; p: of an effect as large where q goes with nothing; levels: values that `with` has. Figures
     are NaN where it has one value alone.
     """
-    kept = trial.judged_clips
-    clips = trial.material.clips[kept]
+    kept = study.judged_clips
+    clips = study.data.clips[kept]
     patients = patient_codes(clips["patient"])
     rows = []
-    for index, quality in trial.clips.items():
+    for index, quality in study.clips.items():
         for row in _of_index(clips, quality[kept], patients):
-            rows.append({"dataset": trial.material.dataset, "index": index, **row})
+            rows.append({"dataset": study.data.dataset, "index": index, **row})
     return pd.DataFrame(rows)
 
 

@@ -10,15 +10,15 @@ import pandas as pd
 
 from ...data.clips import NORMAL
 from ...evaluation.patients import Flags, Floats, area_under_curve, effective_number, patient_codes
-from .material import ADVENTITIOUS, CLEAN, POOR
-from .trial import QualityStudy
+from .data import ADVENTITIOUS, CLEAN, POOR
+from .study import QualityStudy
 
 QUALITY = "good over poor recordings"
 CLASS_OF_RECORDINGS = "normal over adventitious recordings"
 CLASS_OF_CLIPS = "normal over adventitious clips"
 
 
-def discrimination(trial: QualityStudy) -> pd.DataFrame:
+def discrimination(study: QualityStudy) -> pd.DataFrame:
     """AUC of every index for each contrast, a row each.
 
     QUALITY is what an index is for: 1 is best. The two of class should be near 0.5: an index that tells normal from
@@ -29,14 +29,14 @@ def discrimination(trial: QualityStudy) -> pd.DataFrame:
     is empty.
     """
     rows = []
-    for contrast, frame, better, quality_of in _contrasts(trial):
+    for contrast, frame, better, quality_of in _contrasts(study):
         patients = patient_codes(frame["patient"])
         sizes = {side: np.bincount(patients[chosen]) for side, chosen in (("first", better), ("second", ~better))}
         for index, quality in quality_of.items():
             found = area_under_curve(quality, better, patients)
             rows.append(
                 {
-                    "dataset": trial.material.dataset,
+                    "dataset": study.data.dataset,
                     "index": index,
                     "contrast": contrast,
                     **asdict(found),
@@ -47,16 +47,16 @@ def discrimination(trial: QualityStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _contrasts(trial: QualityStudy) -> Iterator[tuple[str, pd.DataFrame, Flags, dict[str, Floats]]]:
+def _contrasts(study: QualityStudy) -> Iterator[tuple[str, pd.DataFrame, Flags, dict[str, Floats]]]:
     """(name, judged rows, which of them should be higher, qualities by index) of every contrast."""
-    recordings, clips = trial.material.recordings, trial.material.clips
-    judged = trial.judged_recordings
+    recordings, clips = study.data.recordings, study.data.clips
+    judged = study.judged_recordings
     diagnosed = judged & recordings["kind"].isin([CLEAN, ADVENTITIOUS]).to_numpy()
     for name, kept, worse in ((QUALITY, judged, POOR), (CLASS_OF_RECORDINGS, diagnosed, ADVENTITIOUS)):
         frame = recordings[kept]
-        yield name, frame, (frame["kind"] != worse).to_numpy(), _kept(trial.recordings, kept)
-    frame = clips[trial.judged_clips]
-    yield CLASS_OF_CLIPS, frame, (frame["class_index"] == NORMAL).to_numpy(), _kept(trial.clips, trial.judged_clips)
+        yield name, frame, (frame["kind"] != worse).to_numpy(), _kept(study.recordings, kept)
+    frame = clips[study.judged_clips]
+    yield CLASS_OF_CLIPS, frame, (frame["class_index"] == NORMAL).to_numpy(), _kept(study.clips, study.judged_clips)
 
 
 def _kept(qualities: Mapping[str, Floats], kept: Flags) -> dict[str, Floats]:

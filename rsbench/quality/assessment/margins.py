@@ -12,7 +12,7 @@ import torch
 from ...core.errors import SpecError
 from ...core.loss import AngularLoss, Batch, create_loss
 from ...data.clips import CLASSES
-from .trial import QualityStudy
+from .study import QualityStudy
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 EMBEDDING_DIM = 2  # of a loss that never sees an embedding
@@ -26,7 +26,7 @@ def angular_loss(name: str, class_counts: Sequence[int], options: Mapping[str, A
     return loss
 
 
-def margins(trial: QualityStudy, name: str, options: Mapping[str, Any]) -> pd.DataFrame:
+def margins(study: QualityStudy, name: str, options: Mapping[str, Any]) -> pd.DataFrame:
     """The distribution of a loss's angular margin over the clips that normalisers are fitted on, per index and class.
 
     Every class has such a clip. Where a margin depends on the cosine too, it is that of a right angle, as at the start
@@ -34,11 +34,11 @@ def margins(trial: QualityStudy, name: str, options: Mapping[str, Any]) -> pd.Da
 
     Columns: dataset, loss, index, class, clips, q_mean; mean, sd (ddof 0) and QUANTILES of the margin in rad.
     """
-    fit = trial.material.fit
-    labels = trial.material.clips["class_index"].to_numpy()[fit]
+    fit = study.data.fit
+    labels = study.data.clips["class_index"].to_numpy()[fit]
     loss = angular_loss(name, np.bincount(labels).tolist(), options)
     rows = []
-    for index, quality in trial.clips.items():
+    for index, quality in study.clips.items():
         of_fit = quality[fit]
         margin_rad = target_margins(loss, labels, of_fit)
         for label, class_name in enumerate(CLASSES):
@@ -47,7 +47,7 @@ def margins(trial: QualityStudy, name: str, options: Mapping[str, Any]) -> pd.Da
             spread = dict(zip(QUANTILES, np.quantile(found, list(QUANTILES.values())), strict=True))
             about = {"index": index, "class": class_name, "clips": int(mine.sum())}
             rows.append({**about, "q_mean": of_fit[mine].mean(), "mean": found.mean(), "sd": found.std(), **spread})
-    return pd.DataFrame(rows).assign(dataset=trial.material.dataset, loss=name)
+    return pd.DataFrame(rows).assign(dataset=study.data.dataset, loss=name)
 
 
 @torch.no_grad()

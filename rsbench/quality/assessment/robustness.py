@@ -23,21 +23,21 @@ from ...evaluation.patients import UNKNOWN, Flags, Floats, mean_over_patients, p
 from .. import degradation
 from ..degradation import DEGRADATIONS, degrade
 from ..index import MEASURES, QualityIndex
-from .material import POOR, QualityData
-from .trial import QualityStudy
+from .data import POOR, QualityData
+from .study import QualityStudy
 
 NOISE_SEED = 0
 NOTICED = 0.01  # a change of q that counts as one: what is less moves no margin by a degree
 DAMAGES = [(name, level) for name, kind in DEGRADATIONS.items() for level in kind.levels]
 
 
-def clean_clips(trial: QualityStudy, count: int, seed: int = 0) -> pd.DataFrame:
+def clean_clips(study: QualityStudy, count: int, seed: int = 0) -> pd.DataFrame:
     """A sample of the judged normal clips of recordings that nobody called poor, as even over patients as they allow.
 
     Every patient gives one clip before any gives another; who and which follows from the seed. Empty where there is no
     such clip.
     """
-    clips, judged = trial.material.clips, trial.judged_clips
+    clips, judged = study.data.clips, study.judged_clips
     clean = clips[judged & (clips["class_index"] == NORMAL).to_numpy() & (clips["kind"] != POOR).to_numpy()]
     generator = np.random.default_rng(derive(seed, "clean clips"))
     shuffled = clean.iloc[generator.permutation(len(clean))]
@@ -45,19 +45,19 @@ def clean_clips(trial: QualityStudy, count: int, seed: int = 0) -> pd.DataFrame:
     return shuffled.iloc[turn.to_numpy().argsort(kind="stable")[:count]].sort_index()
 
 
-def degraded_qualities(trial: QualityStudy, clips: pd.DataFrame, display: Display) -> pd.DataFrame:
+def degraded_qualities(study: QualityStudy, clips: pd.DataFrame, display: Display) -> pd.DataFrame:
     """What every index says of clips under every degradation and level.
 
     A row per index, degradation, level and clip: columns index, degradation, level, severity (0 for the clip as it is,
     with level NaN, then 1, 2, … from mild to severe), clip_id, patient, quality.
     """
     parts = []
-    for name, index in trial.indices.items():
-        what = f"{name}, degraded clips of {trial.material.dataset}"
+    for name, index in study.indices.items():
+        what = f"{name}, degraded clips of {study.data.dataset}"
         with display.track(what, clips["path"].nunique()) as advance:
-            measured = _measure(index, trial.material, clips, lambda: advance(1, ""))
+            measured = _measure(index, study.data, clips, lambda: advance(1, ""))
         shape = measured.shape[:2]
-        quality = index.score(measured.reshape(-1, measured.shape[2]), trial.normalisers[name]).reshape(shape)
+        quality = index.score(measured.reshape(-1, measured.shape[2]), study.normalisers[name]).reshape(shape)
         parts.append(_tidy(name, clips, quality))
     return pd.concat(parts, ignore_index=True)
 
@@ -120,7 +120,7 @@ def severity_correlation(by_level: Floats) -> Floats:
     return np.divide(ranks @ severity, scale, out=np.zeros(len(ranks)), where=scale > 0)
 
 
-def _measure(index: QualityIndex, material: QualityData, clips: pd.DataFrame, advance: Callable[[], None]) -> Floats:
+def _measure(index: QualityIndex, data: QualityData, clips: pd.DataFrame, advance: Callable[[], None]) -> Floats:
     """(N, 1 + len(DAMAGES), k) raw values of clips as they are and with each damage; kept in the cache."""
 
     def measured() -> Floats:
@@ -137,7 +137,7 @@ def _measure(index: QualityIndex, material: QualityData, clips: pd.DataFrame, ad
         return measured()
     source = Path(degradation.__file__).read_bytes()
     windows = clips[["clip_id", "start_s", "end_s"]].to_json(orient="values")
-    key = json.dumps([index.identity, material.bytes_id, windows, hashlib.sha256(source).hexdigest()])
+    key = json.dumps([index.identity, data.bytes_id, windows, hashlib.sha256(source).hexdigest()])
     kept = build_once(
         cache_dir() / "degraded" / hashlib.sha256(key.encode()).hexdigest(),
         lambda folder: np.save(folder / MEASURES, measured()),

@@ -15,7 +15,7 @@ from ...evaluation.patients import Floats, Integers, effective_number, interval,
 from ...evaluation.selection import rule
 from ...results.calls import ARGMAX, Predictions
 from ...results.run import Run
-from .trial import QualityStudy
+from .study import QualityStudy
 
 WITHIN, MEAN = "within class", "mean"
 COVERAGES = np.linspace(0.05, 1, 20)
@@ -26,7 +26,7 @@ _CHUNK = 2_000_000  # numbers in memory at a time, about
 class Errors:
     """The test clips of a data set that some runs called, and that are judged.
 
-    rows: (N,) their positions among the clips of the material. wrong: (runs, N) 1.0 where a run's call is wrong.
+    rows: (N,) their positions among the clips of the data. wrong: (runs, N) 1.0 where a run's call is wrong.
     """
 
     runs: tuple[str, ...]
@@ -66,28 +66,28 @@ def _wrong(run: Run, dataset: str) -> pd.Series:
     )
 
 
-def errors_of(calls: pd.DataFrame, trial: QualityStudy) -> Errors:
+def errors_of(calls: pd.DataFrame, study: QualityStudy) -> Errors:
     """The calls of `calls_of` on clips that are judged.
 
     Raises ResultsError where the data set has not the clips that were predicted, or the indices saw all their patients.
     """
-    dataset = trial.material.dataset
-    at = pd.Index(trial.material.clips["clip_id"]).get_indexer(calls.index)
+    dataset = study.data.dataset
+    at = pd.Index(study.data.clips["clip_id"]).get_indexer(calls.index)
     if (at < 0).any():
         raise ResultsError(
             f"{calls.columns[0]}: predicted clip {calls.index[int(np.argmin(at))]} of '{dataset}', which is not here: "
             "it was made from other recordings or annotations. Say --root DIR with those that it was made from."
         )
-    judged = trial.judged_clips[at]
+    judged = study.judged_clips[at]
     if not judged.any():
         raise ResultsError(
-            f"{calls.columns[0]}: {' or '.join(trial.indices)} was fitted on every patient of '{dataset}' that it "
+            f"{calls.columns[0]}: {' or '.join(study.indices)} was fitted on every patient of '{dataset}' that it "
             "predicted. Choose a run with other test patients, or another index."
         )
     return Errors(tuple(calls.columns), at[judged], calls.to_numpy().T[:, judged])
 
 
-def ordering(errors: Errors, trial: QualityStudy) -> pd.DataFrame:
+def ordering(errors: Errors, study: QualityStudy) -> pd.DataFrame:
     """By how much keeping the best clips first lowers the risk, per index, run and class.
 
     Risk is the share of wrong calls. `value` is the risk of all clips, which is also that of clips kept at random, less
@@ -98,17 +98,17 @@ def ordering(errors: Errors, trial: QualityStudy) -> pd.DataFrame:
     Columns: dataset, index, run (MEAN: the share of runs that call a clip wrong), class (or WITHIN), clips, risk, aurc;
     value, low, high: 95 % over new patients, for these very models.
     """
-    clips = trial.material.clips.iloc[errors.rows]
+    clips = study.data.clips.iloc[errors.rows]
     labels, patients = clips["class_index"].to_numpy(), patient_codes(clips["patient"])
     runs, wrong = errors.runs, errors.wrong
     if len(runs) > 1:
         runs, wrong = (*runs, MEAN), np.vstack([wrong, wrong.mean(axis=0)])
     parts = []
-    for index, quality in trial.clips.items():
+    for index, quality in study.clips.items():
         found = _of_index(wrong, quality[errors.rows], labels, patients)
         for number, run in enumerate(runs):
             rows = [{"class": name, **ordered.row(number)} for name, ordered in found.items()]
-            parts.append(pd.DataFrame(rows).assign(dataset=trial.material.dataset, index=index, run=run))
+            parts.append(pd.DataFrame(rows).assign(dataset=study.data.dataset, index=index, run=run))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -190,15 +190,15 @@ def _risk_and_area(wrong: Floats, quality: Floats, weights: Floats) -> tuple[Flo
     return risk, area
 
 
-def risk_curves(errors: Errors, trial: QualityStudy) -> pd.DataFrame:
+def risk_curves(errors: Errors, study: QualityStudy) -> pd.DataFrame:
     """The risk at each of COVERAGES, mean over runs: columns dataset, index, coverage, risk, at_random.
 
     Of every class the same share is kept, its best clips by q; classes weigh as in `ordering`.
     """
-    labels, wrong = trial.material.clips["class_index"].to_numpy()[errors.rows], errors.wrong.mean(axis=0)
+    labels, wrong = study.data.clips["class_index"].to_numpy()[errors.rows], errors.wrong.mean(axis=0)
     weights = class_weights(labels)
     parts = []
-    for index, quality in trial.clips.items():
+    for index, quality in study.clips.items():
         risk, at_random = np.zeros(len(COVERAGES)), 0.0
         for name, weight in weights.items():
             mine = labels == CLASSES.index(name)
@@ -206,4 +206,4 @@ def risk_curves(errors: Errors, trial: QualityStudy) -> pd.DataFrame:
             risk += weight * curve[np.ceil(COVERAGES * mine.sum()).astype(int) - 1]
             at_random += weight * wrong[mine].mean()
         parts.append(pd.DataFrame({"index": index, "coverage": COVERAGES, "risk": risk, "at_random": at_random}))
-    return pd.concat(parts, ignore_index=True).assign(dataset=trial.material.dataset)
+    return pd.concat(parts, ignore_index=True).assign(dataset=study.data.dataset)

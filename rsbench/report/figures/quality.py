@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from ...data.clips import CLASSES
 from ...evaluation.patients import Floats
 from ...quality.assessment.association import AUC, ETA, RARE, RHO
-from ...quality.assessment.bench import Findings, by_index
+from ...quality.assessment.data import ADVENTITIOUS, CLEAN, POOR
 from ...quality.assessment.discrimination import CLASS_OF_RECORDINGS, QUALITY
-from ...quality.assessment.material import ADVENTITIOUS, CLEAN, POOR
+from ...quality.assessment.questions import Findings, by_index
 from ...quality.assessment.selective import MEAN, WITHIN
 from ...quality.degradation import DEGRADATIONS
 from .board import PALETTE, QUIET, name_rows, say
@@ -42,9 +42,9 @@ def draw(findings: Findings, folder: Path) -> None:
 
 def pictures(findings: Findings) -> Iterator[Picture]:
     """The pictures of a data set."""
-    trial, answers = findings.trial, findings.answers
+    study, answers = findings.study, findings.answers
     # In the order that they were asked for in: the first palette colour is the first index's.
-    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(trial.indices)}
+    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(study.indices)}
     makers = {
         "distribution": _distributions,
         "contrasts": _contrasts,
@@ -58,13 +58,13 @@ def pictures(findings: Findings) -> Iterator[Picture]:
         if name in ("distribution", *answers):
             told, panels = make(findings, colours)
             if panels:
-                yield Picture(f"{trial.material.dataset}_{name}", f"{trial.material.title}\n{told}", "", panels)
+                yield Picture(f"{study.data.dataset}_{name}", f"{study.data.title}\n{told}", "", panels)
 
 
 def _distributions(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
     """q of good recordings beside that of poor ones; where none is poor, of normal beside adventitious ones."""
-    trial, contrasts = findings.trial, findings.answers["contrasts"]
-    kind, judged = trial.material.recordings["kind"].to_numpy(), trial.judged_recordings
+    study, contrasts = findings.study, findings.answers["contrasts"]
+    kind, judged = study.data.recordings["kind"].to_numpy(), study.judged_recordings
     if (kind[judged] == POOR).any():
         contrast, sides = QUALITY, {"good": judged & (kind != POOR), "poor": judged & (kind == POOR)}
     else:
@@ -72,7 +72,7 @@ def _distributions(findings: Findings, colours: Colours) -> tuple[str, list[Pane
     areas = contrasts[contrasts["contrast"] == contrast].set_index("index").to_dict("index")
     panels = [
         _distribution(index, {name: quality[side] for name, side in sides.items()}, areas[index], colours[index])
-        for index, quality in trial.recordings.items()
+        for index, quality in study.recordings.items()
     ]
     return "whole recordings", panels
 
@@ -221,4 +221,4 @@ def _margins(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
         return Panel(index, draw, 3.6, 2.4)
 
     panels = [panel(index, rows.to_dict("records")) for index, rows in by_index(frame)]
-    return f"{frame['loss'].iloc[0]} on {findings.trial.material.fitted_on}", panels
+    return f"{frame['loss'].iloc[0]} on {findings.study.data.fitted_on}", panels

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ...data.clips import CLASSES
 from ...quality.assessment.association import AUC, ETA, RARE, RHO
-from ...quality.assessment.bench import Findings, by_index
 from ...quality.assessment.discrimination import CLASS_OF_CLIPS, CLASS_OF_RECORDINGS, QUALITY
+from ...quality.assessment.questions import Findings, by_index
 from ...quality.assessment.selective import MEAN
 from ...quality.degradation import DEGRADATIONS
 from .formats import Sheet
@@ -31,7 +31,7 @@ def sheets(findings: Findings) -> Iterator[Sheet]:
         table = make(frame, findings)
         if number == len(shown) and findings.notes:
             table.caption = "\n".join([str(table.caption), "", *findings.notes])
-        about = {"question": name, "dataset": findings.trial.material.dataset, "notes": findings.notes}
+        about = {"question": name, "dataset": findings.study.data.dataset, "notes": findings.notes}
         yield Sheet(table, frame.assign(question=name), about)
 
 
@@ -48,10 +48,10 @@ def _shown(findings: Findings) -> Iterator[tuple[str, pd.DataFrame, Callable[[pd
 
 
 def _contrasts(frame: pd.DataFrame, findings: Findings) -> Table:
-    material = findings.trial.material
+    data = findings.study.data
     title = (
-        f"{material.title}: {len(material.recordings)} recordings and {len(material.clips)} clips of "
-        f"{material.recordings['patient'].nunique()} patients; what maps to [0, 1] is fitted on {material.fitted_on}"
+        f"{data.title}: {len(data.recordings)} recordings and {len(data.clips)} clips of "
+        f"{data.recordings['patient'].nunique()} patients; what maps to [0, 1] is fitted on {data.fitted_on}"
     )
     names = (QUALITY, CLASS_OF_RECORDINGS, CLASS_OF_CLIPS)
     sizes = frame.drop_duplicates("contrast").set_index("contrast").to_dict("index")
@@ -73,7 +73,7 @@ def _contrasts(frame: pd.DataFrame, findings: Findings) -> Table:
 
 
 def _association(frame: pd.DataFrame, findings: Findings) -> Table:
-    title = f"what else goes with q, clips of {findings.trial.material.dataset}"
+    title = f"what else goes with q, clips of {findings.study.data.dataset}"
     table = _table(title, [f"{name}\n{symbol}" for name, symbol in SYMBOLS.items()])
     for index, rows in by_index(frame):
         table.add_row(escape(index), *_of(rows, "with", list(SYMBOLS), _with_star))
@@ -86,7 +86,7 @@ def _association(frame: pd.DataFrame, findings: Findings) -> Table:
 
 def _classes(frame: pd.DataFrame, findings: Findings) -> Table:
     names = list(dict.fromkeys(frame["with"]))
-    table = _table(f"normal over other clips of {findings.trial.material.dataset}", names)
+    table = _table(f"normal over other clips of {findings.study.data.dataset}", names)
     for index, rows in by_index(frame):
         table.add_row(escape(index), *_of(rows, "with", names, _with_interval))
     table.caption = f"{AUC}: how often a normal clip has a higher q than one of the class; 95 % over new patients"
@@ -95,7 +95,7 @@ def _classes(frame: pd.DataFrame, findings: Findings) -> Table:
 
 def _degradation(frame: pd.DataFrame, findings: Findings) -> Table:
     clips = int(frame["clips"].iloc[0])
-    title = f"{clips} normal clips of {findings.trial.material.dataset} under damage, as they are to the worst level"
+    title = f"{clips} normal clips of {findings.study.data.dataset} under damage, as they are to the worst level"
     harms = [name for name, kind in DEGRADATIONS.items() if kind.harms]
     others = [name for name in DEGRADATIONS if name not in harms]
     table = _table(title, [*(_spaced(name) for name in harms), *(f"{name},\nlargest" for name in others)])
@@ -126,7 +126,7 @@ def _ordering(frame: pd.DataFrame, findings: Findings) -> Table:
     classes = list(dict.fromkeys(shown["class"]))
     risks = shown.drop_duplicates("class").set_index("class")["risk"]
     headings = [f"{name.removesuffix(' class')}\n{100 * risks[name]:.1f} %" for name in classes]
-    table = _table(f"errors on {findings.trial.material.dataset} ordered by q, {whose}", headings)
+    table = _table(f"errors on {findings.study.data.dataset} ordered by q, {whose}", headings)
     for index, rows in by_index(shown):
         table.add_row(escape(index), *_of(rows, "class", classes, _points))
     table.caption = (
@@ -142,7 +142,7 @@ def _points(row: Row) -> str:
 
 
 def _margins(frame: pd.DataFrame, findings: Findings) -> Table:
-    title = f"margin in rad that {frame['loss'].iloc[0]} gives {findings.trial.material.fitted_on}"
+    title = f"margin in rad that {frame['loss'].iloc[0]} gives {findings.study.data.fitted_on}"
     table = _table(title, list(CLASSES))
     for index, rows in by_index(frame):
         table.add_row(escape(index), *_of(rows, "class", CLASSES, _spread))

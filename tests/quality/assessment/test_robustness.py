@@ -14,7 +14,7 @@ from rsbench import QualityIndex
 from rsbench.core.display import Display
 from rsbench.core.errors import PluginError
 from rsbench.data.sources import Roots
-from rsbench.quality.assessment.material import QualityData, load_material
+from rsbench.quality.assessment.data import QualityData, load_quality_data
 from rsbench.quality.assessment.robustness import (
     clean_clips,
     curves,
@@ -23,7 +23,7 @@ from rsbench.quality.assessment.robustness import (
     robustness,
     severity_correlation,
 )
-from rsbench.quality.assessment.trial import QualityStudy, try_indices
+from rsbench.quality.assessment.study import QualityStudy, study_indices
 from rsbench.quality.degradation import DEGRADATIONS
 
 QUIET = Display(quiet=True)
@@ -47,33 +47,33 @@ class Level(Gaps):
 
 
 @pytest.fixture(scope="module")
-def material(ward: Path) -> QualityData:
-    return load_material("ward", Roots((ward,)), QUIET)
+def data(ward: Path) -> QualityData:
+    return load_quality_data("ward", Roots((ward,)), QUIET)
 
 
 @pytest.fixture(scope="module")
-def trial(material: QualityData) -> QualityStudy:
-    return try_indices(material, {"gaps": Gaps(), "level": Level()}, QUIET)
+def study(data: QualityData) -> QualityStudy:
+    return study_indices(data, {"gaps": Gaps(), "level": Level()}, QUIET)
 
 
 @pytest.fixture(scope="module")
-def qualities(trial: QualityStudy) -> pd.DataFrame:
-    return degraded_qualities(trial, clean_clips(trial, 20), QUIET)
+def qualities(study: QualityStudy) -> pd.DataFrame:
+    return degraded_qualities(study, clean_clips(study, 20), QUIET)
 
 
-def test_clean_clips_are_normal_and_of_no_poor_recording(trial: QualityStudy) -> None:
-    everything = clean_clips(trial, 10_000)
-    clips = trial.material.clips
+def test_clean_clips_are_normal_and_of_no_poor_recording(study: QualityStudy) -> None:
+    everything = clean_clips(study, 10_000)
+    clips = study.data.clips
     expected = clips[(clips["label"] == "normal") & clips["recording"].str.endswith("_N")]
     assert set(everything["clip_id"]) == set(expected["clip_id"])
 
 
-def test_every_patient_gives_a_clip_before_any_gives_two(trial: QualityStudy) -> None:
-    patients = trial.material.clips["patient"].nunique()
-    assert clean_clips(trial, patients)["patient"].is_unique
-    assert clean_clips(trial, patients + 3)["patient"].value_counts().max() == 2
-    pd.testing.assert_frame_equal(clean_clips(trial, 5), clean_clips(trial, 5))
-    assert set(clean_clips(trial, 5)["clip_id"]) != set(clean_clips(trial, 5, seed=1)["clip_id"])
+def test_every_patient_gives_a_clip_before_any_gives_two(study: QualityStudy) -> None:
+    patients = study.data.clips["patient"].nunique()
+    assert clean_clips(study, patients)["patient"].is_unique
+    assert clean_clips(study, patients + 3)["patient"].value_counts().max() == 2
+    pd.testing.assert_frame_equal(clean_clips(study, 5), clean_clips(study, 5))
+    assert set(clean_clips(study, 5)["clip_id"]) != set(clean_clips(study, 5, seed=1)["clip_id"])
 
 
 def test_an_index_of_gaps_falls_by_the_share_that_is_lost(qualities: pd.DataFrame) -> None:
@@ -115,7 +115,7 @@ class Fragile(Gaps):
         return (np.nan if np.mean(samples == 0) > 0.3 else 1.0,)
 
 
-def test_an_index_that_breaks_under_damage_is_named(material: QualityData) -> None:
-    trial = try_indices(material, {"fragile": Fragile()}, QUIET)
+def test_an_index_that_breaks_under_damage_is_named(data: QualityData) -> None:
+    study = study_indices(data, {"fragile": Fragile()}, QUIET)
     with pytest.raises(PluginError, match=r"Fragile gives \(nan,\) for \w+:\d with dropout at 0.4"):
-        degraded_qualities(trial, clean_clips(trial, 2), QUIET)
+        degraded_qualities(study, clean_clips(study, 2), QUIET)

@@ -12,11 +12,11 @@ from ...core.display import Display
 from ...data.clips import CLASSES
 from ...data.sprsound import POOR_QUALITY
 from .association import associations
+from .data import POOR
 from .discrimination import discrimination
-from .material import POOR
 from .robustness import clean_clips, curves, degraded_qualities, robustness
 from .selective import errors_of, ordering, risk_curves
-from .trial import QualityStudy
+from .study import QualityStudy
 
 
 @dataclass(frozen=True)
@@ -45,45 +45,43 @@ class Findings:
     answer.
     """
 
-    trial: QualityStudy
+    study: QualityStudy
     answers: Mapping[str, pd.DataFrame]
     notes: tuple[str, ...]
 
 
-def examine(trial: QualityStudy, questions: Questions, calls: pd.DataFrame | None, display: Display) -> Findings:
-    """Ask all questions of the indices of a trial.
+def examine(study: QualityStudy, questions: Questions, calls: pd.DataFrame | None, display: Display) -> Findings:
+    """Ask all questions of the indices of a study.
 
     Args:
-        trial: the indices on a data set.
+        study: the indices on a data set.
         questions: what is asked.
         calls: of runs on this data set, from `selective.calls_of`; None where no run was named.
         display: shows how far a long answer has come.
     """
     from .margins import margins
 
-    answers = {"contrasts": discrimination(trial), "association": associations(trial)}
-    notes = [*_unlabelled(trial), *trial.fitted]
-    sample = clean_clips(trial, questions.clips)
+    answers = {"contrasts": discrimination(study), "association": associations(study)}
+    notes = [*_unlabelled(study), *study.fitted]
+    sample = clean_clips(study, questions.clips)
     if len(sample):
-        qualities = degraded_qualities(trial, sample, display)
-        dataset = trial.material.dataset
+        qualities = degraded_qualities(study, sample, display)
+        dataset = study.data.dataset
         answers["degradation"] = robustness(qualities).assign(dataset=dataset, clips=len(sample))
         answers["degradation_levels"] = curves(qualities).assign(dataset=dataset)
     else:
         notes.append("Nothing was degraded: no clip that is judged is normal and of a recording that is not poor.")
-    lacking = set(CLASSES) - {CLASSES[index] for index in trial.material.clips["class_index"][trial.material.fit]}
+    lacking = set(CLASSES) - {CLASSES[index] for index in study.data.clips["class_index"][study.data.fit]}
     if lacking:
-        notes.append(
-            f"No loss gives margins here: {trial.material.fitted_on} hold no {' and no '.join(sorted(lacking))}."
-        )
+        notes.append(f"No loss gives margins here: {study.data.fitted_on} hold no {' and no '.join(sorted(lacking))}.")
     else:
-        answers["margins"] = margins(trial, questions.loss, questions.options)
+        answers["margins"] = margins(study, questions.loss, questions.options)
     if calls is not None:
-        errors = errors_of(calls, trial)
-        answers["ordering"] = ordering(errors, trial)
-        answers["risk_coverage"] = risk_curves(errors, trial)
-    answers["recordings"] = _recordings(trial)
-    return Findings(trial, answers, tuple(notes))
+        errors = errors_of(calls, study)
+        answers["ordering"] = ordering(errors, study)
+        answers["risk_coverage"] = risk_curves(errors, study)
+    answers["recordings"] = _recordings(study)
+    return Findings(study, answers, tuple(notes))
 
 
 def by_index(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -91,18 +89,18 @@ def by_index(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     return ((str(index), rows) for index, rows in frame.groupby("index", sort=False))
 
 
-def _unlabelled(trial: QualityStudy) -> list[str]:
-    judged = trial.material.recordings["kind"][trial.judged_recordings]
+def _unlabelled(study: QualityStudy) -> list[str]:
+    judged = study.data.recordings["kind"][study.judged_recordings]
     if (judged == POOR).any():
         return []
     return [
-        f"No judged recording of {trial.material.dataset} has the record_label '{POOR_QUALITY}', so nothing says here "
+        f"No judged recording of {study.data.dataset} has the record_label '{POOR_QUALITY}', so nothing says here "
         "whether an index tells poor recordings."
     ]
 
 
-def _recordings(trial: QualityStudy) -> pd.DataFrame:
+def _recordings(study: QualityStudy) -> pd.DataFrame:
     """The quality of every recording, a row per index and recording."""
-    known = trial.material.recordings[["recording", "patient", "device", "location", "rate", "kind"]]
-    known = known.assign(dataset=trial.material.dataset, judged=trial.judged_recordings)
-    return pd.concat([known.assign(index=name, quality=q) for name, q in trial.recordings.items()], ignore_index=True)
+    known = study.data.recordings[["recording", "patient", "device", "location", "rate", "kind"]]
+    known = known.assign(dataset=study.data.dataset, judged=study.judged_recordings)
+    return pd.concat([known.assign(index=name, quality=q) for name, q in study.recordings.items()], ignore_index=True)

@@ -12,18 +12,18 @@ from ...core.display import Display
 from ...core.errors import DataError, PluginError
 from ...evaluation.patients import Flags, Floats
 from ..index import Normaliser, QualityIndex, measure_clips
-from .material import QualityData
+from .data import QualityData
 
 
 @dataclass(frozen=True, eq=False)
 class QualityStudy:
     """Indices side by side, judged on the same patients: those whom none of them was fitted on.
 
-    indices: by name. normalisers: likewise, each fitted on `material.fit`.
-    recordings: (R,) and clips: (N,) qualities in [0, 1] by index, of the rows of the material.
+    indices: by name. normalisers: likewise, each fitted on `data.fit`.
+    recordings: (R,) and clips: (N,) qualities in [0, 1] by index, of the rows of the data.
     """
 
-    material: QualityData
+    data: QualityData
     indices: Mapping[str, QualityIndex]
     normalisers: Mapping[str, Normaliser]
     recordings: Mapping[str, Floats]
@@ -32,8 +32,8 @@ class QualityStudy:
     @cached_property
     def seen(self) -> frozenset[str]:
         """Patients of the data set whom some index was fitted on."""
-        of_set = (index.seen.get(self.material.dataset, frozenset()) for index in self.indices.values())
-        return frozenset().union(*of_set) & frozenset(self.material.recordings["patient"])
+        of_set = (index.seen.get(self.data.dataset, frozenset()) for index in self.indices.values())
+        return frozenset().union(*of_set) & frozenset(self.data.recordings["patient"])
 
     @property
     def fitted(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class QualityStudy:
         lines = []
         for name, index in self.indices.items():
             if index.fitted_on:
-                met = len(self.seen & index.seen.get(self.material.dataset, frozenset()))
+                met = len(self.seen & index.seen.get(self.data.dataset, frozenset()))
                 left_out = f"; its {met} patients here are left out, for every index" if met else ""
                 lines.append(f"{name} was fitted on {', '.join(index.fitted_on)}{left_out}.")
         return tuple(lines)
@@ -49,46 +49,46 @@ class QualityStudy:
     @cached_property
     def judged_recordings(self) -> Flags:
         """(R,) the recordings of patients whom no index saw."""
-        return self._unseen(self.material.recordings)
+        return self._unseen(self.data.recordings)
 
     @cached_property
     def judged_clips(self) -> Flags:
         """(N,) the clips of patients whom no index saw."""
-        return self._unseen(self.material.clips)
+        return self._unseen(self.data.clips)
 
     def _unseen(self, frame: pd.DataFrame) -> Flags:
         kept: Flags = ~frame["patient"].isin(list(self.seen)).to_numpy()
         return kept
 
 
-def try_indices(material: QualityData, indices: Mapping[str, QualityIndex], display: Display) -> QualityStudy:
+def study_indices(data: QualityData, indices: Mapping[str, QualityIndex], display: Display) -> QualityStudy:
     """Measure every recording and every clip with every index; what was measured before is in the cache.
 
     Raises DataError where the indices saw every patient of the data set, and PluginError where one was fitted on it and
     does not say on whom.
     """
     for name, index in indices.items():
-        if material.dataset not in index.seen and any(part.startswith(material.dataset) for part in index.fitted_on):
+        if data.dataset not in index.seen and any(part.startswith(data.dataset) for part in index.fitted_on):
             raise PluginError(
                 f"Quality index '{name}' was fitted on {', '.join(index.fitted_on)}, and does not say on whom. Give it "
-                f"`seen`, the patients, or judge it on another data set than '{material.dataset}'."
+                f"`seen`, the patients, or judge it on another data set than '{data.dataset}'."
             )
     recordings, clips, normalisers = {}, {}, {}
     for name, index in indices.items():
-        of_clips = _measure(index, material, material.clips, f"{name}, clips of {material.dataset}", display)
-        whole = _measure(index, material, material.recordings, f"{name}, recordings of {material.dataset}", display)
-        normalisers[name] = index.fit(of_clips[material.fit])
+        of_clips = _measure(index, data, data.clips, f"{name}, clips of {data.dataset}", display)
+        whole = _measure(index, data, data.recordings, f"{name}, recordings of {data.dataset}", display)
+        normalisers[name] = index.fit(of_clips[data.fit])
         clips[name] = index.score(of_clips, normalisers[name])
         recordings[name] = index.score(whole, normalisers[name])
-    trial = QualityStudy(material, indices, normalisers, recordings, clips)
-    if not trial.judged_recordings.any():
+    study = QualityStudy(data, indices, normalisers, recordings, clips)
+    if not study.judged_recordings.any():
         raise DataError(
-            f"Data set '{material.dataset}': {' and '.join(indices)} saw every patient of it that is here, so none is "
+            f"Data set '{data.dataset}': {' and '.join(indices)} saw every patient of it that is here, so none is "
             "left to be judged on. Choose another index or another data set."
         )
-    return trial
+    return study
 
 
-def _measure(index: QualityIndex, material: QualityData, rows: pd.DataFrame, what: str, display: Display) -> Floats:
+def _measure(index: QualityIndex, data: QualityData, rows: pd.DataFrame, what: str, display: Display) -> Floats:
     with display.track(what, rows["recording"].nunique()) as advance:
-        return measure_clips(index, rows, material.bytes_id, lambda done, total: advance(1, ""))
+        return measure_clips(index, rows, data.bytes_id, lambda done, total: advance(1, ""))

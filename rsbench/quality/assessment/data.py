@@ -1,4 +1,4 @@
-"""A data set as quality indices are tried on it: its recordings whole, and its clips."""
+"""A data set as quality indices are examined on it: its recordings whole, and its clips."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class QualityData:
         return f"{self.dataset} (PARTIAL: {self.missing} recordings missing)" if self.missing else self.dataset
 
 
-def load_material(dataset: str, roots: Roots, display: Display, *, partial: bool = False) -> QualityData:
+def load_quality_data(dataset: str, roots: Roots, display: Display, *, partial: bool = False) -> QualityData:
     """Read a data set, and the headers of its recordings.
 
     Raises DataError where it is not there, broken, or incomplete without `partial`.
