@@ -44,18 +44,16 @@ def main() -> None:
 
 
 def calibration(studies: int, resamples: int, seeds: list[int]) -> None:
-    """Coverage of 95 % intervals of a Score and of a difference, and studies with any false claim, by kind."""
+    """Coverage of 95 % intervals of a Score and of a difference, and studies with any false claim or rank, by kind."""
     print(f"{studies} studies a line, {resamples} resamples, {LOSSES} losses against a baseline; all are equally good")
-    print(f"{'study':22} seeds  Score  difference  any false claim  least difference")
+    print(f"{'study':22} seeds  Score  difference  any false claim  any false rank  least difference")
     for name, effects in STUDIES.items():
         for count in seeds:
             generator = np.random.default_rng(count)
             found = [once(generator, count, effects, resamples) for _ in range(studies)]
-            score, difference, claim, least = np.mean(found, axis=0)
-            print(
-                f"{name:22} {count:5}  {score:.3f}       {difference:.3f}            {claim:.3f}  {least:16.2f}",
-                flush=True,
-            )
+            score, difference, claim, rank, least = np.mean(found, axis=0)
+            rates = f"{score:.3f}       {difference:.3f}            {claim:.3f}           {rank:.3f}"
+            print(f"{name:22} {count:5}  {rates}  {least:16.2f}", flush=True)
 
 
 def once(generator: np.random.Generator, seeds: int, effects: Effects, resamples: int) -> tuple[float, ...]:
@@ -66,7 +64,8 @@ def once(generator: np.random.Generator, seeds: int, effects: Effects, resamples
     rows = estimate(counts, resamples, draw)
     paired = estimate(counts[list(range(1, LOSSES + 1))] - counts[[0]], resamples, draw)
     least = paired.smallest_claim()
-    return holds(rows, SCORE), holds(paired, 0.0), float((np.abs(paired.mean) > least).any()), float(least.mean())
+    claimed, ranked = (np.abs(paired.mean) > least).any(), (rank_sets(rows) != [1, LOSSES + 1]).any()
+    return holds(rows, SCORE), holds(paired, 0.0), float(claimed), float(ranked), float(least.mean())
 
 
 def holds(found: Estimates, truth: float) -> float:

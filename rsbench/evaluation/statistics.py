@@ -96,14 +96,16 @@ def counts_of(figure: str, hits: FloatArray, support: FloatArray) -> Counts:
 class Estimates:
     """Means over seeds with what is known of their error; arrays are over methods, or over differences of methods.
 
-    mean: percent. covariance: of the means. df: Satterthwaite's. seeds: how many each rests on. Errors are NaN for a
-    method with one seed, and where fewer than two patients (by Kish) have clips.
+    mean: percent. covariance: of the means. df: Satterthwaite's. seeds: how many each rests on. df_apart: (methods,
+    methods), Satterthwaite's of the difference of two, from which what both share falls out, patients above all.
+    Errors are NaN for a method with one seed, and where fewer than two patients (by Kish) have clips.
     """
 
     mean: FloatArray
     covariance: FloatArray
     df: FloatArray
     seeds: NDArray[np.int64]
+    df_apart: FloatArray
 
     @property
     def se(self) -> FloatArray:
@@ -139,14 +141,16 @@ def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estim
     by_run = counts.of_runs()
     moved = _spread(counts, present, resamples, np.random.default_rng(seed))
     variance = np.stack([part.diagonal() for part in moved])
-    # σ²_PS is no more than either part that holds it; sampling error may say otherwise.
-    excess = np.minimum(variance[2], variance[:2].min(axis=0))
+    excess = _not_more(variance)
     shrunk = np.sqrt(np.divide(excess, variance[2], out=np.zeros_like(excess), where=variance[2] > 0))
     covariance = moved[0] + moved[1] - moved[2] * np.outer(shrunk, shrunk)
-    variance[2] = excess
-    df = _satterthwaite(variance, effective_number(_influence(counts.clips)) - 1, seeds - 1)
+    df_patients = effective_number(_influence(counts.clips)) - 1
+    df = _satterthwaite(variance, df_patients, seeds - 1)
+    apart = np.stack([part.diagonal()[:, None] + part.diagonal() - 2 * part for part in moved])
+    in_common = present.astype(np.int64) @ present.T.astype(np.int64)
+    df_apart = _satterthwaite(apart, df_patients, in_common - 1)
     mean = np.where(present, by_run, 0).sum(axis=1) / seeds
-    return Estimates(mean, covariance, df, seeds)
+    return Estimates(mean, covariance, df, seeds, df_apart)
 
 
 def estimate_for_models(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estimates:
@@ -158,8 +162,8 @@ def estimate_for_models(counts: Counts, resamples: int = RESAMPLES, seed: int = 
     seeds = present.sum(axis=1)
     of_patients, _, _ = _spread(counts, present, resamples, np.random.default_rng(seed))
     mean = np.where(present, counts.of_runs(), 0).sum(axis=1) / seeds
-    df = max(1.0, effective_number(_influence(counts.clips)) - 1)
-    return Estimates(mean, of_patients, np.full(len(mean), df), seeds)
+    df = np.full(len(mean), max(1.0, effective_number(_influence(counts.clips)) - 1))
+    return Estimates(mean, of_patients, df, seeds, np.fmin(df[:, None], df))
 
 
 def _spread(
@@ -201,8 +205,15 @@ def _influence(clips: FloatArray) -> FloatArray:
     return ((clips / clips.sum(axis=0)) ** 2).sum(axis=1)
 
 
+def _not_more(variance: FloatArray) -> FloatArray:
+    """V_PS of (V_P, V_S, V_PS): no more than either part that holds it, though sampling error may say otherwise."""
+    smaller: FloatArray = np.minimum(variance[2], variance[:2].min(axis=0))
+    return smaller
+
+
 def _satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[np.int64]) -> FloatArray:
-    """Degrees of freedom of V_P + V_S − V_PS, (3, methods); at least 1."""
+    """Degrees of freedom of V_P + V_S − V_PS, (3, …); at least 1."""
+    variance = np.stack([variance[0], variance[1], _not_more(variance)])
     df = np.stack([np.full(df_seeds.shape, df_patients), df_seeds, df_patients * df_seeds]).astype(np.float64)
     total = variance[0] + variance[1] - variance[2]
     error = np.divide(variance**2, df, out=np.full_like(variance, np.nan), where=df > 0).sum(axis=0)
@@ -228,7 +239,7 @@ def rank_sets(estimates: Estimates) -> NDArray[np.int64]:
         if known[first] and usable.any():
             apart = np.abs(draws[:, first, None] - draws[:, first + 1 :])[:, usable] / of_pair[usable]
             np.maximum(largest, apart.max(axis=1), out=largest)
-    critical = _critical(largest, np.fmin(estimates.df[:, None], estimates.df))
+    critical = _critical(largest, estimates.df_apart)
     gap = mean[:, None] - mean
     surely_better = np.where(np.outer(known, known), gap > critical * se, False)
     better = surely_better.sum(axis=0)  # how many surely stand before

@@ -29,6 +29,11 @@ FEW = 1000  # resamples; the error of a variance is then 4 to 5 %
 TOLERANCE = 0.02  # of a standard error, with the full number of them
 
 
+def estimates(mean: np.ndarray, covariance: np.ndarray, df: np.ndarray, seeds: np.ndarray) -> Estimates:
+    """As if a difference had the degrees of freedom of the poorer of the two."""
+    return Estimates(mean, covariance, df, seeds, np.fmin(df[:, None], df))
+
+
 def alike(rates: np.ndarray) -> Counts:
     """(methods, seeds, patients) shares of hits, for patients with 10 clips each and one share that counts."""
     return Counts(10.0 * rates[..., None], np.full((rates.shape[2], 1), 10.0))
@@ -161,8 +166,8 @@ def test_a_difference_that_is_there_is_found() -> None:
 
 def test_simultaneous_intervals_are_wider_and_of_one_alone_the_same() -> None:
     covariance = np.eye(5) + 0.3
-    found = Estimates(np.zeros(5), covariance, np.full(5, 12.0), np.full(5, 8))
-    alone = Estimates(np.zeros(1), covariance[:1, :1], np.full(1, 12.0), np.full(1, 8))
+    found = estimates(np.zeros(5), covariance, np.full(5, 12.0), np.full(5, 8))
+    alone = estimates(np.zeros(1), covariance[:1, :1], np.full(1, 12.0), np.full(1, 8))
     assert (found.smallest_claim() > found.intervals()[:, 1]).all()
     assert_allclose(alone.smallest_claim(), alone.intervals()[:, 1], rtol=0.03)
     bonferroni = stats.t.isf(0.025 / 5, 12) * np.sqrt(1.3)
@@ -170,7 +175,7 @@ def test_simultaneous_intervals_are_wider_and_of_one_alone_the_same() -> None:
 
 
 def test_the_largest_of_independent_ones_follows_sidak() -> None:
-    found = Estimates(np.zeros(6), np.eye(6), np.full(6, 1e6), np.full(6, 8))
+    found = estimates(np.zeros(6), np.eye(6), np.full(6, 1e6), np.full(6, 8))
     assert_allclose(found.smallest_claim(), stats.norm.isf((1 - 0.95 ** (1 / 6)) / 2), rtol=0.01)
 
 
@@ -180,10 +185,10 @@ def test_rank_sets_hold_the_rank_and_narrow_with_certainty(seed: int) -> None:
     generator = np.random.default_rng(seed)
     mean, root = generator.normal(0, 3, 6), generator.normal(size=(6, 6))
     df, seeds = np.full(6, 20.0), np.full(6, 8)
-    sets = rank_sets(Estimates(mean, root @ root.T, df, seeds))
+    sets = rank_sets(estimates(mean, root @ root.T, df, seeds))
     ranks = stats.rankdata(-mean)
     assert ((sets[:, 0] <= ranks) & (ranks <= sets[:, 1])).all()
-    certain = rank_sets(Estimates(mean, 1e-12 * np.eye(6), df, seeds))
+    certain = rank_sets(estimates(mean, 1e-12 * np.eye(6), df, seeds))
     assert_allclose(certain, np.stack([ranks, ranks], axis=1))
     assert (certain[:, 0] >= sets[:, 0]).all()
 
