@@ -31,6 +31,7 @@ COMPARED = ("score", "sp", "se")
 PAIR = ("first", "second", "delta", "low", "high")  # of each of them
 MOST = 10  # clips that are listed
 ALL = "all"
+SOURCE_OF_THE_LOSS = "identity.plugins.loss:"  # that of a plugin's, which is part of the loss
 # Of the record, what another field says already; so does data.test of a data set that one run alone has.
 SAID_ELSEWHERE = ("identity.weights", "splits.", "class_counts.")
 
@@ -245,12 +246,13 @@ def _what_sets_them_apart(differences: pd.DataFrame) -> list[str]:
     """What the difference of two runs can be put down to, and what it cannot say."""
     of_spec = differences.loc[differences["part"] == "spec", "field"]
     beyond_loss = [field for field in of_spec if not field.startswith("loss.")]
-    of_data = (differences["part"] == "data").any()
+    of_data = differences.loc[differences["part"] == "data", "field"]
+    of_data = of_data[~of_data.str.startswith(SOURCE_OF_THE_LOSS)]
     if beyond_loss == ["seed"] and len(of_spec) == 1:
         cause = "They differ in the seed alone: the difference is training noise."
     elif "seed" in beyond_loss:
         cause = "They have different seeds: training noise of both is in the difference."
-    elif not beyond_loss and not of_data:
+    elif not beyond_loss and of_data.empty:
         cause = "One seed, and the loss alone differs: initial weights, order of clips, masks and dropout are the same."
     else:
         cause = "Settings also differ elsewhere, so the difference cannot be put down to the loss."

@@ -291,7 +291,7 @@ def _with_parts(
 def _refuse_splits(
     datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], training: pd.Series
 ) -> None:
-    """Raise DataError where a split has no clip, or a test split one that is trained on."""
+    """Raise DataError where a split has no clip, or training has what a test split keeps out of it."""
     clips = datasets[train.dataset].clips
     if not training.any():
         raise DataError(f"data.train: split '{train.name}' has no training clip. Choose another with --train.")
@@ -304,6 +304,13 @@ def _refuse_splits(
             raise DataError(
                 f"data.test: split '{item.name}' holds clips that '{train.name}' trains on (for one, {clip}). "
                 "Choose splits that share none."
+            )
+        kept_out = training & clips["patient"].isin(item.train_without_patients)
+        if item.dataset == train.dataset and kept_out.any():
+            patients = ", ".join(sorted(set(clips["patient"][kept_out])))
+            raise DataError(
+                f"data.test: split '{item.name}' keeps patients out of training ({patients}), and '{train.name}' "
+                f"trains on them. Train on it too: --train {item.name}."
             )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from tiny import Cli, run_tiny, write_own_dataset
 
-from rsbench.boards.pair import COMPARED, MOST, Comparison, compare
+from rsbench.boards.pair import COMPARED, MOST, Comparison, _what_sets_them_apart, compare
 from rsbench.core.errors import ResultsError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.evaluation.statistics import Counts, counts_of, estimate, estimate_for_models
@@ -156,6 +156,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
         low, high = estimate_for_models(crossed(25, seed), resamples=1000).intervals()[0]
         missed += not low <= 0 <= high  # the two models are equally good on every patient
     assert 0.02 <= missed / 300 <= 0.09
+
+
+def test_the_source_of_a_plugins_loss_is_part_of_the_loss() -> None:
+    rows = [("spec", "loss.name", "ce", "mine"), ("data", "identity.plugins.loss:mine", None, "0" * 64)]
+    differences = pd.DataFrame(rows, columns=["part", "field", "first", "second"]).astype(object)
+    assert "the loss alone differs" in _what_sets_them_apart(differences)[0]
+    rows.append(("data", "identity.plugins.dataset:tiny", None, "0" * 64))
+    differences = pd.DataFrame(rows, columns=differences.columns).astype(object)
+    assert "cannot be put down to the loss" in _what_sets_them_apart(differences)[0]
 
 
 def test_one_seed_says_nothing_of_other_seeds() -> None:

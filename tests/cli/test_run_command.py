@@ -91,7 +91,7 @@ def test_leaderboard_shows_the_runs(cli: Cli, tiny_root: Path, tmp_path: Path) -
             assert word in board.out
 
 
-@pytest.mark.parametrize("kind", ["losses", "backbones", "frontends", "splits", "datasets", "quality"])
+@pytest.mark.parametrize("kind", ["losses", "backbones", "frontends", "splits", "datasets", "indices"])
 def test_list(cli: Cli, kind: str) -> None:
     expected = {
         "losses": ("qlung", "kappa_rad = 0.5 rad", "2606.11915"),
@@ -99,7 +99,7 @@ def test_list(cli: Cli, kind: str) -> None:
         "frontends": ("kaldi-fbank", "hop_ms = 10.0 ms"),
         "splits": ("sprsound-qlung", "icbhi-official-clean"),
         "datasets": ("icbhi", "synthetic-shift"),
-        "quality": ("aqs", "alpha = 0.7"),
+        "indices": ("aqs", "alpha = 0.7"),
     }
     listed = cli("list", kind)
     assert listed.code == 0
@@ -147,7 +147,7 @@ def test_kill_and_interrupt_leave_a_run_that_ends_as_if_nothing_had_been(tiny_ro
     interrupted.send_signal(signal.SIGINT)
     _, said = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, said
-    assert "The same command goes on" in said
+    assert "The same command continues" in said
     assert json.loads(status.read_text())["state"] == "interrupted"
 
     continued = _start(tiny_root, parts, 0)

@@ -44,6 +44,17 @@ def test_a_test_split_that_holds_training_clips_is_refused(prepare: Prepare, bri
         prepare(train="tiny-all", test="tiny-all")
 
 
+def test_patients_whom_a_test_split_keeps_out_of_training_are_not_trained_on(
+    prepare: Prepare, bring_split: BringSplit
+) -> None:
+    bring_split(own_split("tiny-clean", ("test",), without=("train00", "train07")))
+    with pytest.raises(
+        DataError, match=r"'tiny-clean' keeps patients out of training \(train00, train07\), and 'tiny'"
+    ):
+        prepare(train="tiny", test="tiny-clean")
+    assert prepare(train="tiny-clean", test="tiny-clean,tiny").tests
+
+
 def test_a_patient_on_both_sides_is_never_a_validation_patient(prepare: Prepare, root: Path) -> None:
     path = root / "tiny" / "clips.csv"
     clips = pd.read_csv(path)
