@@ -27,7 +27,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("leaderboard", "--split", "synthetic,synthetic-shift", "--columns", "+recall,calibration"),
     ("leaderboard", "--split", "synthetic", "--select", "last", "--baseline", "ce"),
     ("leaderboard", "--split", "synthetic", "--published"),
-    *(("leaderboard", "--split", "synthetic", "--by", by) for by in ("device", "class", "patient", "site", "quality")),
+    ("leaderboard", "--split", "synthetic", "--by", "device"),
+    ("leaderboard", "--split", "synthetic", "--by", "quality"),
     ("audit", "--split", "synthetic"),
     ("show", CE, "--all"),
     ("show", QLUNG, "--format", "json"),
@@ -37,7 +38,6 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("predict", "--run", QLUNG, "--card"),
     ("export", "--out", "OUT/bundle.zip"),
     ("export", "--anonymise", "--out", "OUT/bundle"),
-    ("report", "--out", "OUT/report.html"),
 )
 
 
@@ -72,6 +72,13 @@ def test_every_command_reads_it(cli: Cli, results: Path, tmp_path: Path, command
     assert done.code == 0, done.err
     assert "left out: " not in done.out.replace("1 run left out: not done", "")
     assert "damaged" not in done.err
+
+
+def test_the_report_reads_it(cli: Cli, schema: str, tmp_path: Path) -> None:
+    results = Path(shutil.copytree(RECORDS / schema, tmp_path / "results"))
+    without_later_fields(results)
+    done = cli("report", "--results", results, "--out", tmp_path / "report.html")
+    assert (done.code, "damaged" in done.err) == (0, False), done.err
 
 
 def test_merging_brings_it_whole(cli: Cli, results: Path, tmp_path: Path) -> None:
