@@ -17,7 +17,6 @@ import pandas as pd
 import psutil
 import pytest
 import ray
-import yaml
 from driver import CHANGES, LOSSES, SEEDS
 from studies import Log, crew, never, run_states, study, tasks
 
@@ -164,47 +163,3 @@ def test_a_machine_is_lost_half_way(
     assert log.states() == ["done"] * 4
     assert len(log.begun) > 4  # one of them twice
     assert_same_predictions(tmp_path, whole)
-
-
-ON_A_SMALL_DISK = """
-out=$1; sizes=$2; shift 2
-mount -t tmpfs -o size=64k none "$out"
-for size in $sizes; do
-    mount -o remount,size=$size "$out"
-    "$@" >"$out".$size.out 2>"$out".$size.err
-    echo $? >"$out".$size.code
-done
-cp -r "$out" "$out".kept
-"""
-
-
-@pytest.mark.parametrize(
-    ("engine", "too_small"), [(["--serial"], ["250k", "450k"]), ([], ["250k"])], ids=["serial", "ray"]
-)
-def test_a_study_outlives_full_disks(tiny_root: Path, tmp_path: Path, engine: list[str], too_small: list[str]) -> None:
-    """Disks that are full during the search (250 kB) and during the runs (450 kB), and one that is not."""
-    study_file, out = tmp_path / "study.yaml", tmp_path / "out"
-    out.mkdir()
-    sweep = study(["ce", "normalised_softmax"]).model_dump(mode="json", exclude_none=True)
-    study_file.write_text(yaml.safe_dump(sweep))
-    command = [sys.executable, "-m", "rsbench", "sweep", study_file, "--root", tiny_root, "--out", out, *engine]
-    apart = ["unshare", "--user", "--map-root-user", "--mount"]
-    if subprocess.run([*apart, "mount", "-t", "tmpfs", "none", out], capture_output=True, check=False).returncode:
-        pytest.skip("a disk of its own needs a Linux that lets users mount one (unshare --user)")
-    sizes = " ".join([*too_small, "64m"])
-    subprocess.run([*apart, "sh", "-c", ON_A_SMALL_DISK, "sh", out, sizes, *command], check=True)
-
-    def outcome(size: str) -> tuple[int, str]:
-        return int(Path(f"{out}.{size}.code").read_text()), Path(f"{out}.{size}.err").read_text()
-
-    for size in too_small:
-        code, error = outcome(size)
-        assert code == 1, error
-        assert "the disk is full" in error
-        assert "Traceback" not in error
-    code, error = outcome("64m")
-    assert code == 0, error
-    kept = Path(f"{out}.kept")
-    assert list(run_states(kept).values()) == ["done"] * 4
-    records = TrialStore(kept / "sweeps" / "small" / "trials").records()
-    assert [record.state for record in records] == ["done"] * 6
