@@ -27,7 +27,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..core.display import Display
     from ..inference.prediction import Heard
-    from ..results.run import Choice
+    from ..results.run import TrainedModel
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -104,7 +104,7 @@ def predict(
 
 
 def _hear(
-    choice: Choice,
+    choice: TrainedModel,
     sounds: Sequence[Path],
     annotations: str | None,
     hop_s: float | None,
@@ -129,7 +129,7 @@ def _hear(
     return predictor.predict_all(planned, display)
 
 
-def _print(choice: Choice, heard: Heard, form: str, console: Console) -> None:
+def _print(choice: TrainedModel, heard: Heard, form: str, console: Console) -> None:
     from ..report.tables.formats import Sheet, print_sheets
     from ..report.tables.prediction import prediction_table
 

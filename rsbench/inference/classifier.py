@@ -15,7 +15,7 @@ from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
 from ..experiment.resolve import sources
 from ..features.frontends import FrontendModule, create_frontend
-from ..results.run import Choice, Run
+from ..results.run import Run, TrainedModel
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
 
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
         return logits, ((logits + self.offset) / self.temperature).softmax(dim=1)
 
 
-def load_classifier(choice: Choice) -> Classifier:
+def load_classifier(choice: TrainedModel) -> Classifier:
     """The classifier of a run as it is used, in eval mode, on the CPU.
 
     Raises:
@@ -74,7 +74,7 @@ def load_classifier(choice: Choice) -> Classifier:
     return Classifier(frontend, model, choice.point, spec.data.clip_s).eval()
 
 
-def checkpoint(choice: Choice) -> Path:
+def checkpoint(choice: TrainedModel) -> Path:
     """The weights of the chosen epoch. Raises ResultsError where they are not in the run's folder."""
     path = choice.run.checkpoint(weights_name(choice.selection, choice.epoch))
     if not path.is_file():

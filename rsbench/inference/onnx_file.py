@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.errors import ExportFailed, SpecError
 from ..core.files import write_bytes
 from ..data.clips import CLASSES
-from ..results.run import Choice
+from ..results.run import TrainedModel
 from .classifier import Classifier
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CHECKED_CLIPS = (1, 3, 5)  # sizes that were not traced
 INPUT, OUTPUTS = "waveforms", ("logits", "probabilities")
 
 
-def export_onnx(choice: Choice, classifier: Classifier, out: Path) -> float:
+def export_onnx(choice: TrainedModel, classifier: Classifier, out: Path) -> float:
     """Write the classifier of a run to a file, and return the largest difference from PyTorch that was found.
 
     The file takes `waveforms` (clips, samples), float32 at the front end's rate, any number of clips, each as long as
@@ -105,7 +105,7 @@ def _traced(classifier: Classifier) -> onnx.ModelProto:
     return model
 
 
-def _describe(model: onnx.ModelProto, choice: Choice, classifier: Classifier) -> None:
+def _describe(model: onnx.ModelProto, choice: TrainedModel, classifier: Classifier) -> None:
     """Write into the file what it is."""
     import onnx
 

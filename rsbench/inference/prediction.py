@@ -17,7 +17,7 @@ from ..data.waveforms import Waveforms, of_recording
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
 from ..quality.index import create_quality, measure_recording
-from ..results.run import Choice
+from ..results.run import TrainedModel
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Recording, WindowPlan
@@ -48,7 +48,7 @@ class Heard:
 class Predictor:
     """A run's classifier and quality index on a device, ready for recordings."""
 
-    def __init__(self, choice: Choice, classifier: Classifier, device: torch.device) -> None:
+    def __init__(self, choice: TrainedModel, classifier: Classifier, device: torch.device) -> None:
         self.point = choice.point
         self.spec = choice.run.spec
         self.normaliser = choice.run.data.quality_normaliser

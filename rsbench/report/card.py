@@ -14,11 +14,11 @@ from ..core.errors import ResultsError
 from ..data.clips import CLASSES
 from ..evaluation.scoring import HEADLINE
 from ..results.calls import OPERATING_POINTS
-from ..results.run import INTENDED_USE, Choice, Run
+from ..results.run import INTENDED_USE, Run, TrainedModel
 from ..results.schema import Identity
 
 
-def model_card(choice: Choice, display: Display, use: Iterable[str] = ()) -> str:
+def model_card(choice: TrainedModel, display: Display, use: Iterable[str] = ()) -> str:
     """The card in Markdown.
 
     Scores come with intervals where the folder that holds the run has the same method with other seeds.
@@ -66,7 +66,7 @@ def _method(run: Run) -> tuple[str, Identity]:
     return run.spec.model_copy(update={"seed": 0}).canonical(), run.data.identity
 
 
-def _model(choice: Choice) -> Iterator[str]:
+def _model(choice: TrainedModel) -> Iterator[str]:
     run, spec, data = choice.run, choice.run.spec, choice.run.data
     weights, front_end = data.weights, f", front end {spec.frontend.name}" if spec.frontend else ""
     yield f"- Hears clips of {spec.data.clip_s:g} s: longer ones are cut, shorter ones repeated."
@@ -85,7 +85,7 @@ def _model(choice: Choice) -> Iterator[str]:
     yield f"- Made with rsbench {run.environment.code_version}, {run.status.at[:10]}."
 
 
-def _data(choice: Choice) -> Iterator[str]:
+def _data(choice: TrainedModel) -> Iterator[str]:
     data, train = choice.run.data, choice.run.spec.data.train
     splits, counts = data.splits, data.class_counts
     clips = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -107,7 +107,7 @@ def _data(choice: Choice) -> Iterator[str]:
         yield f"- Identity of {dataset}: {labels_id[:16]}{incomplete}."
 
 
-def _protocol(choice: Choice) -> Iterator[str]:
+def _protocol(choice: TrainedModel) -> Iterator[str]:
     spec, label_map = choice.run.spec, choice.run.data.label_map
     yield f"- Version {spec.protocol}; label map {label_map.name} v{label_map.version}."
     yield f"- {choice.rule.summary}"
@@ -119,7 +119,7 @@ def _protocol(choice: Choice) -> Iterator[str]:
         yield f"- Settings chosen from {spec.tuning_trials} trials, none of which is in these scores."
 
 
-def _scores(choice: Choice, boards: list[Board]) -> Iterator[str]:
+def _scores(choice: TrainedModel, boards: list[Board]) -> Iterator[str]:
     yield "| split | at | Sp | Se | Score | Score over seeds | 95 % | seeds |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for board in boards:
@@ -143,7 +143,7 @@ def _over_seeds(row: pd.Series) -> list[str]:
     return [mean_sd(row["score_mean"], row["score_sd"], 1), f"{row['low']:.1f} … {row['high']:.1f}", seeds]
 
 
-def _limits(choice: Choice, boards: list[Board]) -> Iterator[str]:
+def _limits(choice: TrainedModel, boards: list[Board]) -> Iterator[str]:
     yield (
         f"- {INTENDED_USE} It was judged on annotated clips of a few data sets, not on patients' outcomes, and must "
         "decide nothing about anybody's care."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ from ..evaluation.scoring import HEADLINE, score_run
 from ..evaluation.selection import Rule, rule
 from . import store
 from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
-from .schema import ChosenEpoch, Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
+from .schema import Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
 
 HERE = "here"  # the origin of a run that nobody brought
 INTENDED_USE = "Research use. Not a medical device."
@@ -102,13 +102,11 @@ class Run:
 
     @cached_property
     def data(self) -> DataUsed:
-        data: DataUsed = self.folder.read(store.DATA)
-        return data
+        return cast(DataUsed, self.folder.read(store.DATA))
 
     @cached_property
     def environment(self) -> Environment:
-        environment: Environment = self.folder.read(store.ENVIRONMENT)
-        return environment
+        return cast(Environment, self.folder.read(store.ENVIRONMENT))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -116,27 +114,23 @@ class Run:
         return self.folder.read_csv(store.EPOCHS)
 
     @cached_property
-    def selection(self) -> dict[str, ChosenEpoch]:
+    def selection(self) -> Selections:
         """ "val", "last", "cv-refit" or "oracle:<split>" → its epoch."""
-        selection: Selections = self.folder.read(store.SELECTION)
-        return selection
+        return cast(Selections, self.folder.read(store.SELECTION))
 
     @cached_property
     def metrics(self) -> Metrics:
         """Rule → split → figures, see `evaluation.scoring.score_predictions`."""
-        metrics: Metrics = self.folder.read(store.METRICS)
-        return metrics
+        return cast(Metrics, self.folder.read(store.METRICS))
 
     @cached_property
     def cost(self) -> Cost:
-        cost: Cost = self.folder.read(store.COST)
-        return cost
+        return cast(Cost, self.folder.read(store.COST))
 
     @cached_property
     def origin(self) -> Origin | None:
         """None of a run that was made here."""
-        origin: Origin | None = self.folder.read(store.ORIGIN) if self.folder.has(store.ORIGIN) else None
-        return origin
+        return cast(Origin, self.folder.read(store.ORIGIN)) if self.folder.has(store.ORIGIN) else None
 
     @property
     def origin_in_words(self) -> str:
@@ -229,7 +223,7 @@ class Run:
         offsets = {ARGMAX: 0.0} | ({VAL_BIAS: chosen["normal_offset"]} if VAL_BIAS in figures else {})
         return Predictions(clips.set_index("clip_id").sort_index(), offsets, chosen.get("temperature"))
 
-    def choice(self, selection: str | None = None, at: str | None = None) -> Choice:
+    def choice(self, selection: str | None = None, at: str | None = None) -> TrainedModel:
         """Which epoch, and which operating point, the run is used at.
 
         Args:
@@ -258,7 +252,7 @@ class Run:
         fitted = of_any.get("operating_point", {"temperature": 1.0})
         point = OperatingPoint(fitted["normal_offset"] if at == VAL_BIAS else 0.0, fitted["temperature"])
         epoch = self.selection[selection].epoch
-        return Choice(self, selection, epoch, figures, at, point, calibrated="operating_point" in of_any)
+        return TrainedModel(self, selection, epoch, figures, at, point, calibrated="operating_point" in of_any)
 
     def table(self) -> pd.DataFrame:
         """Its figures in percent: a row per rule, split and operating point, with epoch, sp, se and score."""
@@ -320,7 +314,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrainedModel:
     """A finished run, at the epoch of one selection and at one operating point.
 
     selection: "val", "last", "cv-refit" or "oracle:<split>". figures: split → what the run was judged by there, at that

@@ -87,3 +87,14 @@ def test_a_run_folder_is_opened_by_results_alone() -> None:
         assert not texts & names, path
         if path.as_posix() != "rsbench/experiment/run.py":
             assert not [module for module in imports(path) if module.startswith("rsbench.results.store")], path
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    """In rsbench, the losses and the backbones: one name, one thing."""
+    named: dict[str, list[Path]] = {}
+    for folder in ("rsbench", "losses", "backbones"):
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    named.setdefault(node.name, []).append(path.relative_to(PROJECT))
+    assert not {name: paths for name, paths in named.items() if len(paths) > 1}

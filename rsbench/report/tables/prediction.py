@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...inference.prediction import COLUMNS
-from ...results.run import INTENDED_USE, Choice
+from ...results.run import INTENDED_USE, TrainedModel
 
 
-def prediction_table(choice: Choice, rows: pd.DataFrame) -> Table:
+def prediction_table(choice: TrainedModel, rows: pd.DataFrame) -> Table:
     """The rows as people read them, under what they were made by."""
     index = choice.run.spec.quality.name
     table = Table(
