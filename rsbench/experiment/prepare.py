@@ -172,7 +172,7 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
         datasets=datasets,
         class_counts=counts,
         validation_patients=validation,
-        folds=_folds(datasets, train, tests, spec),
+        folds=_folds(datasets[train.dataset], train, spec),
         index=index,
         measures=measures,
         quality_normaliser=normaliser,
@@ -254,25 +254,26 @@ def _embedded(embeddings: EmbeddingFile, table: ClipTable, clips: pd.DataFrame) 
     return embeddings.of(table.dataset, clips)
 
 
-def _folds(
-    datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
-) -> tuple[tuple[str, ...], ...]:
+def _folds(train_data: DatasetClips, train: Split, spec: RunSpec) -> tuple[tuple[str, ...], ...]:
     """Patients that each fold holds out; none where no rule asks for folds."""
     if not any(rule(name).judged_on == "folds" for name in spec.select):
         return ()
-    fitted = datasets[train.dataset].clips.iloc[datasets[train.dataset].rows("fit")]
-    never = _tested_patients(datasets, train, tests)
+    fitted = train_data.clips.iloc[train_data.rows("fit")]
+    never = _patients_elsewhere(train_data, train)
     return tuple(choose_folds(fitted, spec.validation.folds, spec.seed, never))
 
 
 def _with_parts(
     datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
 ) -> tuple[dict[str, DatasetClips], tuple[str, ...]]:
-    """The data sets with the part of every clip, and the validation patients, none of whom is in a test split."""
+    """The data sets with the part of every clip, and the validation patients.
+
+    These follow from data set, split and seed alone, so that runs are paired whatever they are tested on.
+    """
     clips = datasets[train.dataset].clips
     training = train.train_rows(clips)
     _refuse_splits(datasets, train, tests, training)
-    never = _tested_patients(datasets, train, tests)
+    never = _patients_elsewhere(datasets[train.dataset], train)
     candidates = clips.loc[training, ["patient", "class_index"]]
     patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
     tested = {item.dataset for item in tests}
@@ -314,11 +315,10 @@ def _refuse_splits(
             )
 
 
-def _tested_patients(datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split]) -> set[str]:
-    """Patients of the training data set whom a test split asked for has too: they decide nothing."""
-    clips = datasets[train.dataset].clips
-    own = [item for item in tests if item.dataset == train.dataset]
-    return {patient for item in own for patient in clips["patient"][item.test_rows(clips)]}
+def _patients_elsewhere(train_data: DatasetClips, train: Split) -> set[str]:
+    """Patients with clips outside the training side, whom some test split may hold: they decide nothing."""
+    clips = train_data.clips
+    return set(clips["patient"][~train.train_rows(clips)])
 
 
 def _class_counts(dataset: DatasetClips, train: Split) -> tuple[int, ...]:
