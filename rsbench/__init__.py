@@ -45,9 +45,9 @@ _HOMES = {
     "results.run": ("Run",),
     "core.errors": ("RsbenchError",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME_OF, "__version__"]
+__all__ = [*HOME_OF, "__version__"]
 
 if TYPE_CHECKING:
     from .core.backbone import Backbone as Backbone
@@ -84,12 +84,12 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in HOME_OF:
         raise AttributeError(f"module 'rsbench' has no attribute '{name}'")
     from .core.installation import libraries_blamed
 
     with libraries_blamed():
-        value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+        value = getattr(importlib.import_module(f".{HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 from tiny import PROJECT, BringSplit, Cli, Outcome, run_tiny, write_own_dataset
 
+# Files that take minutes, mostly of waiting for processes: begun first, so that no worker is left alone with one.
+LONGEST = ("durability", "full_disks", "ray_engine", "installation", "distributions")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:

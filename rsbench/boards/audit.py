@@ -20,6 +20,7 @@ from ..evaluation.statistics import estimate
 from ..results.index import BoardRows, board_rows
 from ..results.rows import NEVER_MIXED
 from ..results.run import Run
+from .claims import SCORE, Question
 from .comparison import counts, with_baseline, with_errors
 from .leaderboard import POINT, aggregate, that_belong_together, what_to_know
 from .methods import labels, shown_apart, with_methods
@@ -91,11 +92,12 @@ def audit(
     notes: list[str] = []
     for name, read in reads.items():
         read = replace(read, rows=read.rows[read.rows["run_id"].isin(tracked)])
-        rows, method = with_methods(that_belong_together(runs, read, split, name, only or {}, ()), ())
-        table, more = with_errors(aggregate(rows, method), rows, read, method)
+        methods = with_methods(that_belong_together(runs, read, split, name, only or {}, ()), ())
+        rows, method = methods.rows, methods.names
+        table, more = with_errors(aggregate(methods), rows, read, method)
         notes += more
         if baseline is not None:
-            table, more = with_baseline(table, rows, read, method, baseline)
+            table, more = with_baseline(table, rows, read, method, Question(baseline))
             notes += more
         under[name] = _Under(name, read, rows, method, table)
         notes += [f"left out: {why}" for why in read.damaged.values()]
@@ -116,8 +118,8 @@ def _inflated(one: _Under, val: _Under) -> pd.DataFrame:
     """The table of a rule with how much higher its Scores are than under `val`, on the same patients and seeds."""
     table = one.table.assign(**dict.fromkeys(["inflation", "inflation_low", "inflation_high"], np.nan))
     for _, of_point in table.groupby(POINT, sort=False):
-        here = counts(of_point, one.rows, one.read, one.method)
-        found = estimate(here - counts(of_point, val.rows, val.read, val.method))
+        here = counts(of_point, one.rows, one.read, one.method, SCORE)
+        found = estimate(here - counts(of_point, val.rows, val.read, val.method, SCORE))
         table.loc[of_point.index, "inflation"] = found.mean
         table.loc[of_point.index, ["inflation_low", "inflation_high"]] = found.intervals()
     return table

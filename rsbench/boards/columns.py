@@ -11,6 +11,8 @@ import pandas as pd
 
 from ..core.errors import SpecError, did_you_mean
 from ..data.clips import CLASSES
+from .claims import TOO_FEW
+from .comparison import OF_BOARD
 from .leaderboard import Board
 
 Row = Mapping[Hashable, Any]
@@ -42,6 +44,16 @@ def _number(value: float, form: str) -> str:
 def _interval(low: str, high: str, form: str = ".1f") -> Callable[[Row], str]:
     def cell(row: Row) -> str:
         return "–" if pd.isna(row[low]) else f"{row[low]:{form}} … {row[high]:{form}}"
+
+    return cell
+
+
+def _own_interval(low: str, high: str, form: str) -> Callable[[Row], str]:
+    """An interval that is marked where it is not the row's own."""
+    plain = _interval(low, high, form)
+
+    def cell(row: Row) -> str:
+        return plain(row) + "†" * (row["interval_of"] == OF_BOARD and not pd.isna(row[low]))
 
     return cell
 
@@ -86,16 +98,21 @@ SOMETIMES = {
     "delta": Column("Δ", lambda row: _number(row["delta"], "+z.1f")),
     "delta_interval": Column("95 %\ntogether", _interval("delta_low", "delta_high", "+z.1f")),
     "least": Column("least\nΔ", lambda row: _number(row["delta_least"], ".1f")),
-    "verdict": Column("verdict", lambda row: row["verdict"] or "–"),
+    "auroc_delta": Column("Δ AUROC", lambda row: _number(row["auroc_delta"], "+z.3f")),
+    "auroc_delta_interval": Column("95 %\nΔ AUROC", _interval("auroc_delta_low", "auroc_delta_high", "+z.3f")),
+    "auroc_least": Column("least\nΔ AUROC", lambda row: _number(row["auroc_delta_least"], ".3f")),
     "sign_flip": Column("p (training\nnoise only)", lambda row: _number(row["sign_flip_p"], ".3f")),
 }
 NEEDS = {name: f"{name}_mean" if name in ("inflation", "shift") else name for name in SOMETIMES}
 NEEDS |= {"delta_interval": "delta", "least": "delta", "sign_flip": "delta"}
+NEEDS |= {"auroc_delta_interval": "auroc_delta", "auroc_least": "auroc_delta"}
 HOW = {"inflation": "--select oracle", "shift": "a second --split", "rank_change": "a second --split"}
 
 ALWAYS = {
-    "interval": Column("95 %", _interval("low", "high")),
+    "interval": Column("95 %", _own_interval("low", "high", ".1f")),
+    "auroc_interval": Column("95 %\nAUROC", _own_interval("auroc_low", "auroc_high", ".3f")),
     "ranks": Column("ranks", _ranks),
+    "verdict": Column("verdict", lambda row: row["verdict"] or "–"),
     "origin": Column("origin", lambda row: str(row["origin"])),
     "seeds": Column("seeds", lambda row: f"{row['n_ok']}/{row['n_planned']}"),
 }
@@ -108,8 +125,12 @@ GROUPS = {
     "selective": ("risk", "aurc_confidence", "aurc_quality"),
     "all": tuple(FIGURES),
 }
-DEFAULT = ("sp", "se", "score", "interval", "ranks", "auroc")
-DEFAULT_SOMETIMES = ("inflation", "shift", "rank_change", "delta", "delta_interval", "least", "verdict")
+DEFAULT = ("sp", "se", "score", "interval", "auroc", "auroc_interval", "ranks")
+DEFAULT_SOMETIMES = ("inflation", "shift", "rank_change")
+OF_CLAIM = {  # what a baseline adds by default
+    "score": ("delta", "delta_interval", "least"),
+    "auroc": ("auroc_delta", "auroc_delta_interval", "auroc_least"),
+}
 
 
 def columns_of(board: Board, asked: str | None) -> dict[str, Column]:
@@ -122,7 +143,10 @@ def columns_of(board: Board, asked: str | None) -> dict[str, Column]:
 
     Raises SpecError for an unknown name, and for a column that this board has not.
     """
-    default = [*DEFAULT, *(name for name in DEFAULT_SOMETIMES if NEEDS[name] in board.table)]
+    sometimes = (*DEFAULT_SOMETIMES, *OF_CLAIM[board.question.claim.name])
+    default = [*DEFAULT, *(name for name in sometimes if NEEDS[name] in board.table)]
+    if board.baseline or not board.table["verdict"].isin(["", TOO_FEW]).all():
+        default.append("verdict")
     if (~board.table["origin"].isin(["here", ""])).any():  # "": nothing of it is done
         default.append("origin")
     names = [name.strip() for name in (asked or "").removeprefix("+").split(",") if name.strip()]

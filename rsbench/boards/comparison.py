@@ -6,124 +6,225 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
-from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, counts_of, estimate, rank_sets, sign_flip_p
+from ..data.splits import CLAIMS_FROM
+from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, Estimates, estimate, rank_sets, sign_flip_p
 from ..results.index import BoardRows
-from .methods import label
+from .claims import CLAIMS, JUST_RANK, TOO_FEW, Figure, Question, beneath, patients_to_claim, too_few
+from .methods import CODE_OF, label, short
 
-FIGURE = "score"  # whose error is estimated
 MOST_METHODS = 200  # all pairs of which are compared
 POINT = "operating_point"
 
 ALIKE = "not distinguishable"
-ERRORS = ("low", "high", "rank_best", "rank_worst")
-DIFFERENCES = ("delta", "delta_low", "delta_high", "delta_least", "delta_se", "delta_df", "delta_seeds", "sign_flip_p")
+OF_BOARD = "board"  # whose interval a row has: its own, or one that holds for all rows together
+ERRORS = ("low", "high", "auroc_low", "auroc_high", "rank_best", "rank_worst")
+# What follows from another field, and so may differ between a row and its baseline.
+FOLLOWS = {
+    "loss": ("loss.", f"{CODE_OF}loss:"),
+    "backbone": ("backbone.", "frontend.", f"{CODE_OF}backbone:", f"{CODE_OF}frontend:", "weights", "pretrained"),
+    "weights": ("pretrained", "backbone.pretrained_on"),
+    "frontend.name": ("frontend.", f"{CODE_OF}frontend:"),
+    "quality.name": ("quality.", f"{CODE_OF}quality:", "fitted_on"),
+}
 
 
 def with_errors(
-    table: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str]
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    read: BoardRows,
+    method: Sequence[str],
+    question: Question = JUST_RANK,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table with ERRORS, and why some are NaN, in words.
+    """The table with ERRORS, interval_of and verdict, and why some are NaN, in words.
 
-    low and high: the 95 % interval of the Score over new patients and seeds, each row on its own. rank_best and
-    rank_worst: the ranks that a row may have at its operating point, all of them together in 95 % of studies.
+    low and high, auroc_low and auroc_high: 95 % intervals of Score and AUROC over new patients and seeds. Each row has
+    its own (interval_of "row"), but for the first of its operating point, which was chosen for being that ("board"):
+    it has the one that holds for all rows together. rank_best and rank_worst: the ranks that a row may have at its
+    operating point, right for all rows, both points and all splits together in 95 % of studies; none where patients are
+    too few, or for a row that is beneath its floor. verdict: why a row claims nothing, else "".
 
     Args:
         table: a row per method and operating point.
         rows: the rows behind it, of one design.
         read: where the rows are from.
         method: the columns that name a method.
+        question: what the board is asked.
     """
-    table, notes = table.assign(**dict.fromkeys(ERRORS, np.nan)), []
-    for point, of_point in table[table["n_ok"] > 0].groupby(POINT, sort=False):
-        if len(of_point) > MOST_METHODS:
-            notes.append(f"no intervals at {point}: more than {MOST_METHODS} methods; narrow the board with --only")
-            continue
-        found = estimate(counts(of_point, rows, read, method))
-        table.loc[of_point.index, ["low", "high"]] = np.clip(found.intervals(), 0, 100)
-        table.loc[of_point.index, ["rank_best", "rank_worst"]] = rank_sets(found)
+    table, notes = table.assign(**dict.fromkeys(ERRORS, np.nan), interval_of="row"), []
+    done = table[table["n_ok"] > 0]
+    floored = beneath(table, question.claim)
+    few = len(done) > 0 and too_few(read.counts(rows)[0])
+    table["verdict"] = np.where((table["n_ok"] > 0) & few & floored.eq(""), TOO_FEW, floored)
+    if len(done) > MOST_METHODS * done[POINT].nunique():
+        return table, [f"no intervals: more than {MOST_METHODS} methods; narrow the board with --only"]
+    for figure in CLAIMS.values() if len(done) else ():
+        found = estimate(counts(done, rows, read, method, figure))
+        intervals = found.intervals()
+        first = _first_of_each_point(done, figure)
+        intervals[first] = found.simultaneous(question.confidence)[first]
+        columns = [f"{figure.prefix}low", f"{figure.prefix}high"]
+        table.loc[done.index, columns] = np.clip(intervals, 0, 100) / figure.percent
+        if figure is question.claim:
+            table.loc[done.index[first], "interval_of"] = OF_BOARD
+            if not few:
+                above = np.flatnonzero(floored[done.index].eq(""))
+                places = done.index[above]
+                ranks = rank_sets(found.of(above), question.confidence, done.loc[places, POINT].to_numpy())
+                table.loc[places, ["rank_best", "rank_worst"]] = ranks
     if (table["n_ok"] == 1).any():
         notes.append("no interval for a single seed: nothing says how another would do")
+    if few:
+        patients = patients_to_claim(read.counts(rows)[0])
+        notes.append(f"{TOO_FEW} for a verdict or a rank: {patients:.1f} effective ones, and it takes {CLAIMS_FROM}")
     return table, notes
 
 
+def _first_of_each_point(done: pd.DataFrame, figure: Figure) -> NDArray[np.int64]:
+    """The positions of the best row at each operating point that has more than one."""
+    means = done[f"{figure.column}_mean"].reset_index(drop=True)
+    groups = means.groupby(done[POINT].to_numpy())
+    return groups.idxmax()[groups.size() > 1].dropna().to_numpy(dtype=np.int64)
+
+
 def with_baseline(
-    table: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str], baseline: str
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    read: BoardRows,
+    method: Sequence[str],
+    question: Question,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table with DIFFERENCES and a verdict, and the notes that go with them.
+    """The table with DIFFERENCES of Score and of AUROC and a verdict, and the notes that go with them.
 
-    delta: the difference of Score from the baseline on the same backbone, over the seeds that both have (delta_seeds)
-    and the same patients. delta_low and delta_high hold for all rows of an operating point at once; delta_least is the
-    smallest difference that would have been one; delta_se and delta_df are of one alone. verdict: "better", "worse", or
-    "not distinguishable", as which counts whatever has fewer than 8 seeds. sign_flip_p: exact, and of training noise
-    only.
-    The arguments are those of `with_errors`.
+    delta: the difference of Score from the row that is alike in all but the baseline's field, over the seeds that both
+    have (delta_seeds) and the same patients. delta_low and delta_high hold for all rows, operating points and splits at
+    once; delta_least is the smallest difference that would have been one; delta_se and delta_df are of one alone. The
+    same of AUROC begin with auroc_. verdict: "better", "worse", or "not distinguishable", as which counts whatever has
+    fewer than 8 seeds; or why there is none. sign_flip_p: exact, and of training noise only.
+    The arguments are those of `with_errors`; the question names a baseline.
 
-    Raises SpecError where no row has this loss.
+    Raises SpecError where no row is so.
     """
-    if baseline not in set(table["loss"]):
-        raise SpecError(f"--baseline {baseline}: no row has this loss.{did_you_mean(baseline, set(table['loss']))}")
-    table, notes = table.assign(**dict.fromkeys(DIFFERENCES, np.nan), verdict=""), []
-    for _, of_point in table[table["n_ok"] > 0].groupby(POINT, sort=False):
-        against = [_baseline_of(row, of_point, method, baseline) for _, row in of_point.iterrows()]
-        alone = [there is None and loss != baseline for there, loss in zip(against, of_point["loss"], strict=True)]
-        notes += [
-            f"no Δ for {label(row, method)}: no finished '{baseline}' on its backbone and weights"
-            for row in of_point[alone].to_dict("records")
-        ]
-        here = [position for position, there in enumerate(against) if there is not None]
-        there = [there for there in against if there is not None]
-        of_methods = counts(of_point, rows, read, method)
-        paired = of_methods[here] - of_methods[there]
-        lacking = np.isnan(paired.hits).all(axis=(1, 2, 3))  # a seed in common
-        compared, some = of_point.iloc[here], np.flatnonzero(~lacking)
-        notes += [
-            f"no Δ for {label(row, method)}: no seed in common with '{baseline}'"
-            for row in compared.iloc[np.flatnonzero(lacking)].to_dict("records")
-        ]
-        if len(some):
-            differences = _differences(paired[some])
-            table.loc[compared.index[some], differences.columns] = differences.to_numpy()
-    return table, list(dict.fromkeys(notes))
+    baseline = str(question.baseline)
+    field, value = _field_and_value(table, rows, method, baseline)
+    done = table[table["n_ok"] > 0]
+    is_baseline = _is(done[field], value)
+    against = [
+        None if its else _baseline_of(row, done, is_baseline, method, field, baseline)
+        for its, (_, row) in zip(is_baseline, done.iterrows(), strict=True)
+    ]
+    columns = [name for figure in CLAIMS.values() for name in figure.differences]
+    table, notes = table.assign(**dict.fromkeys(columns, np.nan), sign_flip_p=np.nan), []
+    alone = [there is None and not its for there, its in zip(against, is_baseline, strict=True)]
+    what = f"row with {field} {value}" if field != "loss" else f"'{value}'"
+    notes += [
+        f"no Δ for {label(row, method)}: no finished {what} that could be its baseline"
+        for row in done[alone].drop_duplicates(list(method)).to_dict("records")
+    ]
+    pairs = [(here, there) for here, there in enumerate(against) if there is not None]
+    if not pairs:
+        return table, notes
+    here, there = (np.array(side) for side in zip(*pairs, strict=True))
+    for figure in CLAIMS.values():
+        of_rows = counts(done, rows, read, method, figure)
+        paired = of_rows[here] - of_rows[there]
+        some = np.flatnonzero(~np.isnan(paired.hits).all(axis=(1, 2, 3)))  # with a seed in common
+        if not len(some):
+            continue
+        places, found = done.index[here[some]], estimate(paired[some])
+        table.loc[places, figure.differences] = _differences(found, figure, question.confidence)
+        if figure is question.claim:
+            table.loc[places, "sign_flip_p"] = [sign_flip_p(of_seeds) for of_seeds in paired[some].of_runs()]
+            verdicts = _verdicts(found, question.confidence)
+            places_of = zip(here[some], there[some], strict=True)
+            also = [_apart(done.iloc[one], done.iloc[other], method, field) for one, other in places_of]
+            said = [
+                f"differs also in {', '.join(names)}" if names else v for names, v in zip(also, verdicts, strict=True)
+            ]
+            silent = table.loc[places, "verdict"].ne("")  # beneath its floor, or too few patients
+            table.loc[places, "verdict"] = np.where(silent, table.loc[places, "verdict"], said)
+    lacking = table.loc[done.index[here], "delta_seeds"].isna().to_numpy()
+    notes += [
+        f"no Δ for {label(row, method)}: no seed in common with {what}"
+        for row in done.iloc[here[lacking]].drop_duplicates(list(method)).to_dict("records")
+    ]
+    return table, notes
 
 
-def _differences(paired: Counts) -> pd.DataFrame:
-    """DIFFERENCES and the verdict on each, at one operating point."""
-    found = estimate(paired)
-    low, high = found.simultaneous().T
+def _differences(found: Estimates, figure: Figure, confidence: float) -> NDArray[np.float64]:
+    """DIFFERENCES, (rows, 7), in the unit of the figure."""
+    low, high = found.simultaneous(confidence).T
+    least = found.smallest_claim(confidence)
+    in_unit = np.stack([found.mean, low, high, least, found.se]) / figure.percent
+    return np.vstack([in_unit, found.df, found.seeds]).T
+
+
+def _verdicts(found: Estimates, confidence: float) -> NDArray[np.str_]:
+    low, high = found.simultaneous(confidence).T
     told = (found.seeds >= SEEDS_FOR_A_CLAIM) & ((low > 0) | (high < 0))
-    p = [sign_flip_p(of_seeds) for of_seeds in paired.of_runs()]
-    values = (found.mean, low, high, found.smallest_claim(), found.se, found.df, found.seeds, p)
-    verdict = np.where(told, np.where(found.mean > 0, "better", "worse"), ALIKE)
-    return pd.DataFrame(dict(zip(DIFFERENCES, values, strict=True))).assign(verdict=verdict)
+    return np.where(told, np.where(found.mean > 0, "better", "worse"), ALIKE)
 
 
-def counts(of_point: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str]) -> Counts:
-    """What the Scores of some rows of a table are made of: (rows, seeds, P, J), seeds in their order."""
-    done = rows[(rows["state"] == "done") & (rows[POINT] == of_point[POINT].iloc[0])]
-    numbered = of_point[list(method)].assign(number=np.arange(len(of_point)))
-    done = done.merge(numbered, on=list(method), how="inner")
-    design, hits = read.counts(done)
-    seeds, position = np.unique(done["seed"].to_numpy(), return_inverse=True)
-    of_runs = counts_of(FIGURE, hits[:, None].astype(np.float64), design.support.astype(np.float64))
-    placed = np.full((len(of_point), len(seeds), *of_runs.hits.shape[2:]), np.nan)
-    placed[done["number"], position] = of_runs.hits[:, 0]
+def counts(done: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str], figure: Figure) -> Counts:
+    """What a figure of some rows of a table is made of: (rows, seeds, P, J), seeds in their order."""
+    key = [*method, POINT]
+    numbered = done[key].assign(number=np.arange(len(done)))
+    runs = rows[rows["state"] == "done"].merge(numbered, on=key, how="inner")
+    _, of_runs = figure.read(read, runs)
+    seeds, position = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+    placed = np.full((len(done), len(seeds), *of_runs.hits.shape[2:]), np.nan)
+    placed[runs["number"], position] = of_runs.hits[:, 0]
     return Counts(placed, of_runs.clips)
 
 
-def _baseline_of(row: pd.Series, of_point: pd.DataFrame, method: Sequence[str], baseline: str) -> int | None:
-    """The position of a row's baseline: same backbone and weights, as many other settings alike as possible."""
-    if row["loss"] == baseline:
-        return None
-    same = (of_point[["backbone", "weights"]] == row[["backbone", "weights"]]).all(axis=1)
-    rivals = np.flatnonzero(same & (of_point["loss"] == baseline))
+def _field_and_value(table: pd.DataFrame, rows: pd.DataFrame, method: Sequence[str], baseline: str) -> tuple[str, str]:
+    """The column that a baseline is told by, and its value there. Raises SpecError where no row has it."""
+    field, equals, value = baseline.partition("=")
+    if not equals:
+        field, value = "loss", baseline
+    if field not in method:
+        raise SpecError(
+            f"--baseline {baseline}: rows do not differ in '{field}', or have no such field."
+            f"{did_you_mean(field, method)}"
+        )
+    known = sorted({short(one) for one in rows[field] if one is not None})
+    if not _is(table[field], value).any():
+        raise SpecError(f"--baseline {baseline}: no row has this {field}.{did_you_mean(value, known)}")
+    return field, value
+
+
+def _is(column: pd.Series, value: str) -> pd.Series:
+    return column.map(lambda one: value in (str(one), short(one)))
+
+
+def _baseline_of(
+    row: pd.Series, done: pd.DataFrame, is_baseline: pd.Series, method: Sequence[str], field: str, baseline: str
+) -> int | None:
+    """The position of a row's baseline, at its operating point: as many other columns alike as possible.
+
+    Of another loss or backbone, or from other weights, it would be no baseline, unless that is what it is told by.
+    """
+    fixed = [name for name in ("loss", "backbone", "weights", POINT) if name not in _freed(field, [*method, POINT])]
+    rivals = np.flatnonzero((done[fixed] == row[fixed]).all(axis=1) & is_baseline)
     if not len(rivals):
         return None
-    others = [name for name in method if not name.startswith("loss")]
-    alike = (of_point[others] == row[others]).sum(axis=1).to_numpy()[rivals]
+    others = [name for name in method if name not in _freed(field, method)]
+    alike = (done[others] == row[others]).sum(axis=1).to_numpy()[rivals]
     best = rivals[alike == alike.max()]
     if len(best) > 1:
-        named = " or ".join(label(of_point.iloc[one], method) for one in best)
+        named = " or ".join(label(done.iloc[one], method) for one in best)
         raise ResultsError(f"--baseline {baseline}: is it {named}? Say so with --only.")
     return int(best[0])
+
+
+def _freed(field: str, method: Sequence[str]) -> set[str]:
+    """The columns that may differ between a row and its baseline."""
+    follows = FOLLOWS.get(field, ())
+    return {name for name in method if name == field or name.startswith(follows)} if follows else {field}
+
+
+def _apart(one: pd.Series, other: pd.Series, method: Sequence[str], field: str) -> list[str]:
+    """In what else than the baseline's field two rows differ."""
+    return [name for name in method if name not in _freed(field, method) and one[name] != other[name]]

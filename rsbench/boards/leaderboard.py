@@ -21,10 +21,11 @@ from ..evaluation.selection import rule
 from ..results.index import BoardRows, board_rows
 from ..results.rows import FIGURES, NEVER_MIXED
 from ..results.run import Run
+from .claims import JUST_RANK, SCORE, Figure, Question, beneath
 from .comparison import ERRORS, with_baseline, with_errors
-from .methods import ABSENT, labels, shown_apart, with_methods
+from .methods import ABSENT, AVERAGED, Methods, labels, shown_apart, with_methods
 
-NO_SETTING = ("settings", "plugins")  # columns that are nothing to choose rows by
+NO_SETTING = ("settings", "sources", "made_with")  # columns that are nothing to choose rows by
 POINT = "operating_point"
 NOBODY = Design((), np.empty((0, len(CLASSES)), dtype=np.int64))
 
@@ -34,16 +35,17 @@ class Board:
     """A leaderboard.
 
     names: the columns of `table` that tell its methods apart.
-    table: a row per method and operating point, best Score at argmax first: all that names a method, its label in
-        `method`, and in `study` what is not its loss, `<figure>_mean`
-        and `<figure>_sd` for FIGURES, n_ok, n_planned, origin, and what `with_errors` and `with_baseline` add. On an
-        oracle board `inflation` is the Score beyond that of `val`.
+    table: a row per method and operating point, first whoever has the best figure of the claim at argmax, last whoever
+        is beneath its floor: all that names a method, its label in `method`, and in `study` what is not its loss; what
+        differs beside; `<figure>_mean` and `<figure>_sd` for FIGURES, n_ok, n_planned, origin, and what `with_errors`
+        and `with_baseline` add. On an oracle board `inflation` is the Score beyond that of `val`.
     runs: a row per finished run and operating point; `method` is its label.
     shared: what all rows have in common.
     effective_patients: class → Kish's number; empty where nothing is done.
     unfinished: run ids that stand in n_planned alone, with their state.
+    aside: what differs between rows beside their names, a line for each kind.
     warnings: what a reader should know.
-    baseline: the loss that the rows are compared with, if any.
+    question: what it was asked.
     """
 
     split: str
@@ -54,8 +56,13 @@ class Board:
     shared: dict[str, Any]
     effective_patients: dict[str, float]
     unfinished: dict[str, str]
+    aside: tuple[str, ...]
     warnings: tuple[str, ...]
-    baseline: str | None = None
+    question: Question = JUST_RANK
+
+    @property
+    def baseline(self) -> str | None:
+        return self.question.baseline
 
     @property
     def header(self) -> str:
@@ -69,7 +76,7 @@ def leaderboard(
     only: Mapping[str, str] | None = None,
     *,
     mixed: Sequence[str] = (),
-    baseline: str | None = None,
+    question: Question = JUST_RANK,
     cache: Path | None = None,
     display: Display | None = None,
 ) -> Board:
@@ -81,8 +88,9 @@ def leaderboard(
         selection: "val", "last", "cv-refit" or "oracle".
         only: column or setting ("optim.lr") → value; rows that are not so, or if none is, do not begin so, are left
             out.
-        mixed: columns of NEVER_MIXED that may differ all the same; they become columns of the board.
-        baseline: the loss that the others are compared with, each on its own backbone.
+        mixed: columns of NEVER_MIXED that may differ all the same; they become columns of the board, but for `code`,
+            over which it averages.
+        question: what the board is asked.
         cache: see `board_rows`.
         display: shows how far a long reading has come.
 
@@ -99,26 +107,27 @@ def leaderboard(
     found = that_belong_together(runs, read, split, selection, only or {}, mixed)
     if rule(selection).judged_on == "test":
         found = _with_inflation(found, board_rows(runs, split, "val", cache=cache, display=display).rows)
-    found, method = with_methods(found, mixed)
-    table, notes = aggregate(found, method), []
+    methods = with_methods(found, mixed)
+    found, method = methods.rows, methods.names
+    table, notes = aggregate(methods, question.claim), []
     if found["design"].nunique() > 1:
-        if baseline is not None:
+        if question.baseline is not None:
             raise ResultsError(
-                f"--baseline {baseline}: the rows judged different clips, and differences are paired clip by clip. "
-                "Leave it out, or choose one set of clips with --only."
+                f"--baseline {question.baseline}: the rows judged different clips, and differences are paired clip by "
+                "clip. Leave it out, or choose one set of clips with --only."
             )
-        table, design = table.assign(**dict.fromkeys(ERRORS, np.nan)), NOBODY
+        table, design = table.assign(**dict.fromkeys(ERRORS, np.nan), interval_of="row", verdict=""), NOBODY
         notes.append("no intervals: the rows judged different clips")
     else:
         design, _ = read.counts(found)
-        table, notes = with_errors(table, found, read, method)
-        if baseline is not None:
-            table, more = with_baseline(table, found, read, method, baseline)
+        table, notes = with_errors(table, found, read, method, question)
+        if question.baseline is not None:
+            table, more = with_baseline(table, found, read, method, question)
             notes += more
     names, alike = shown_apart(table, method)
     table["method"] = labels(table, names)
     table["study"] = labels(table, ["backbone", *(name for name in names if not name.startswith(("loss", "backbone")))])
-    shared = {name: found[name].iloc[0] for name in NEVER_MIXED if name not in mixed} | alike
+    shared = {name: found[name].iloc[0] for name in NEVER_MIXED if found[name].nunique() == 1} | alike
     done, undone = found[found["state"] == "done"], found[found["state"] != "done"]
     return Board(
         split,
@@ -129,13 +138,14 @@ def leaderboard(
         shared | {"partial": bool(found["partial"].any())},
         design.effective_patients() if design.patients else {},
         dict(zip(undone["run_id"], undone["state"], strict=True)),
+        tuple(methods.in_words()),
         (
             *_mixture_in_words(found, mixed),
             *what_to_know(found, design),
             *notes,
             *(f"left out: {why}" for why in read.damaged.values()),
         ),
-        baseline,
+        question,
     )
 
 
@@ -156,7 +166,12 @@ def that_belong_together(
         )
     found = _only(read.rows, only)
     _refuse_mixture(found, mixed)
-    _refuse_other_audio(found, {run.run_id: run for run in runs})
+    _refuse_other_clips(found)
+    for dataset, labels_id, sketch in (
+        ("dataset", "labels_id", "sketch"),
+        ("train_dataset", "train_labels_id", "train_sketch"),
+    ):
+        _refuse_other_audio(found, {run.run_id: run for run in runs}, dataset, labels_id, sketch)
     return found
 
 
@@ -206,27 +221,51 @@ def _refuse_mixture(found: pd.DataFrame, mixed: Sequence[str]) -> None:
 def _mixture_in_words(found: pd.DataFrame, mixed: Sequence[str]) -> list[str]:
     """What stands side by side here because somebody asked for it."""
     differing = {name: sorted(map(str, found[name].unique())) for name in mixed if found[name].nunique() > 1}
-    return [f"MIXED on purpose: {name} is {' and '.join(values)}" for name, values in differing.items()]
+    return [
+        f"MIXED on purpose: {name} is {' and '.join(values)}" + (", and rows are means over both" * (name in AVERAGED))
+        for name, values in differing.items()
+    ]
 
 
-def _refuse_other_audio(found: pd.DataFrame, runs: Mapping[str, Run]) -> None:
+def _refuse_other_clips(found: pd.DataFrame) -> None:
+    """Clips under one name must have one label; and what is compared seed by seed must be fitted on the same clips."""
+    done = found[found["state"] == "done"]
+    for _, of_labels in done.groupby(["labels_id", "label_map", "split_version"]):
+        if len(judged := of_labels.drop_duplicates("design")["run_id"]) > 1:
+            raise ResultsError(
+                f"{judged.iloc[0]} and {judged.iloc[1]} were judged on different clips, or on clips with other labels, "
+                "under one split of one data set. Keep such runs in separate result folders."
+            )
+    for (_, _, _, seed), of_seed in found.groupby(["train", "train_labels_id", "train_fraction", "seed"]):
+        if len(fitted := of_seed.drop_duplicates("fitted")["run_id"]) > 1:
+            raise ResultsError(
+                f"{fitted.iloc[0]} and {fitted.iloc[1]} were trained on different clips under one seed, {seed}: other "
+                "patients were kept for validation, so they are no pair. Make one of them again, or keep them in "
+                "separate result folders."
+            )
+
+
+def _refuse_other_audio(
+    found: pd.DataFrame, runs: Mapping[str, Run], dataset: str, labels_id: str, sketch: str
+) -> None:
     """The same labels over other sound are other data: recordings are compared by their sketches."""
     done = found[found["state"] == "done"]
-    for _, of_labels in done.drop_duplicates(["labels_id", "sketch"]).groupby("labels_id"):
+    for _, of_labels in done.drop_duplicates([labels_id, sketch]).groupby(labels_id):
         first, *others = (runs[run_id] for run_id in of_labels["run_id"])
-        dataset = of_labels["dataset"].iloc[0]
+        name = of_labels[dataset].iloc[0]
         for other in others:
-            differing = mismatched(first.sketch(dataset), other.sketch(dataset))
+            differing = mismatched(first.sketch(name), other.sketch(name))
             if differing:
                 raise ResultsError(
-                    f"{first.run_id} and {other.run_id} were judged on different sound under the same labels: "
+                    f"{first.run_id} and {other.run_id} have different sound of '{name}' under the same labels: "
                     f"recording {differing[0]} and {len(differing) - 1} more. Keep such runs in separate result "
                     "folders."
                 )
 
 
-def aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
-    """A row per method and operating point, best first."""
+def aggregate(methods: Methods, claim: Figure = SCORE) -> pd.DataFrame:
+    """A row per method and operating point, best first, and last whoever is beneath the floor."""
+    found, method = methods.rows, methods.names
     counts = found.groupby(method, dropna=False)["seed"].nunique().rename("n_planned")
     done = found[found["state"] == "done"]
     twice = done[done.duplicated([*method, POINT, "seed"], keep=False)]
@@ -242,13 +281,16 @@ def aggregate(found: pd.DataFrame, method: list[str]) -> pd.DataFrame:
         grouped[figures].std(ddof=1).add_suffix("_sd"),
         grouped["seed"].nunique().rename("n_ok"),
         grouped["origin"].agg(lambda origins: ", ".join(sorted(set(origins)))),
+        *(grouped[name].agg(lambda values: " / ".join(sorted(set(values)))) for name in methods.aside),
     ]
     # A method all of whose runs failed keeps its row: a failure is shown, never dropped.
     table = counts.reset_index().merge(pd.concat(finished, axis=1).reset_index(), on=method, how="left")
     table = table.fillna({"n_ok": 0, POINT: "argmax", "origin": ""}).astype({"n_ok": int})
-    table["best"] = table.groupby(method, dropna=False)["score_mean"].transform("first")
-    table = table.sort_values(["best", *method, POINT], ascending=[False, *[True] * (len(method) + 1)])
-    return table.drop(columns="best").reset_index(drop=True)
+    table["beneath"] = beneath(table, claim).ne("")
+    first = table.groupby(method, dropna=False)[["beneath", f"{claim.column}_mean"]].transform("first")
+    table[["beneath", "best"]] = first
+    table = table.sort_values(["beneath", "best", *method, POINT], ascending=[True, False, *[True] * (len(method) + 1)])
+    return table.drop(columns=["beneath", "best"]).reset_index(drop=True)
 
 
 def what_to_know(found: pd.DataFrame, design: Design) -> list[str]:
@@ -260,9 +302,6 @@ def what_to_know(found: pd.DataFrame, design: Design) -> list[str]:
         warnings.append(
             f"effective patients: {counts}" + (f"; too few to claim anything on {', '.join(few)}" if few else "")
         )
-    versions = sorted(set(found["code_version"]))
-    if len(versions) > 1:
-        warnings.append(f"made with different code: {', '.join(versions)}")
     if found["pretrained"].str.startswith("CONTAMINATED").any():
         warnings.append("CONTAMINATED: weights that were fitted on recordings of this test set; not a result")
     if (found["pretrained"] == "?").any():

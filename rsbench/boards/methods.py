@@ -1,53 +1,112 @@
-"""What a method is: all that tells two rows of a board apart, but for the seed."""
+"""What a method is: all that tells two rows of a board apart, but for the seed; and what else differs between them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 NAMES = ("loss", "backbone", "weights", "pretrained", "fitted_on")
-# Parts of a spec that a board names otherwise, or that say how runs are judged, not what is judged.
-APART = ("loss.name", "backbone.name", "backbone.weights", "data.test", "select", "tuning_trials")
+# Of a spec: what has a column of its own.
+APART = ("loss.name", "backbone.name", "backbone.weights", "tuning_trials")
+# How runs are judged, not what is judged: it differs without telling two methods apart.
+ASKED = ("data.test", "select")
 INDEX = "quality.name"
 OF_ANY_INDEX = (INDEX, "quality.control")
 ABSENT = "–"  # a setting that a method does not have
 UNSAID = (ABSENT, '"none"')  # what a label need not say
+CODE_OF = "code of "  # and kind:name of what is registered
+ASKED_FOR = "asked for "  # and one of ASKED
+MADE_WITH = "made with "  # and what may move a result without being part of a method
+AVERAGED = ("code",)  # columns that boards keep apart, and average over where they are told to
 
 
-def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The rows with a column per setting that differs, and the columns whose values together name a method.
+@dataclass(frozen=True)
+class Methods:
+    """Rows with a column per thing that differs between them.
+
+    names: the columns whose values together name a method. aside: those that differ and do not: options that come with
+    the name of a loss, a backbone or an index, what runs were asked to be judged on, and what they were made with.
+    """
+
+    rows: pd.DataFrame
+    names: list[str]
+    aside: list[str]
+
+    def in_words(self) -> list[str]:
+        """A line for each kind of thing that differs aside."""
+        lines = [
+            self._options(part, of) for part, of in (("loss", "loss"), ("backbone", "backbone"), ("quality", INDEX))
+        ]
+        lines.append(self._listed("asked for beside this board", ASKED_FOR))
+        lines.append(self._listed("made with different", MADE_WITH))
+        return [line for line in lines if line]
+
+    def _options(self, part: str, of: str) -> str:
+        prefixes = (f"{part}.", "frontend.") if part == "backbone" else (f"{part}.",)
+        keys = [name for name in self.aside if name.startswith(prefixes)]
+        told = []
+        for name, group in self.rows.groupby(of) if keys else ():
+            own = {key: group[key].iloc[0] for key in keys if group[key].iloc[0] != ABSENT}
+            if own:
+                options = ", ".join(f"{key.removeprefix(f'{part}.')} {short(value)}" for key, value in own.items())
+                told.append(f"{short(name)} ({options})")
+        return f"options that come with each {part}: {', '.join(told)}" if told else ""
+
+    def _listed(self, what: str, prefix: str) -> str:
+        told = [f"{name.removeprefix(prefix)} {self._values(name)}" for name in self.aside if name.startswith(prefix)]
+        return f"{what}: {'; '.join(told)}" if told else ""
+
+    def _values(self, name: str) -> str:
+        return " and ".join(sorted({short(value) for value in self.rows[name]}))
+
+
+def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> Methods:
+    """What the methods of a board are called by.
 
     Args:
-        rows: `schema.COLUMNS`.
+        rows: `rows.COLUMNS`.
         mixed: columns that may differ although a board does not mix them otherwise.
     """
-    settings = _that_differ(rows)
+    settings = _that_differ(_flat(rows, "settings")).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
+    code = _that_differ(_flat(rows, "sources").add_prefix(CODE_OF))
+    made = _that_differ(_flat(rows, "made_with").add_prefix(MADE_WITH))
+    naming = [name for name in [*settings, *code] if _tells_apart(name, settings, rows)]
+    aside = [name for name in [*settings, *made] if name not in naming]
     budget = ["trials"] if rows["trials"].any() else []
-    rows = pd.concat([rows.drop(columns=["settings", "plugins"]), settings], axis=1)
-    return rows, [*NAMES, *budget, *mixed, *settings.columns]
+    mixed_in = [name for name in mixed if name not in AVERAGED]
+    described = rows.drop(columns=["settings", "sources", "made_with"])
+    return Methods(pd.concat([described, settings, code, made], axis=1), [*NAMES, *budget, *mixed_in, *naming], aside)
 
 
-def _that_differ(rows: pd.DataFrame) -> pd.DataFrame:
-    """A column per setting, as JSON text, that tells methods apart beyond loss and backbone."""
-    texts = rows["settings"].unique()
+def _flat(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column per key of a column of JSON objects, as JSON text; ABSENT where a row has no such key."""
+    texts = rows[column].unique()
     flat = pd.DataFrame([json.loads(text) for text in texts], index=pd.Index(texts))
     flat = flat.map(json.dumps, na_action="ignore").fillna(ABSENT).drop(columns=list(APART), errors="ignore")
-    flat = flat.loc[:, flat.nunique() > 1].loc[rows["settings"]].set_index(rows.index)
-    flat["plugins"] = rows["plugins"]
-    # An option that only some losses, backbones or indices have does not tell two runs of one of them apart.
-    of_method = [rows["loss"], rows["backbone"]]
-    of_part = dict.fromkeys(("loss", "backbone", "frontend", "plugins"), of_method)
-    options = [name for name in flat if str(name).startswith("quality.") and name not in OF_ANY_INDEX]
-    of_option = {name: [flat[INDEX]] for name in options} if INDEX in flat else {}
-    kept = []
-    for name in flat:
-        among = of_option.get(name, of_part.get(str(name).partition(".")[0], []))
-        if (flat[name].groupby(among).nunique() > 1).any() if among else flat[name].nunique() > 1:
-            kept.append(name)
-    return flat[kept].rename(columns=str)
+    return flat.loc[rows[column]].set_index(rows.index).rename(columns=str).sort_index(axis=1)
+
+
+def _that_differ(flat: pd.DataFrame) -> pd.DataFrame:
+    """The columns that differ; of code, those that differ among the rows that use it."""
+    kept = flat.where(flat != ABSENT) if len(flat.columns) and str(flat.columns[0]).startswith(CODE_OF) else flat
+    return flat.loc[:, kept.nunique() > 1]
+
+
+def _tells_apart(name: str, settings: pd.DataFrame, rows: pd.DataFrame) -> bool:
+    """Whether a column that differs does so among rows of one loss, one backbone or one index, whose option it is."""
+    if name.startswith(ASKED_FOR):
+        return False
+    part = name.partition(".")[0]
+    if part == "quality" and name not in OF_ANY_INDEX and INDEX in settings:
+        return bool((settings[name].groupby(settings[INDEX]).nunique() > 1).any())
+    if part in ("loss", "backbone", "frontend"):
+        owner = rows["loss" if part == "loss" else "backbone"]
+        return bool((settings[name].groupby(owner).nunique() > 1).any())
+    return True
 
 
 def shown_apart(table: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -72,10 +131,11 @@ def labels(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
 def short(value: Any) -> str:
     """A setting as people read it: three digits of a number, eight of a hash."""
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    if len(text) == 64 and all(letter in "0123456789abcdef" for letter in text):
-        return text[:8]
     try:
         parsed = json.loads(text)
     except ValueError:
-        return text
-    return f"{parsed:.3g}" if isinstance(parsed, float) else parsed if isinstance(parsed, str) else text
+        parsed = text
+    if isinstance(parsed, list):
+        return ", ".join(map(str, parsed))
+    word = parsed if isinstance(parsed, str) else f"{parsed:.3g}" if isinstance(parsed, float) else text
+    return word[:8] if len(word) == 64 and all(letter in "0123456789abcdef" for letter in word) else word

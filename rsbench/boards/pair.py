@@ -31,7 +31,7 @@ COMPARED = ("score", "sp", "se")
 PAIR = ("first", "second", "delta", "low", "high")  # of each of them
 MOST = 10  # clips that are listed
 ALL = "all"
-SOURCE_OF_THE_LOSS = "identity.plugins.loss:"  # that of a plugin's, which is part of the loss
+CODE_OF_THE_LOSS = ("identity.plugins.loss:", "identity.built_in.loss:")  # which is part of the loss
 # Of the record, what another field says already; so does data.test of a data set that one run alone has.
 SAID_ELSEWHERE = ("identity.weights", "splits.", "class_counts.")
 
@@ -247,15 +247,16 @@ def _what_sets_them_apart(differences: pd.DataFrame) -> list[str]:
     of_spec = differences.loc[differences["part"] == "spec", "field"]
     beyond_loss = [field for field in of_spec if not field.startswith("loss.")]
     of_data = differences.loc[differences["part"] == "data", "field"]
-    of_data = of_data[~of_data.str.startswith(SOURCE_OF_THE_LOSS)]
+    of_data = of_data[~of_data.str.startswith(CODE_OF_THE_LOSS)]
+    of_code = differences["field"] == "training_code"
     if beyond_loss == ["seed"] and len(of_spec) == 1:
         cause = "They differ in the seed alone: the difference is training noise."
     elif "seed" in beyond_loss:
         cause = "They have different seeds: training noise of both is in the difference."
-    elif not beyond_loss and of_data.empty:
+    elif not beyond_loss and of_data.empty and not of_code.any():
         cause = "One seed, and the loss alone differs: initial weights, order of clips, masks and dropout are the same."
     else:
-        cause = "Settings also differ elsewhere, so the difference cannot be put down to the loss."
+        cause = "Settings, data or code also differ elsewhere, so the difference cannot be put down to the loss."
     return [
         cause,
         "One training of each: the intervals are over new patients for these two models, and know nothing of other "

@@ -35,7 +35,7 @@ def export_model(
     """
     from ..core.display import Display
     from ..core.files import write_bytes
-    from ..inference.classifier import changed_plugins, load_classifier
+    from ..inference.classifier import changed_code, load_classifier
     from ..inference.onnx_file import export_onnx, how_to_use
     from ..report.card import model_card
     from ..results.run import Run
@@ -44,7 +44,7 @@ def export_model(
         raise SpecError(f"--out {out}: name a file that ends in .onnx.")
     chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
     classifier = load_classifier(chosen)
-    for line in (chosen.describe(), *changed_plugins(chosen.run), "writing and checking it, for about half a minute"):
+    for line in (chosen.describe(), *changed_code(chosen.run), "writing and checking it, for about half a minute"):
         display.say(line)
     difference = export_onnx(chosen, classifier, out)
     beside = out.with_suffix(".card.md")

@@ -25,6 +25,8 @@ rsbench leaderboard --split icbhi-official,sprsound --baseline ce --figure diffe
 
 rsbench leaderboard --split icbhi-official --columns +recall,calibration
 
+rsbench leaderboard --split icbhi-official --baseline quality.control=shuffled --claim auroc
+
 rsbench leaderboard --split sprsound --by quality
 
 rsbench leaderboard --split icbhi-official --published
@@ -38,8 +40,13 @@ def leaderboard(
     results: ResultsOption = Path("results"),
     select: Annotated[str, typer.Option(help="val, last, cv-refit or oracle.")] = "val",
     baseline: Annotated[
-        str | None, typer.Option(metavar="LOSS", help="Compare the others with it, paired, each on its own backbone.")
+        str | None,
+        typer.Option(
+            metavar="LOSS|FIELD=VALUE",
+            help="Compare the others with it, paired, each with the row alike in all else: ce, or weights=none.",
+        ),
     ] = None,
+    claim: Annotated[str, typer.Option(help="What verdicts and ranks are about: score or auroc.")] = "score",
     columns: Annotated[
         str | None,
         typer.Option(help="Columns with commas between; +NAME: beside the default ones. Groups: recall, calibration…"),
@@ -63,6 +70,7 @@ def leaderboard(
 
     --plugin is needed only for a split of a plugin that the runs were not tested on when they were made.
     """
+    from ..boards.claims import Question, known_claim
     from ..boards.leaderboard import leaderboard as make_board
     from ..boards.leaderboard import with_shift
     from ..core.display import Display
@@ -77,21 +85,22 @@ def leaderboard(
         raise SpecError("--by and --published are two tables: ask for one of them.")
     if columns and (by or published):
         raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
-    chosen = rows_to_keep(only or [])
+    chosen, names = rows_to_keep(only or []), [name.strip() for name in split.split(",")]
+    question = Question(baseline, known_claim(claim), len(names))
     runs, display = load_runs(results), Display()
     boards = with_shift(
         [
             make_board(
                 runs,
-                name.strip(),
+                name,
                 select,
                 chosen,
                 mixed=tuple(dict.fromkeys(allow_mixed or ())),
-                baseline=baseline,
+                question=question,
                 cache=results / ".index",
                 display=display,
             )
-            for name in split.split(",")
+            for name in names
         ]
     )
     if by:
@@ -112,7 +121,14 @@ def _board(board: Board, columns: str | None) -> Sheet:
     from ..report.tables.board import board_table
     from ..report.tables.formats import Sheet
 
-    about = {"split": board.split, "select": board.rule, **board.shared, "warnings": board.warnings}
+    about = {
+        "split": board.split,
+        "select": board.rule,
+        **board.shared,
+        "claim": board.question.claim.name,
+        "aside": board.aside,
+        "warnings": board.warnings,
+    }
     frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
     return Sheet(board_table(board, columns), frame, about)
 

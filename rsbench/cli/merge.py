@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .options import PluginOption
+
 NAMED = 5  # runs of one outcome
 
 EXAMPLES = """
@@ -24,13 +26,15 @@ def merge(
     name: Annotated[
         str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Bring runs of several people or machines together, and record where each came from.
 
     The same id with the same predictions is one run; made again by somebody else it is confirmed, and boards say
-    re-run instead of self-reported. Other predictions under one id are a conflict: all are named, nothing is copied.
-    A finished run replaces an unfinished one. Checkpoints are not copied. The same command again finishes a merge that
-    was stopped.
+    re-run instead of self-reported. Other predictions under one id are a conflict, and so are figures that do not
+    follow from the predictions: all are named, nothing is copied. A finished run replaces an unfinished one.
+    Checkpoints are not copied. The same command again finishes a merge that was stopped. Splits of a plugin need
+    --plugin.
     """
     from ..core.display import Display
     from ..results.merge import merge as merge_runs

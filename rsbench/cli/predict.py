@@ -116,7 +116,7 @@ def _hear(
     import torch
 
     from ..experiment.context import DEFAULT_THREADS, device_named
-    from ..inference.classifier import changed_plugins, load_classifier
+    from ..inference.classifier import changed_code, load_classifier
     from ..inference.prediction import Predictor
     from ..inference.recordings import Annotations, make_plan
 
@@ -124,7 +124,7 @@ def _hear(
     predictor = Predictor(choice, load_classifier(choice), device_named(device))
     clip_s = choice.run.spec.data.clip_s
     planned = make_plan(sounds, Annotations(annotations, sounds), clip_s, hop_s or clip_s)
-    for line in (*changed_plugins(choice.run), *planned.describe()):
+    for line in (*changed_code(choice.run), *planned.describe()):
         display.say(line)
     return predictor.predict_all(planned, display)
 

@@ -13,7 +13,7 @@ import torch
 from ..core.backbone import BACKBONES
 from ..core.display import Advance
 from ..core.errors import SpecError, did_you_mean
-from ..core.plugins import discover, source_sha256
+from ..core.plugins import discover, is_built_in
 from . import backbones, indices, losses
 from .checks import REGISTRIES, BrokenContract, Case, Check, Kind
 
@@ -126,7 +126,7 @@ def _with_value(kind: Kind, name: str, value: str) -> Case:
 
 def _first_of_its_file(case: Case) -> Case:
     """The backbone that a built-in file defines first; anything else stands for itself."""
-    if case.kind != "backbone" or source_sha256(case.entry) is not None:
+    if case.kind != "backbone" or not is_built_in(case.entry):
         return case
     alike = [other for other in map(BACKBONES.entry, BACKBONES.names()) if other.origin == case.entry.origin]
     first = min(alike, key=lambda entry: inspect.getsourcelines(entry.value)[1])

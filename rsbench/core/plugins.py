@@ -11,7 +11,6 @@ import functools
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import os
 import pkgutil
 import sys
@@ -19,7 +18,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from .errors import PluginError
 from .installation import raise_if_library
@@ -137,23 +136,10 @@ def broken_in_words() -> list[str]:
     return [f"broken plugin {name}: {trace.strip().splitlines()[-1]}" for name, trace in broken.items()]
 
 
-def source_sha256(entry: Entry[Any]) -> str | None:
-    """The hash of a plugin's source, which enters the run id; None for what ships with rsbench.
-
-    Raises PluginError for a thing typed at a prompt, whose source nobody can tell.
-    """
+def is_built_in(entry: Entry[Any]) -> bool:
+    """Whether rsbench brings a registered thing itself."""
     built_in = {Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)}
-    if any(parent in built_in for parent in entry.origin.resolve().parents):
-        return None
-    if entry.origin.is_file():
-        return hashlib.sha256(entry.origin.read_bytes()).hexdigest()
-    try:
-        return hashlib.sha256(inspect.getsource(cast(Any, entry.source)).encode()).hexdigest()
-    except (OSError, TypeError):
-        raise PluginError(
-            f"'{entry.name}' was typed at a prompt, so a record could not say what it was. "
-            "Write it to a file and load that as a plugin."
-        ) from None
+    return any(parent in built_in for parent in entry.origin.resolve().parents)
 
 
 def _package_path(name: str) -> list[str]:

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from .errors import SpecError
 
+PROTOCOL: Literal[2] = 2  # of new runs; those of an earlier one can be read, and stand on boards of their own
 DEFAULT_TRAIN = "synthetic"
 DEFAULT_CLIP_S = 8.0
 
@@ -164,7 +165,7 @@ class RunSpec(Part):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: int = Field(0, ge=0)
     tuning_trials: int = Field(0, ge=0, description="trials that these settings were chosen from; 0: as published")
-    protocol: Literal[1] = 1
+    protocol: Literal[1, 2] = PROTOCOL
 
     def canonical(self) -> str:
         """Sorted, spaceless JSON: the text that the run id hashes.

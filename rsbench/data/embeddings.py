@@ -34,7 +34,7 @@ class Provenance(BaseModel):
 
     backbone: the model's name. source, licence, pretrained_on, weights_sha256, loaded: of its weights, as in a run's
     record. clip_s: seconds that a clip was cut or repeated to. clips: data set → hash of its clips' names and times.
-    spec, plugin_sha256, code_version: the settings and the code that made them.
+    spec, code_version: the settings and the code that made them. code_sha256: of the backbone and the front end.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -48,7 +48,7 @@ class Provenance(BaseModel):
     clip_s: float | None = None
     clips: Mapping[str, str] = {}
     spec: Mapping[str, Any] = {}
-    plugin_sha256: str = ""
+    code_sha256: str = ""
     code_version: str = "unknown"
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,12 @@ def labels_id(table: ClipTable) -> str:
     if table.words_used:
         digest.update(_canonical(list(table.words_used.items())))
     return digest.hexdigest()
+
+
+def clips_id(clip_ids: Iterable[str], *told: Iterable[Any]) -> str:
+    """sha256 of clips with what is told of each (class, patient), whatever their order."""
+    rows = sorted(zip(map(str, clip_ids), *(map(str, column) for column in told), strict=True))
+    return hashlib.sha256(_canonical(rows)).hexdigest()
 
 
 def bytes_id(contents: Mapping[str, str]) -> str:

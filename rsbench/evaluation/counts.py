@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from ..data.clips import CLASSES, NORMAL
-from .metrics import IntArray
+from .metrics import FloatArray, IntArray, abnormal_odds
 from .patients import effective_number
 
 COUNTED = len(CLASSES) + 1  # the hits of each class, and last the abnormal clips called anything abnormal
@@ -68,6 +69,31 @@ def count_hits(rows: pd.DataFrame, called: IntArray) -> Hits:
     hit, noticed = called == truth, (truth != NORMAL) & (called != NORMAL)
     cell = np.concatenate([COUNTED * code[hit] + truth[hit], COUNTED * code[noticed] + len(CLASSES)])
     return _tally(cell, len(patients), COUNTED).astype(np.int32)
+
+
+def rank_hits(rows: pd.DataFrame, logits: FloatArray) -> FloatArray:
+    """(P, 2) by patient, in the order of `design_of`: how its clips are ranked, abnormal ones and normal ones.
+
+    Of an abnormal clip the share of all normal clips that have lower odds of being abnormal, of a normal clip the share
+    of all abnormal ones that have higher odds, ties counting half; both summed over the patient's clips. Either column,
+    summed over patients and divided by its clips, is the AUROC (DeLong et al., Biometrics 1988; patients as its units:
+    Obuchowski, Biometrics 1997). NaN where all clips are of one kind.
+
+    Args:
+        rows: N judged clips; columns patient and label (class index).
+        logits: (N, 4).
+    """
+    code, patients = pd.factorize(rows["patient"].astype(str), sort=True)
+    abnormal = rows["label"].to_numpy() != NORMAL
+    ranks = rankdata(abnormal_odds(logits))
+    placed = np.full(len(ranks), np.nan)
+    if abnormal.any() and not abnormal.all():
+        # Ranked among all, less its rank among its own: the clips of the other kind that are below.
+        below = ranks[abnormal] - rankdata(ranks[abnormal])
+        placed[abnormal] = below / (~abnormal).sum()
+        placed[~abnormal] = 1 - (ranks[~abnormal] - rankdata(ranks[~abnormal])) / abnormal.sum()
+    summed = [np.bincount(code[kind], weights=placed[kind], minlength=len(patients)) for kind in (abnormal, ~abnormal)]
+    return np.stack(summed, axis=1)
 
 
 def _tally(cell: IntArray, rows: int, columns: int) -> IntArray:

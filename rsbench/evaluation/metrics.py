@@ -142,7 +142,7 @@ def threshold_free(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
     point that anyone could have chosen beforehand.
     """
     truth = np.asarray(labels, dtype=np.int64)
-    abnormal, odds = np.isin(truth, ABNORMAL), _log_odds(logits, ABNORMAL)
+    abnormal, odds = np.isin(truth, ABNORMAL), abnormal_odds(logits)
     curve = sp_se_curve(labels, logits)
     return {
         "auroc_abnormal": _auroc(abnormal, odds),
@@ -152,6 +152,11 @@ def threshold_free(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
         "se_at_sp80": _sensitivity_at(curve, 80.0),
         "se_at_sp90": _sensitivity_at(curve, 90.0),
     }
+
+
+def abnormal_odds(logits: ArrayLike) -> FloatArray:
+    """(N,) log-odds of any abnormal class against normal: what AUROC ranks clips by."""
+    return _log_odds(logits, ABNORMAL)
 
 
 def calibration(labels: ArrayLike, logits: ArrayLike, temperature: float | None = None) -> dict[str, float]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ FloatArray = NDArray[np.float64]
 RESAMPLES = 10_000
 SEEDS_FOR_A_CLAIM = 8  # fewer, and a true zero is called a difference too often
 _DRAWS = 20_000  # of the largest |t| of a family
+_ROUNDING = 1e-7  # points, below which a standard error is that of sums in another order
 _CHUNK = 4_000_000  # numbers in memory at a time, about
 
 TWO_CLASS = len(CLASSES)  # where counts hold the abnormal clips called anything abnormal, behind the classes' own hits
@@ -92,6 +94,22 @@ def counts_of(figure: str, hits: FloatArray, support: FloatArray) -> Counts:
     return Counts(np.stack(parts, axis=-1), np.stack(clips, axis=-1).astype(np.float64))
 
 
+def ranking_counts(ranked: FloatArray, support: FloatArray) -> Counts:
+    """What an AUROC is made of, in the shape of a figure that is a mean of two shares; `of_runs` gives 100 × AUROC.
+
+    Both sides are resampled at once, abnormal and normal clips, and what both move is the sum of what each moves: so
+    each side's share is twice as far from the AUROC as its own ranks are (first order; Obuchowski, Biometrics 1997).
+
+    Args:
+        ranked: (methods, seeds, P, 2), see `evaluation.counts.rank_hits`. NaN where a method lacks a seed.
+        support: (P, 4) clips of each patient and class.
+    """
+    normal = support[:, NORMAL]
+    clips = np.stack([support.sum(axis=1) - normal, normal], axis=-1)
+    areas = ranked.sum(axis=2, keepdims=True) / clips.sum(axis=0)
+    return Counts(2 * ranked - areas * clips, clips)
+
+
 @dataclass(frozen=True)
 class Estimates:
     """Means over seeds with what is known of their error; arrays are over methods, or over differences of methods.
@@ -107,28 +125,42 @@ class Estimates:
     seeds: NDArray[np.int64]
     df_apart: FloatArray
 
+    def of(self, rows: NDArray[np.int64]) -> Estimates:
+        """Those of some of the methods."""
+        pairs = np.ix_(rows, rows)
+        covariance, apart = self.covariance[pairs], self.df_apart[pairs]
+        return Estimates(self.mean[rows], covariance, self.df[rows], self.seeds[rows], apart)
+
     @property
     def se(self) -> FloatArray:
-        return np.sqrt(self.covariance.diagonal())
+        return _without_rounding(np.sqrt(self.covariance.diagonal()))
 
     def intervals(self) -> FloatArray:
         """(methods, 2): 95 % intervals, each on its own; of no width where no patient and no seed differs."""
         half = np.where(self.se == 0, 0.0, stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se)
         return np.stack([self.mean - half, self.mean + half], axis=1)
 
-    def simultaneous(self) -> FloatArray:
+    def simultaneous(self, confidence: float = CONFIDENCE) -> FloatArray:
         """(methods, 2): intervals that all hold together in 95 % of studies."""
-        half = self.smallest_claim()
+        half = self.smallest_claim(confidence)
         return np.stack([self.mean - half, self.mean + half], axis=1)
 
-    def smallest_claim(self) -> FloatArray:
+    def smallest_claim(self, confidence: float = CONFIDENCE) -> FloatArray:
         """What a mean must exceed for its simultaneous interval to leave 0 out: the least this design could show."""
         known = np.flatnonzero(np.isfinite(self.se) & (self.se > 0))
         half = np.where(self.se == 0, 0.0, np.nan)
         if known.size:
             z = _draws(self.covariance[np.ix_(known, known)]) / self.se[known]
-            half[known] = _critical(np.abs(z).max(axis=1), self.df[known]) * self.se[known]
+            half[known] = _critical(np.abs(z).max(axis=1), self.df[known], confidence) * self.se[known]
         return half
+
+
+def family(boards: int) -> float:
+    """The confidence that each of some boards takes, so that all that they say together holds in 95 % of studies.
+
+    Bonferroni's: their patients are others, but the seeds' luck is the same.
+    """
+    return 1 - (1 - CONFIDENCE) / boards
 
 
 def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estimates:
@@ -221,30 +253,44 @@ def _satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[n
     return np.maximum(found, 1.0)
 
 
-def rank_sets(estimates: Estimates) -> NDArray[np.int64]:
+def rank_sets(
+    estimates: Estimates, confidence: float = CONFIDENCE, boards: NDArray[Any] | None = None
+) -> NDArray[np.int64]:
     """(methods, 2): the best and the worst rank that each may have, all of them together in 95 % of studies.
 
     From simultaneous intervals of all pairwise differences (Mogstad et al., Review of Economic Studies 2024): whoever
     is surely better stands before, whoever is surely worse behind. A method with fewer than 8 seeds may stand anywhere.
+
+    Args:
+        estimates: of the methods.
+        confidence: of all ranks together.
+        boards: (methods,) who is ranked with whom, an operating point say; None: all with all.
     """
     mean, covariance = estimates.mean, estimates.covariance
     size = len(mean)
     known = np.isfinite(estimates.se) & (estimates.seeds >= SEEDS_FOR_A_CLAIM)
-    se = np.sqrt(np.maximum(estimates.se[:, None] ** 2 + estimates.se**2 - 2 * covariance, 0))
+    variance = covariance.diagonal()
+    se = _without_rounding(np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0)))
+    together = np.full((size, size), True) if boards is None else boards[:, None] == boards
     draws = _draws(np.where(np.outer(known, known), covariance, 0.0))
     largest = np.zeros(len(draws))
     for first in range(size - 1):
         of_pair = se[first, first + 1 :]
-        usable = of_pair > 0
+        usable = (of_pair > 0) & together[first, first + 1 :]
         if known[first] and usable.any():
             apart = np.abs(draws[:, first, None] - draws[:, first + 1 :])[:, usable] / of_pair[usable]
             np.maximum(largest, apart.max(axis=1), out=largest)
-    critical = _critical(largest, estimates.df_apart)
+    critical = _critical(largest, estimates.df_apart, confidence)
     gap = mean[:, None] - mean
-    surely_better = np.where(np.outer(known, known), gap > critical * se, False)
+    surely_better = np.where(np.outer(known, known) & together, gap > critical * se, False)
     better = surely_better.sum(axis=0)  # how many surely stand before
     worse = surely_better.sum(axis=1)
-    return np.stack([1 + better, size - worse], axis=1)
+    return np.stack([1 + better, together.sum(axis=1) - worse], axis=1)
+
+
+def _without_rounding(se: FloatArray) -> FloatArray:
+    """0 for what only rounding keeps from it; NaN stays."""
+    return np.where(se < _ROUNDING, 0.0, se)
 
 
 def _draws(covariance: FloatArray) -> FloatArray:
@@ -255,13 +301,13 @@ def _draws(covariance: FloatArray) -> FloatArray:
     return drawn
 
 
-def _critical(largest: FloatArray, df: FloatArray) -> FloatArray:
-    """|t| beyond which to make a claim, for each of a family, so that 5 % of studies make a false one.
+def _critical(largest: FloatArray, df: FloatArray, confidence: float) -> FloatArray:
+    """|t| beyond which to make a claim, for each of a family, so that 5 % of studies (at 95 %) make a false one.
 
     `largest` are draws of the family's largest |z|. What each may exceed is as rare for its own t, of `df` degrees of
-    freedom, as the 95 % quantile of the largest |z| is for z: one with few seeds does not make the others timid.
+    freedom, as that quantile of the largest |z| is for z: one with few seeds does not make the others timid.
     """
-    rarity = stats.norm.sf(np.quantile(largest, CONFIDENCE))
+    rarity = stats.norm.sf(np.quantile(largest, confidence))
     critical: FloatArray = stats.t.isf(rarity, df)
     return critical
 

@@ -18,7 +18,8 @@ import torch
 from ..core.backbone import BACKBONES, Backbone, create_backbone
 from ..core.errors import DataError
 from ..core.files import writing
-from ..core.plugins import discover, load, source_sha256
+from ..core.fingerprint import code_sha256
+from ..core.plugins import discover, load
 from ..core.seeds import derive
 from ..core.spec import EmbedSpec
 from ..core.weights import WeightsFile, load_weights
@@ -26,7 +27,7 @@ from ..data.clips import ClipTable
 from ..data.embeddings import Provenance, clips_hash, read_provenance, write_embeddings
 from ..data.waveforms import ClipGatherer
 from ..features.augment import spec_augment
-from ..features.frontends import FrontendModule, create_frontend
+from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
 from ..results.environment import code_version
 from ..training.predict import exact
 from .build import gather_from
@@ -80,7 +81,7 @@ def prepare_embedding(
     torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
     backbone = create_backbone(spec.backbone.name, frontend.n_mels, frames, **spec.backbone.params)
     loaded = load_weights(backbone, weights)
-    plugin_sha256 = source_sha256(BACKBONES.entry(spec.backbone.name))
+    code = code_sha256(BACKBONES.entry(spec.backbone.name)), code_sha256(FRONTENDS.entry(spec.frontend.name))
     provenance = Provenance(
         backbone=backbone_name(spec.backbone),
         source=weights.origin,
@@ -91,7 +92,7 @@ def prepare_embedding(
         clip_s=spec.clip_s,
         clips={table.dataset: clips_hash(table.clips) for table in tables},
         spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}}),
-        plugin_sha256=plugin_sha256 or "",
+        code_sha256="+".join(code),
         code_version=code_version(),
     )
     return EmbeddingJob(spec, data_cache, tables, out, weights, frontend, backbone, provenance)
@@ -101,7 +102,7 @@ def run_embedding(job: EmbeddingJob, context: RunContext) -> None:
     """Do what is left to do. Raises DataError when FILE, or its pieces, were made by other settings."""
     if job.out.exists():
         if not same_work(read_provenance(job.out), job.provenance):
-            raise DataError(f"{job.out} was made by other settings. Choose another --out, or delete it.")
+            raise DataError(f"{job.out} was made by other settings or code. Choose another --out, or delete it.")
         context.display.say(f"already done: {job.out}")
         return
     pieces = job.out.with_name(f"{job.out.name}.unfinished")
@@ -132,7 +133,7 @@ def run_embedding(job: EmbeddingJob, context: RunContext) -> None:
 
 
 def same_work(one: Provenance, other: Provenance) -> bool:
-    """Whether two files hold the same embeddings: code may have changed since, and the weights may lie elsewhere."""
+    """Whether two files hold the same embeddings: other code may have changed, and the weights may lie elsewhere."""
     apart = {"code_version", "source"}
     return one.model_dump(mode="json", exclude=apart) == other.model_dump(mode="json", exclude=apart)
 
@@ -141,7 +142,7 @@ def _claim(pieces: Path, job: EmbeddingJob) -> None:
     """Make the folder of pieces, or take over one that the same settings began."""
     begun = pieces / "provenance.json"
     if begun.is_file() and not same_work(Provenance.model_validate_json(begun.read_bytes()), job.provenance):
-        raise DataError(f"{pieces} was begun with other settings. Choose another --out, or delete that folder.")
+        raise DataError(f"{pieces} was begun with other settings or code. Choose another --out, or delete that folder.")
     with writing(begun) as file:
         file.write(job.provenance.model_dump_json(indent=1).encode())
 

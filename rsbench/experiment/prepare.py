@@ -15,14 +15,15 @@ import pandas as pd
 from ..core.backbone import BACKBONES
 from ..core.display import Display
 from ..core.errors import DataError
-from ..core.plugins import source_sha256
+from ..core.fingerprint import code_sha256
+from ..core.plugins import is_built_in
 from ..core.seeds import derive
 from ..core.spec import BackboneChoice, RunSpec, run_id
 from ..core.weights import WeightsFile, find_weights
 from ..data.clips import CLASSES, ClipTable, clip_bounds, label_map
 from ..data.datasets import DATASETS
 from ..data.embeddings import EmbeddingFile, clips_hash
-from ..data.identity import labels_id
+from ..data.identity import clips_id, labels_id
 from ..data.sources import Roots
 from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
@@ -32,7 +33,7 @@ from ..quality.index import QualityIndex, apply_control, create_quality, measure
 from ..quality.leakage import index_used, refuse_seen_patients
 from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, Identity, LabelMapUsed, SplitUsed, WeightsUsed
 from .context import DataCache
-from .resolve import sources
+from .resolve import registered
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
 
@@ -105,6 +106,7 @@ class Experiment:
         """What data.json says. weights: what the backbone was given of its own."""
         used = label_map(self.spec.data.label_map)
         every = (self.train, *self.tests)
+        fitted = self.train_data.clips.iloc[self.train_data.rows("fit")]
         return DataUsed(
             schema_version=SCHEMA_VERSION,
             backbone=self.backbone,
@@ -114,9 +116,10 @@ class Experiment:
             label_map=LabelMapUsed(name=self.spec.data.label_map, version=used.version),
             synthetic=self.synthetic,
             partial=self.partial,
-            train_patients=int(self.train_data.clips["patient"][self.train_data.rows("fit")].nunique()),
+            train_patients=int(fitted["patient"].nunique()),
             validation_patients=self.validation_patients,
             folds=self.folds,
+            fitted_id=clips_id(fitted["clip_id"], fitted["class_index"]),
             class_counts=dict(zip(CLASSES, self.class_counts, strict=True)),
             quality_index=index_used(self.index),
             quality_normaliser=self.quality_normaliser,
@@ -364,12 +367,14 @@ def _with_quality(
 
 
 def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> Identity:
+    parts = registered(spec)
     of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in tables if name in DATASETS.names()}
-    made_of = sources(spec) | {part: source_sha256(entry) for part, entry in of_datasets.items()}
     return Identity(
         labels={name: labels_id(table) for name, table in tables.items()},
         weights=weights.sha256,
-        plugins={part: sha256 for part, sha256 in made_of.items() if sha256 is not None},
+        # What a reader that ships here makes of its files is compared itself: labels, and sketches of the sound.
+        plugins={part: code_sha256(it) for part, it in (parts | of_datasets).items() if not is_built_in(it)},
+        built_in={part: code_sha256(it) for part, it in parts.items() if is_built_in(it)},
         quality_index=index.fitted_sha256,
     )
 

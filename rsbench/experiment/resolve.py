@@ -14,9 +14,8 @@ from pydantic import BaseModel, ValidationError
 from ..core.backbone import BACKBONES, Backbone, Frontend
 from ..core.errors import SpecError, did_you_mean
 from ..core.loss import LOSSES
-from ..core.plugins import source_sha256
-from ..core.registry import Registry
-from ..core.spec import DEFAULT_TRAIN, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
+from ..core.registry import Entry, Registry
+from ..core.spec import DEFAULT_TRAIN, PROTOCOL, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
 from ..data.clips import label_map
 from ..data.datasets import DATASETS
 from ..data.splits import split
@@ -54,6 +53,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     check_quirks(spec.augment.quirks)
     for name in spec.data.test:
         split(name, own_datasets)
+    _check_protocol(spec)
     _check_selection(spec)
     _check_embedded(spec)
     return spec
@@ -175,6 +175,14 @@ def _validated(nested: Mapping[str, Any], model: type[_Spec]) -> _Spec:
         raise SpecError(f"{key}={first['input']!r}: {first['msg']}.") from None
 
 
+def _check_protocol(spec: RunSpec) -> None:
+    if spec.protocol != PROTOCOL:
+        raise SpecError(
+            f"protocol={spec.protocol}: this rsbench makes runs under protocol {PROTOCOL}. Say --set "
+            f"protocol={PROTOCOL}: that is another run than the one this spec is from, and they share no board."
+        )
+
+
 def _check_selection(spec: RunSpec) -> None:
     """Rules that exist, and that can be had of one training."""
     if not spec.select or not spec.data.test:
@@ -206,12 +214,12 @@ def _check_embedded(spec: RunSpec) -> None:
         )
 
 
-def sources(spec: RunSpec) -> dict[str, str | None]:
-    """`kind:name` of everything registered that a spec names → the hash of its source; None for what ships here."""
+def registered(spec: RunSpec) -> dict[str, Entry[Any]]:
+    """`kind:name` → everything registered that a spec names, but for its data sets."""
     parts: tuple[tuple[Registry[Any], str], ...] = (
         (LOSSES, spec.loss.name),
         (BACKBONES, spec.backbone.name),
         *((FRONTENDS, choice.name) for choice in (spec.frontend,) if choice),
         (QUALITY, spec.quality.name),
     )
-    return {f"{registry.kind}:{name}": source_sha256(registry.entry(name)) for registry, name in parts}
+    return {f"{registry.kind}:{name}": registry.entry(name) for registry, name in parts}

@@ -15,6 +15,7 @@ import torch
 
 from ..core.display import Display
 from ..core.errors import DataError, InstallationError, RsbenchError, RunFailed, StorageError
+from ..core.fingerprint import training_sha256
 from ..core.installation import libraries_blamed
 from ..data.identity import mismatched
 from ..evaluation.scoring import score_run, without_nan
@@ -78,7 +79,7 @@ def run_experiment(experiment: Experiment, context: RunContext, on_epoch: OnEpoc
         if done or checkpoints.begun():
             _same_audio(run, experiment)
         if done:
-            context.display.say(f"already done: {run.path}")
+            context.display.say(f"already done: {run.path}{_code_since(run)}")
             return run
         with _recorded(run.folder):
             _execute(experiment, context, run.folder, checkpoints, on_epoch)
@@ -95,6 +96,17 @@ def _same_audio(run: Run, experiment: Experiment) -> None:
                 f"{run.path} was made with other recordings: {differing[0]} and {len(differing) - 1} more of "
                 f"'{name}' sound different now. Restore them, or keep the new runs apart with --out DIR."
             )
+
+
+def _code_since(run: Run) -> str:
+    """What to say of a run that was made when the code of training was not what it is now."""
+    then = run.environment
+    if then.training_code == training_sha256():
+        return ""
+    return (
+        f" (made with rsbench {then.code_version}; the code of training or protocol has changed since, so that a run "
+        "made now could end elsewhere. To make it again, delete that folder, or give another --out DIR)"
+    )
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ResultsError, SpecError
+from ..core.fingerprint import code_sha256
 from ..core.plugins import discover
+from ..core.spec import PROTOCOL
 from ..core.weights import read_state
 from ..data.clips import CLASSES, NORMAL
 from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
-from ..experiment.resolve import sources
+from ..experiment.resolve import registered
 from ..features.frontends import FrontendModule, create_frontend
 from ..results.run import Run, TrainedModel
 from ..training.checkpoint import weights_name
@@ -86,11 +88,12 @@ def checkpoint(choice: TrainedModel) -> Path:
     return path
 
 
-def changed_plugins(run: Run) -> list[str]:
-    """A line for each part of the run that came with a plugin, or does now, and was other code then."""
-    then, now = run.data.identity.plugins, sources(run.spec)
+def changed_code(run: Run) -> list[str]:
+    """A line for each part of the run that was other code when it was made, where the record says what it was."""
+    # The first protocol hashed the bytes of a plugin's file, and nothing of what ships here.
+    then = run.data.identity.code if run.spec.protocol == PROTOCOL else {}
     return [
         f"note: {part} is other code now than when the run was made; what it says may differ from the run's scores"
-        for part, sha256 in now.items()
-        if then.get(part) != sha256
+        for part, entry in registered(run.spec).items()
+        if then.get(part, "") not in ("", code_sha256(entry))
     ]

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .. import __version__
+from ..core.fingerprint import training_sha256
 from .schema import Environment
 
 LIBRARIES = ("torch", "torchaudio", "torchvision", "timm", "numpy", "pandas", "scikit-learn")
@@ -29,6 +30,7 @@ def environment(device: str, device_name: str, threads: int) -> Environment:
     """What env.json says of this machine and process."""
     return Environment(
         code_version=code_version(),
+        training_code=training_sha256(),
         python=platform.python_version(),
         platform=platform.platform(),
         libraries={name: version(name) for name in LIBRARIES},

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..core.display import Display
@@ -28,6 +30,7 @@ from ..core.files import writing
 from ..core.spec import RunSpec
 from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
+from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
 from .rows import COLUMNS, Judgement, judgements, known_split
 from .run import Run
@@ -36,6 +39,7 @@ from .run import Run
 STAMPED = ("status.json", "spec.json", "data.json", "metrics.json", "origin.json", "predictions")
 MANY = 100  # folders to read before it is worth a progress bar
 KEY = ["run_id", "operating_point"]
+BYTES = ("hits", "ranked")  # of a Judgement
 ABOUT = b"rsbench"  # the key of what a table says about itself
 
 
@@ -53,7 +57,7 @@ class BoardRows:
     rows: pd.DataFrame
     designs: Mapping[str, Design]
     damaged: Mapping[str, str]
-    _hits: pd.Series = field(repr=False)  # by run_id and operating_point: (P, 5) int32 as bytes, None where not done
+    _counted: pd.DataFrame = field(repr=False)  # BYTES by KEY, None where not done: (P, 5) int32, (P, 2) float64
 
     def counts(self, rows: pd.DataFrame) -> tuple[Design, Hits]:
         """Who was judged in some of the rows, and what they hit: (len(rows), P, 5) as `evaluation.counts.count_hits`.
@@ -63,6 +67,16 @@ class BoardRows:
 
         Raises ResultsError naming two runs that judged different clips.
         """
+        return self._of_patients(rows, "hits", np.int32, COUNTED)
+
+    def ranked(self, rows: pd.DataFrame) -> tuple[Design, FloatArray]:
+        """Who was judged in some of the rows, and how they rank: (len(rows), P, 2) as `evaluation.counts.rank_hits`.
+
+        NaN all over where a run is not done; else as `counts`.
+        """
+        return self._of_patients(rows, "ranked", np.float64, 2)
+
+    def _of_patients(self, rows: pd.DataFrame, name: str, dtype: type, width: int) -> tuple[Design, NDArray[Any]]:
         first = rows.dropna(subset="design").drop_duplicates("design")
         if len(first) > 1:
             raise ResultsError(
@@ -71,13 +85,14 @@ class BoardRows:
             )
         if first.empty:
             nobody = Design((), np.empty((0, COUNTED - 1), dtype=np.int64))
-            return nobody, np.empty((len(rows), 0, COUNTED), dtype=np.int32)
+            return nobody, np.empty((len(rows), 0, width), dtype=dtype)
         design = self.designs[first["design"].iloc[0]]
-        found = self._hits.reindex(pd.MultiIndex.from_frame(rows[KEY]))
-        hits = np.full((len(rows), len(design.patients), COUNTED), -1, dtype=np.int32)
+        found = self._counted[name].reindex(pd.MultiIndex.from_frame(rows[KEY]))
+        nothing = np.nan if dtype is np.float64 else -1
+        counted: NDArray[Any] = np.full((len(rows), len(design.patients), width), nothing, dtype=dtype)
         done = found.notna().to_numpy()
-        hits[done] = np.frombuffer(b"".join(found[done]), dtype=np.int32).reshape(-1, *hits.shape[1:])
-        return design, hits
+        counted[done] = np.frombuffer(b"".join(found[done]), dtype=dtype).reshape(-1, *counted.shape[1:])
+        return design, counted
 
 
 def board_rows(
@@ -123,7 +138,7 @@ class _Table:
     """What was read of run folders.
 
     stamps: run id → the state that its folder was read in, also of those without a row.
-    frame: COLUMNS and `hits`, the bytes of (P, 5) int32.
+    frame: COLUMNS and BYTES, what is counted per patient.
     designs: by their digests.
     """
 
@@ -134,8 +149,8 @@ class _Table:
     @classmethod
     def of(cls, stamps: dict[str, str], judged: Iterable[Judgement]) -> _Table:
         found = list(judged)
-        rows = [{**one.row, "hits": None if one.hits is None else one.hits.tobytes()} for one in found]
-        frame = pd.DataFrame(rows, columns=[*COLUMNS, "hits"]).astype(COLUMNS | {"hits": object})
+        rows = [one.row | {name: _bytes(getattr(one, name)) for name in BYTES} for one in found]
+        frame = pd.DataFrame(rows, columns=[*COLUMNS, *BYTES]).astype(COLUMNS | dict.fromkeys(BYTES, object))
         return cls(stamps, frame, {one.row["design"]: one.design for one in found if one.design})
 
     def without(self, run_ids: Set[str]) -> _Table:
@@ -154,8 +169,12 @@ def _in_order(table: _Table, run_ids: list[str], damaged: dict[str, str]) -> Boa
     """The table in the order of the runs."""
     order = pd.Index(run_ids).get_indexer(pd.Index(table.frame["run_id"])).argsort(kind="stable")
     frame = table.frame.iloc[order].reset_index(drop=True)
-    hits = pd.Series(frame["hits"].to_numpy(), index=pd.MultiIndex.from_frame(frame[KEY]), dtype=object)
-    return BoardRows(frame.drop(columns="hits"), table.designs, damaged, hits)
+    counted = frame[list(BYTES)].set_index(pd.MultiIndex.from_frame(frame[KEY]))
+    return BoardRows(frame.drop(columns=list(BYTES)), table.designs, damaged, counted)
+
+
+def _bytes(counted: NDArray[Any] | None) -> bytes | None:
+    return None if counted is None else counted.tobytes()
 
 
 def _stamp(run: Run) -> str:
@@ -196,9 +215,10 @@ def _read(
 def _check_sketch(run: Run, found: Sequence[Judgement], readable: set[str]) -> None:
     """Read the run's sketch once per content, so that a damaged one is found here. Raises ResultsError."""
     for row in (one.row for one in found if one.design):
-        if row["sketch"] not in readable:
-            run.sketch(row["dataset"])
-            readable.add(row["sketch"])
+        for sketch, dataset in ((row["sketch"], row["dataset"]), (row["train_sketch"], row["train_dataset"])):
+            if sketch not in readable:
+                run.sketch(dataset)
+                readable.add(sketch)
 
 
 def _made_for(split_name: str, rule_name: str) -> str:

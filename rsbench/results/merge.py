@@ -20,9 +20,10 @@ from ..core.errors import ResultsError, StorageError
 from ..core.files import explain_os_error
 from .agreement import disagreement
 from .bundle import opened
+from .rescore import rescore_run
 from .run import HERE, Run, load_runs
 from .schema import Origin, State, Status
-from .store import ERROR, ORIGIN, STATUS, RunFolder
+from .store import ANOTHER_SHAPE, ERROR, ORIGIN, STATUS, RunFolder
 
 
 class MergeOutcome(StrEnum):
@@ -62,7 +63,8 @@ def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display
     """Bring the runs of results folders and bundles into a results folder; returns the run ids by outcome.
 
     A finished run replaces an unfinished one; an unfinished one only comes where there is none of its id. One run id
-    with the same predictions is one run; with other predictions it is a conflict.
+    with the same predictions is one run; with other predictions it is a conflict. Every finished run that comes in is
+    scored again: its figures must follow from its predictions.
 
     Args:
         sources: results folders and bundles.
@@ -70,7 +72,8 @@ def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display
         name: who they are from; default: the name of each folder or bundle.
         display: told of progress.
 
-    Raises ResultsError for a damaged run or bundle, and for conflicts, all of them named; nothing is copied then.
+    Raises ResultsError for a damaged run or bundle, and for conflicts and false figures, all of them named; nothing is
+    copied then.
     """
     with contextlib.ExitStack() as stack:
         arrivals: list[Standing] = []
@@ -103,8 +106,8 @@ def _arrival(run: Run, brought_by: str, manifest: str | None) -> Origin:
 
 def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePlan:
     """What will become of each arrival. Raises ResultsError naming every conflict, and for a damaged run."""
-    plan, conflicts = MergePlan({outcome: [] for outcome in MergeOutcome}, {}), []
-    with display.track("comparing", len(arrivals)) as advance:
+    plan, conflicts, false = MergePlan({outcome: [] for outcome in MergeOutcome}, {}), [], []
+    with display.track("scoring again", len(arrivals)) as advance:
         for arrival in arrivals:
             run_id = arrival.run.run_id
             if arrival.state == "done":
@@ -121,6 +124,8 @@ def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePla
                 plan.outcomes[outcome].append(run_id)
                 if after is not standing:
                     plan.changed[run_id] = after
+                if after is arrival and arrival.state == "done":
+                    false += _false_figures(arrival.run, display)
             advance(1, run_id)
     if conflicts:
         raise ResultsError(
@@ -129,7 +134,27 @@ def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePla
             + "\nKeep them in separate results folders, or move away those that shall not count. "
             "(A deep network that is trained again on other hardware, or on a GPU, ends elsewhere too.)"
         )
+    if false:
+        raise ResultsError(
+            f"{len(false)} runs have figures that do not follow from their predictions; nothing was copied.\n"
+            + "\n".join(false)
+            + "\nAsk for them again. rsbench rescore --results DIR|BUNDLE.zip names every figure."
+        )
     return plan
+
+
+def _false_figures(run: Run, display: Display) -> list[str]:
+    """A line where figures of a finished run are not what its predictions give. Raises ResultsError for damage."""
+    try:
+        found = rescore_run(run)
+    except ANOTHER_SHAPE as error:
+        raise ResultsError(
+            f"{run.path}: cannot be scored again ({type(error).__name__}: {error}). Ask for it again, or leave it out."
+        ) from error
+    for line in found.not_compared:
+        display.say(f"note: {run.run_id}: {line}")
+    more = f" and {len(found.differing) - 1} more" if len(found.differing) > 1 else ""
+    return [f"{run.run_id}: {found.differing[0]}{more}"] if found.differing else []
 
 
 def _settle(standing: Standing, arrival: Standing) -> tuple[MergeOutcome, Standing]:

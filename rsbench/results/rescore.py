@@ -37,6 +37,15 @@ class Rescored:
     findings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class RescoredRun:
+    """figures: how many were compared. differing: a line for each that is not what it was. not_compared: of a split."""
+
+    figures: int
+    differing: tuple[str, ...]
+    not_compared: tuple[str, ...]
+
+
 def rescore(runs: Sequence[Run], display: Display) -> Rescored:
     """Score the finished ones of these runs again. A damaged one is a finding too."""
     scored, figures, findings = 0, 0, []
@@ -45,11 +54,11 @@ def rescore(runs: Sequence[Run], display: Display) -> Rescored:
             try:
                 if run.state != "done":
                     continue
-                compared, found = rescore_run(run)
+                found = rescore_run(run)
             except (RsbenchError, *ANOTHER_SHAPE) as error:
-                compared, found = 0, [f"cannot be scored again: {_in_words(error)}"]
-            scored, figures = scored + 1, figures + compared
-            findings += [f"{run.run_id}: {line}" for line in found]
+                found = RescoredRun(0, (f"cannot be scored again: {_in_words(error)}",), ())
+            scored, figures = scored + 1, figures + found.figures
+            findings += [f"{run.run_id}: {line}" for line in (*found.not_compared, *found.differing)]
             advance(1, run.run_id)
     return Rescored(scored, figures, tuple(findings))
 
@@ -58,23 +67,23 @@ def _in_words(error: Exception) -> str:
     return str(error) if isinstance(error, RsbenchError) else f"{type(error).__name__}: {error}"
 
 
-def rescore_run(run: Run) -> tuple[int, list[str]]:
-    """How many figures of a run were compared, and what differs, in words.
+def rescore_run(run: Run) -> RescoredRun:
+    """Score one finished run again.
 
     Raises RsbenchError or one of ANOTHER_SHAPE where the record is damaged.
     """
-    lines, splits = _recorded_splits(run)
+    other_versions, splits = _recorded_splits(run)
     train = run.data.splits[run.spec.data.train].dataset
     recomputed = dict(flat_figures(score_run(whole_predictions(run), splits, run.spec.select, train)))
     not_compared = set(run.spec.data.test) - {known.name for known in splits}
     kept = {key: figure for key, figure in flat_figures(run.metrics) if key[1] not in not_compared}
-    keys = list(dict.fromkeys([*kept, *recomputed]))
+    keys, lines = list(dict.fromkeys([*kept, *recomputed])), []
     for key in keys:
         one, other = kept.get(key, ABSENT), recomputed.get(key, ABSENT)
         if not _same(one, other):
             rule, split_name, *rest = key
             lines.append(f"{rule}, {split_name}, {'.'.join(rest)}: stored {one}, recomputed {other}")
-    return len(keys), lines
+    return RescoredRun(len(keys), tuple(lines), tuple(other_versions))
 
 
 def whole_predictions(run: Run) -> dict[str, pd.DataFrame]:

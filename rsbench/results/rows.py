@@ -12,19 +12,21 @@ from typing import Any
 from ..core.errors import ResultsError
 from ..core.spec import flatten
 from ..data.clips import CLASSES
+from ..data.identity import clips_id
 from ..data.splits import split
-from ..evaluation.counts import Design, Hits, count_hits, design_of
-from ..evaluation.metrics import at_operating_point
+from ..evaluation.counts import Design, Hits, count_hits, design_of, rank_hits
+from ..evaluation.metrics import FloatArray, at_operating_point
 from ..evaluation.scoring import without_nan
 from ..evaluation.selection import rule
 from .calls import ARGMAX, Predictions
 from .run import Run, as_written
-from .schema import IndexUsed, SplitUsed
+from .schema import Environment, IndexUsed, SplitUsed
 from .store import STATUS
 
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
 NEVER_MIXED = (
     "protocol",
+    "code",
     "synthetic",
     "train",
     "train_labels_id",
@@ -58,12 +60,17 @@ COLUMNS = {
     "fitted_on": "str",  # what the quality index was fitted on; "–" nothing, "IN TRAINING (…)" patients trained on too
     "seed": "int64",
     "settings": "str",  # JSON: the whole spec but the seed, as dotted keys
-    "plugins": "str",  # JSON: what each plugin's source hashes to
+    "sources": "str",  # JSON: `kind:name` → hash of the code of everything registered that the run used
+    "code": "str",  # hash of the code of training and protocol
+    "made_with": "str",  # JSON: device, threads, versions of Python, of libraries and of rsbench
     "origin": "str",  # "here", or who brought the run in
     "dataset": "str",
     "labels_id": "str",
     "sketch": "str",  # equal where the data set's sketches are equal to the byte, and need no comparison
-    "design": "str",  # who was judged; None where the run is not done
+    "train_dataset": "str",
+    "train_sketch": "str",
+    "fitted": "str",  # hash of the clips that were trained on, with their classes
+    "design": "str",  # hash of the clips that were judged, with their classes and patients; None where not done
     "split_version": "int64",
     "label_map": "str",
     "train": "str",
@@ -93,12 +100,13 @@ class Judgement:
     """One run at one operating point; design and hits are None where the run is not done.
 
     row: COLUMNS, of their types or None, without those that a run which is not done has no value for.
-    hits: (P, 5), see `count_hits`.
+    hits: (P, 5), see `count_hits`. ranked: (P, 2), see `rank_hits`.
     """
 
     row: dict[str, Any]
     design: Design | None = None
     hits: Hits | None = None
+    ranked: FloatArray | None = None
 
 
 def judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
@@ -125,16 +133,18 @@ def _judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
     row = _description(run, judged) | {"state": state}
     if state != "done":
         return [Judgement(_typed(row | {"operating_point": ARGMAX}))]
-    row |= {"sketch": hashlib.sha256(run.sketch_bytes(judged.dataset)).hexdigest(), "seconds": run.cost.seconds}
+    row |= {"sketch": _sketch_id(run, judged.dataset), "train_sketch": _sketch_id(run, row["train_dataset"])}
+    row["seconds"] = run.cost.seconds
     row["epoch"] = run.selection[rule(rule_name).selection(split_name)].epoch
     figures, calls = run.figures(split_name, rule_name), run.calls(split_name, rule_name)
-    design = design_of(calls.clips)
-    row["design"] = design.digest()
+    design, ranked = design_of(calls.clips), rank_hits(calls.clips, calls.logits)
+    row["design"] = clips_id(calls.clips.index, calls.clips["patient"], calls.clips["label"])
     return [
         Judgement(
             _typed(row | {"operating_point": point} | _figures(figures, point)),
             design,
             _hits(run, calls, figures, point),
+            ranked,
         )
         for point in calls.offsets
         if point in figures
@@ -160,13 +170,17 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "fitted_on": index_fitted_on(data.quality_index, train.dataset),
         "seed": spec.seed,
         "settings": json.dumps(settings, sort_keys=True, ensure_ascii=False),
-        "plugins": json.dumps(data.identity.plugins, sort_keys=True),
+        "sources": json.dumps(data.identity.code, sort_keys=True),
+        "code": run.environment.training_code[:10] or "unknown",
+        "made_with": json.dumps(_made_with(run.environment), sort_keys=True),
         "origin": run.origin_in_words,
         "dataset": dataset,
         "labels_id": data.identity.labels[dataset],
         "split_version": judged.version,
         "label_map": f"{data.label_map.name} v{data.label_map.version}",
         "train": f"{spec.data.train} v{train.version}",
+        "train_dataset": train.dataset,
+        "fitted": data.fitted_id,
         "train_labels_id": data.identity.labels[train.dataset],
         "train_fraction": 1 - spec.validation.fraction,
         "weights_source": data.weights.source,
@@ -181,6 +195,17 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "protocol": spec.protocol,
         "code_version": run.environment.code_version,
     }
+
+
+def _made_with(environment: Environment) -> dict[str, Any]:
+    """What may move a result without being part of a method, by the name that a board gives it."""
+    machine: dict[str, Any] = {"device": environment.device.partition(":")[0], "device_name": environment.device_name}
+    machine |= {"platform": environment.platform, "threads": environment.threads, "python": environment.python}
+    return machine | environment.libraries | {"rsbench": environment.code_version}
+
+
+def _sketch_id(run: Run, dataset: str) -> str:
+    return hashlib.sha256(run.sketch_bytes(dataset)).hexdigest()
 
 
 def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:

@@ -68,9 +68,14 @@ class Status(RecordPart):
 
 
 class Environment(RecordPart):
-    """Where and with what a run was made; never part of its id. code_version: with the commit, and + where changed."""
+    """Where and with what a run was made; never part of its id.
+
+    code_version: with the commit, and + where changed. training_code: the hash of the code of training and protocol
+    (`core.fingerprint.training_sha256`); "" in protocol 1.
+    """
 
     code_version: str
+    training_code: str = ""
     python: str
     platform: str
     libraries: dict[str, str]
@@ -92,20 +97,27 @@ class LabelMapUsed(RecordPart):
 class Identity(RecordPart):
     """What the run id hashes beside the spec.
 
-    labels: data set → hash of its clips and labels. weights: sha256, "" for none. plugins: `kind:name` → sha256 of the
-    source of what a plugin brought. quality_index: sha256 of what the index was fitted to; "" where it was to nothing,
-    and then not in the file, nor in the run id.
+    labels: data set → hash of its clips and labels. weights: sha256, "" for none. plugins: `kind:name` → hash of the
+    code of what a plugin brought. built_in: likewise of what rsbench brought, but for data sets (see
+    `core.fingerprint`); empty in protocol 1. quality_index: sha256 of what the index was fitted to; "" where it was to
+    nothing. What is empty of the last two is not in the file, nor in the run id.
     """
 
     labels: dict[str, str]
     weights: str
     plugins: dict[str, str]
+    built_in: dict[str, str] = {}
     quality_index: str = ""
+
+    @property
+    def code(self) -> dict[str, str]:
+        """`kind:name` → hash of the code of everything registered that the run used."""
+        return self.plugins | self.built_in
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = as_usual(self)
-        return fields if self.quality_index else {key: fields[key] for key in fields if key != "quality_index"}
+        return {key: value for key, value in fields.items() if value or key not in ("built_in", "quality_index")}
 
 
 class DatasetUsed(RecordPart):
@@ -146,7 +158,8 @@ class DataUsed(RecordPart):
     """What a run was made from.
 
     backbone: its name on boards. track: "frozen" or "fine-tuned". folds: the patients that each fold holds out.
-    class_counts: clips to train on. quality_normaliser: the index's own, fitted on those clips.
+    fitted_id: hash of the clips to train on, with their classes; "" in protocol 1. class_counts: how many of them.
+    quality_normaliser: the index's own, fitted on those clips.
     """
 
     schema_version: int = 1  # records from before it was written are of the first
@@ -160,6 +173,7 @@ class DataUsed(RecordPart):
     train_patients: int
     validation_patients: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
+    fitted_id: str = ""
     class_counts: dict[str, int]
     quality_index: IndexUsed = IndexUsed()
     quality_normaliser: dict[str, float]

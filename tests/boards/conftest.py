@@ -10,6 +10,7 @@ import pytest
 from imitated import Make, Method, imitate
 from tiny import run_tiny, write_own_dataset
 
+from rsbench.boards.claims import Question
 from rsbench.boards.leaderboard import Board, leaderboard, with_shift
 from rsbench.results.run import Run, load_runs
 
@@ -61,7 +62,7 @@ def study(of_many_patients: Run, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def boards(study: Path) -> tuple[Board, Board]:
     """The study on `tiny` and on `far`, against ce, with the shift from one to the other. To be read only."""
     folders, index = load_runs(study), study / ".index"
-    made = [leaderboard(folders, split, "val", baseline="ce", cache=index) for split in ("tiny", "far")]
+    made = [leaderboard(folders, split, "val", question=Question("ce"), cache=index) for split in ("tiny", "far")]
     tiny, far = with_shift(made)
     return tiny, far
 

@@ -14,6 +14,7 @@ from imitated import Make, Method
 from rich.console import Console
 
 from rsbench.boards.audit import RULES, Audit, audit
+from rsbench.boards.claims import Question
 from rsbench.boards.leaderboard import leaderboard
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.report.tables.audit import audit_table
@@ -72,7 +73,7 @@ def test_a_claim_that_the_oracle_makes_is_not_made_by_val(audited: Audit) -> Non
 
 @pytest.mark.parametrize("rule", RULES)
 def test_under_each_rule_it_is_that_rules_board(audited: Audit, tracked: Path, rule: str) -> None:
-    made = leaderboard(load_runs(tracked), "tiny", rule, baseline="ce")
+    made = leaderboard(load_runs(tracked), "tiny", rule, question=Question("ce"))
     columns = ["score_mean", "score_sd", "low", "high", "rank_best", "delta", "delta_low", "delta_least", "verdict"]
     for row in made.table.to_dict("records"):
         mine = audited.at(rule, row["operating_point"])[row["method"]]

@@ -17,7 +17,7 @@ from tiny import PROJECT, TINY_PLUGIN, Cli
 from rsbench.core.backbone import BACKBONES
 from rsbench.core.errors import PluginError, ResultsError
 from rsbench.core.loss import LOSSES
-from rsbench.core.plugins import discover, source_sha256
+from rsbench.core.plugins import discover, is_built_in
 from rsbench.data.datasets import DATASETS
 from rsbench.report.cite import AUTHOR, ROOMS, TITLE, bibliography
 from rsbench.results.run import Run
@@ -27,7 +27,7 @@ PUBLISHED = [
     (registry.kind, name, registry.entry(name).paper)
     for registry in (LOSSES, BACKBONES, DATASETS)
     for name in registry.names()
-    if registry.entry(name).paper and source_sha256(registry.entry(name)) is None
+    if registry.entry(name).paper and is_built_in(registry.entry(name))
 ]
 
 

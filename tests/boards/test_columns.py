@@ -81,12 +81,20 @@ def test_intervals_ranks_and_differences_in_words(boards: Boards) -> None:
     (row,) = boards[1].table.query("loss == 'narrow' and operating_point == 'argmax'").to_dict("records")
     said = {name: column.cell(row) for name, column in COLUMNS.items() if name != "inflation"}
     assert said["interval"] == f"{row['low']:.1f} … {row['high']:.1f}"
+    assert said["auroc_interval"] == f"{row['auroc_low']:.3f} … {row['auroc_high']:.3f}"
+    assert said["auroc_delta"] == f"{row['auroc_delta']:.3f}"
     assert said["delta"] == f"{row['delta']:.1f}"  # negative
     assert said["delta_interval"] == f"{row['delta_low']:.1f} … {row['delta_high']:.1f}"
     assert said["least"] == f"{row['delta_least']:.1f}"
     assert said["shift"] == f"{row['shift_mean']:.1f} ± {row['shift_sd']:.1f}"
-    assert (said["verdict"], said["rank_change"], said["sign_flip"]) == ("worse", "-4", "0.008")
-    assert (said["ranks"], said["seeds"], said["origin"]) == ("5", "8/8", "here")
+    assert (said["verdict"], said["rank_change"], said["sign_flip"]) == ("not above the floor", "-4", "0.008")
+    assert (said["ranks"], said["seeds"], said["origin"]) == ("–", "8/8", "here")
+
+
+def test_the_best_of_several_is_marked_as_chosen(boards: Boards) -> None:
+    at_argmax = boards[0].table[boards[0].table["operating_point"] == "argmax"].to_dict("records")
+    cells = [COLUMNS["interval"].cell(row) for row in at_argmax]
+    assert [cell.endswith("†") for cell in cells] == [True] + [False] * (len(cells) - 1)
 
 
 def test_a_baseline_differs_from_nothing(boards: Boards) -> None:
@@ -99,14 +107,15 @@ def test_what_is_not_there_is_a_dash() -> None:
     assert mean_sd(math.nan, math.nan, 1) == "–"
     assert mean_sd(51.25, math.nan, 1) == mean_sd(51.25, None, 1) == "51.2"
     assert mean_sd(51.25, 0.0, 1) == "51.2 ± 0.0"
-    empty = dict.fromkeys(("low", "high", "rank_best", "rank_worst"), math.nan)
+    empty = dict.fromkeys(("low", "high", "rank_best", "rank_worst"), math.nan) | {"interval_of": "board"}
     assert [ALWAYS[name].cell(empty) for name in ("interval", "ranks")] == ["–", "–"]
 
 
 def test_the_default_is_what_a_board_has(four: Board, oracle: Board, boards: Boards) -> None:
     compared = ["delta", "delta_interval", "least", "verdict"]
-    assert list(columns_of(four, None)) == [*DEFAULT, "seeds"]
-    assert list(columns_of(oracle, None)) == [*DEFAULT, "inflation", "seeds"]
+    assert set(four.table["verdict"]) == {"not above the floor", "too few patients"}
+    assert list(columns_of(four, None)) == [*DEFAULT, "verdict", "seeds"]
+    assert list(columns_of(oracle, None)) == [*DEFAULT, "inflation", "verdict", "seeds"]
     assert list(columns_of(boards[0], None)) == [*DEFAULT, *compared, "seeds"]
     assert list(columns_of(boards[1], None)) == [*DEFAULT, "shift", "rank_change", *compared, "seeds"]
 
@@ -118,7 +127,7 @@ names = st.sampled_from([*FIGURES, "interval", "ranks", "origin", *GROUPS])
 def test_columns_come_in_the_order_in_which_they_are_asked_for(four: Board, asked: list[str], beside: bool) -> None:
     found = list(columns_of(four, ("+" if beside else "") + ", ".join(asked)))
     wanted = [one for name in asked for one in GROUPS.get(name, (name,))]
-    assert found == list(dict.fromkeys([*(DEFAULT if beside else ()), *wanted, "seeds"]))
+    assert found == list(dict.fromkeys([*((*DEFAULT, "verdict") if beside else ()), *wanted, "seeds"]))
 
 
 def test_every_heading_is_one_columns_alone() -> None:
@@ -136,7 +145,10 @@ def test_every_heading_is_one_columns_alone() -> None:
         ("inflation", "needs --select oracle"),
         ("shift", "needs a second --split"),
         ("+rank_change", "needs a second --split"),
-        *((name, f"--columns {name}: needs --baseline LOSS") for name in ("delta", "least", "verdict", "sign_flip")),
+        *(
+            (name, f"--columns {name}: needs --baseline LOSS")
+            for name in ("delta", "least", "auroc_delta", "sign_flip")
+        ),
     ],
 )
 def test_what_a_board_has_not_is_explained(four: Board, asked: str, said: str) -> None:
@@ -160,7 +172,7 @@ def test_a_method_of_which_nothing_is_done_has_dashes_and_no_origin(results: Pat
     headings, rows = cells_of(made)
     assert "origin" not in headings
     (row,) = [row for row in rows if row[0] == "ce"]
-    assert row == ["ce", "argmax", *["–"] * len(DEFAULT), "0/2"]
+    assert row == ["ce", "argmax", *["–"] * len(DEFAULT), "–", "0/2"]
 
 
 def test_the_table_says_rule_split_and_what_all_share(boards: Boards) -> None:
@@ -169,7 +181,7 @@ def test_the_table_says_rule_split_and_what_all_share(boards: Boards) -> None:
     assert "train_fraction 0.8" in str(table.title)
     assert "backbone tiny" in str(table.title)
     assert "paired on patients and seeds with ce" in str(table.caption)
-    assert "a verdict needs 8 seeds" in str(table.caption)
+    assert "A verdict is about the Score and takes 8 seeds" in str(table.caption)
     assert table.row_count == len(boards[0].table)
 
 

@@ -160,11 +160,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 def test_the_source_of_a_plugins_loss_is_part_of_the_loss() -> None:
     rows = [("spec", "loss.name", "ce", "mine"), ("data", "identity.plugins.loss:mine", None, "0" * 64)]
+    rows.append(("data", "identity.built_in.loss:ce", "1" * 64, None))
     differences = pd.DataFrame(rows, columns=["part", "field", "first", "second"]).astype(object)
     assert "the loss alone differs" in _what_sets_them_apart(differences)[0]
-    rows.append(("data", "identity.plugins.dataset:tiny", None, "0" * 64))
-    differences = pd.DataFrame(rows, columns=differences.columns).astype(object)
-    assert "cannot be put down to the loss" in _what_sets_them_apart(differences)[0]
+    for other in (
+        ("data", "identity.plugins.dataset:tiny", None, "0" * 64),
+        ("environment", "training_code", "a", "b"),
+    ):
+        differences = pd.DataFrame([*rows, other], columns=differences.columns).astype(object)
+        assert "cannot be put down to the loss" in _what_sets_them_apart(differences)[0]
 
 
 def test_one_seed_says_nothing_of_other_seeds() -> None:
@@ -190,7 +194,7 @@ def test_it_says_what_a_difference_can_be_put_down_to(cli: Cli, runs_to_read: Pa
 def test_more_than_the_loss_is_not_told_apart(tiny_root: Path, tmp_path: Path, cosface: Run) -> None:
     other = Run(run_tiny(tiny_root, tmp_path, epochs=2, **{"optim.lr": 1e-3, "backbone.width": 8}).path)
     found = compare(other, cosface)
-    assert found.notes[0].startswith("Settings also differ elsewhere")
+    assert found.notes[0].startswith("Settings, data or code also differ elsewhere")
     of_spec = found.differences[found.differences["part"] == "spec"].set_index("field")
     assert of_spec.loc["optim.lr", "first"] == 1e-3
     assert of_spec.loc["backbone.width", ["first", "second"]].tolist() == [8, 16]

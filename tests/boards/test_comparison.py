@@ -14,11 +14,13 @@ import pytest
 from imitated import Make, Method
 
 from rsbench.boards import comparison
-from rsbench.boards.comparison import ALIKE, DIFFERENCES, ERRORS
+from rsbench.boards.claims import AUROC, DIFFERENCES, SCORE, Question
+from rsbench.boards.comparison import ALIKE, ERRORS
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.errors import ResultsError, SpecError
+from rsbench.evaluation.metrics import threshold_free
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
-from rsbench.evaluation.statistics import Counts, estimate, rank_sets
+from rsbench.evaluation.statistics import Counts, estimate, family, rank_sets
 from rsbench.results.run import Run, load_runs
 
 Boards = tuple[Board, Board]
@@ -32,7 +34,7 @@ def board(results: Path, *losses: str, baseline: str | None = None, most_seeds: 
         if not losses or folder.run_id.partition("-")[0] in losses
         if on_disk.read(folder.path, "spec.json")["seed"] < most_seeds
     ]
-    return leaderboard(kept, "tiny", "val", baseline=baseline)
+    return leaderboard(kept, "tiny", "val", question=Question(baseline))
 
 
 def at_argmax(made: Board) -> pd.DataFrame:
@@ -48,13 +50,15 @@ def scores(results: Path, loss: str) -> np.ndarray:
     return np.array([found[seed] for seed in sorted(found)])
 
 
-def counted(results: Path, loss: str) -> Counts:
+def counted(results: Path, loss: str, point: str) -> Counts:
     """Hits on normal and abnormal clips of each patient, counted in the stored predictions a clip at a time."""
     by_seed = {}
     clips: dict[str, list[int]] = {}
     for folder in results.glob(f"runs/{loss}-*"):
         stored = Run(folder).predictions("tiny")
-        tested = stored[stored["part"] == "test"]
+        tested = stored[stored["part"] == "test"].astype(dict.fromkeys(LOGIT_COLUMNS, float))
+        chosen = on_disk.read(folder, "metrics.json")["val"]["tiny"]["operating_point"]["normal_offset"]
+        tested[LOGIT_COLUMNS[0]] += chosen if point == "val-bias" else 0
         hits = {patient: [0, 0] for patient in sorted(set(tested["patient"]))}
         clips = {patient: [0, 0] for patient in hits}
         for clip in tested.to_dict("records"):
@@ -67,25 +71,86 @@ def counted(results: Path, loss: str) -> Counts:
 
 
 def test_intervals_and_ranks_are_those_of_hits_counted_by_hand(study: Path, boards: Boards) -> None:
-    table = at_argmax(boards[0])
-    joined = [counted(study, loss) for loss in table.index]
+    """Over both operating points at once; the first of each has the interval that holds for all rows."""
+    table = boards[0].table
+    points = table["operating_point"].to_numpy()
+    joined = [counted(study, loss, point) for loss, point in zip(table["loss"], points, strict=True)]
     found = estimate(Counts(np.concatenate([one.hits for one in joined]), joined[0].clips))
     np.testing.assert_allclose(table["score_mean"], found.mean)
-    np.testing.assert_allclose(table[["low", "high"]], found.intervals())
-    np.testing.assert_array_equal(table[["rank_best", "rank_worst"]], rank_sets(found))
+    expected, together = found.intervals(), found.simultaneous()
+    for point in ("argmax", "val-bias"):
+        first = int(np.argmax(np.where(points == point, found.mean, -1)))
+        expected[first] = together[first]
+        assert table["interval_of"].iloc[first] == "board"
+    assert (table["interval_of"] == "board").sum() == 2
+    np.testing.assert_allclose(table[["low", "high"]], expected.clip(0, 100))
+    np.testing.assert_array_equal(table[["rank_best", "rank_worst"]], rank_sets(found, boards=points))
 
 
 def test_differences_are_paired_by_seed_and_patient(study: Path, boards: Boards) -> None:
-    table = at_argmax(boards[0]).drop(index="ce")
-    base = counted(study, "ce")
-    found = estimate(
-        Counts(np.concatenate([counted(study, loss).hits - base.hits for loss in table.index]), base.clips)
-    )
-    gained = [(scores(study, loss) - scores(study, "ce")).mean() for loss in table.index]
-    np.testing.assert_allclose(table["delta"], gained, atol=1e-12)
+    table = boards[0].table[boards[0].table["loss"] != "ce"]
+    base = {point: counted(study, "ce", point) for point in ("argmax", "val-bias")}
+    joined = [
+        counted(study, loss, point) - base[point]
+        for loss, point in zip(table["loss"], table["operating_point"], strict=True)
+    ]
+    found = estimate(Counts(np.concatenate([one.hits for one in joined]), joined[0].clips))
+    at_one = at_argmax(boards[0]).drop(index="ce")
+    gained = [(scores(study, loss) - scores(study, "ce")).mean() for loss in at_one.index]
+    np.testing.assert_allclose(at_one["delta"], gained, atol=1e-12)
     np.testing.assert_allclose(table[["delta_low", "delta_high"]], found.simultaneous(), atol=1e-12)
     np.testing.assert_allclose(table["delta_se"], found.se, atol=1e-12)
     np.testing.assert_allclose(table["delta_least"], table["delta_high"] - table["delta"], atol=1e-12)
+
+
+def test_boards_that_are_shown_together_are_one_family(study: Path, boards: Boards) -> None:
+    """Of two boards each holds in 97.5 % of studies, so that both do in 95 %."""
+    alone = at_argmax(boards[0]).drop(index="ce")
+    both = leaderboard(load_runs(study), "tiny", "val", question=Question("ce", splits=2), cache=study / ".index")
+    table = at_argmax(both).loc[alone.index]
+    assert family(2) == pytest.approx(0.975)
+    pd.testing.assert_series_equal(table["delta_se"], alone["delta_se"])
+    assert (table["delta_least"] >= alone["delta_least"]).all()
+    assert table.at["strong", "delta_least"] > 1.05 * alone.at["strong", "delta_least"]
+    assert not (set(both.table["rank_worst"]) < set(boards[0].table["rank_worst"]))
+
+
+def test_an_auroc_has_the_same_intervals_and_differences(study: Path, boards: Boards) -> None:
+    """Against clusters that are left out one at a time: another way to the same variance (a jackknife)."""
+
+    def areas(loss: str, without: str | None = None) -> np.ndarray:
+        found = []
+        for folder in sorted(study.glob(f"runs/{loss}-*"), key=lambda path: on_disk.read(path, "spec.json")["seed"]):
+            stored = Run(folder).predictions("tiny").query("part == 'test'")
+            kept = stored[stored["patient"] != without]
+            logits = kept[list(LOGIT_COLUMNS)].to_numpy(float)
+            found.append(threshold_free(kept["label"], logits)["auroc_abnormal"])
+        return np.array(found)
+
+    row = at_argmax(boards[0]).loc["strong"]
+    assert row["auroc_abnormal_mean"] == pytest.approx(areas("strong").mean())
+    assert row["auroc_delta"] == pytest.approx((areas("strong") - areas("ce")).mean())
+    patients = sorted(set(Run(next(study.glob("runs/ce-*"))).predictions("tiny").query("part == 'test'")["patient"]))
+    left_out = np.array([(areas("strong", name) - areas("ce", name)).mean() for name in patients])
+    of_patients = (len(patients) - 1) * left_out.var()
+    of_seeds = (areas("strong") - areas("ce")).var(ddof=1) / 8
+    # The sum counts what takes both, which is most of it where nothing but noise tells clips apart, twice.
+    assert max(of_patients, of_seeds) ** 0.5 * 0.9 < row["auroc_delta_se"] < (of_patients + of_seeds) ** 0.5
+    assert row["auroc_delta_low"] > 0
+
+
+def test_a_board_may_claim_the_auroc_instead(study: Path) -> None:
+    made = [
+        leaderboard(load_runs(study), "tiny", "val", question=Question("ce", claim), cache=study / ".index")
+        for claim in (SCORE, AUROC)
+    ]
+    of_score, of_auroc = (at_argmax(one) for one in made)
+    order = of_auroc["auroc_abnormal_mean"].to_numpy()
+    assert (np.diff(order) <= 0).all()
+    for prefix in ("delta", "auroc_delta"):
+        np.testing.assert_allclose(of_auroc[prefix], of_score[prefix].loc[of_auroc.index])
+    assert of_auroc.at["strong", "verdict"] == "better"
+    assert of_auroc.at["strong", "sign_flip_p"] == pytest.approx(2 / 2**8)
 
 
 def test_the_sign_flip_is_exact(study: Path, boards: Boards) -> None:
@@ -104,7 +169,8 @@ def test_better_worse_and_what_cannot_be_told(boards: Boards) -> None:
         "strong": "better",
         "narrow": "better",
     }
-    assert at_argmax(boards[1]).at["narrow", "verdict"] == "worse"
+    assert at_argmax(boards[1]).at["narrow", "verdict"] == "not above the floor"
+    assert at_argmax(boards[1]).at["narrow", "delta_high"] < 0
     told = table[table["verdict"].isin(["better", "worse"])]
     assert (np.sign(told["delta_low"]) == np.sign(told["delta_high"])).all()
     assert (told["delta"].abs() > told["delta_least"]).all()
@@ -138,17 +204,18 @@ def test_who_is_called_the_baseline_changes_the_sign_alone(study: Path) -> None:
 def test_the_order_of_run_folders_changes_nothing(study: Path, boards: Boards) -> None:
     folders = load_runs(study)
     shuffled = [folders[index] for index in np.random.default_rng(0).permutation(len(folders))]
-    again = leaderboard(shuffled, "tiny", "val", baseline="ce", cache=study / ".index")
+    again = leaderboard(shuffled, "tiny", "val", question=Question("ce"), cache=study / ".index")
     pd.testing.assert_frame_equal(again.table, boards[0].table)
 
 
 def test_a_larger_family_has_wider_intervals(study: Path, boards: Boards) -> None:
     alone = at_argmax(board(study, "ce", "close", baseline="ce")).loc["close"]
     among = at_argmax(boards[0]).loc["close"]
-    assert among["delta"] == alone["delta"]
+    assert among["delta"] == pytest.approx(alone["delta"])
     assert among["delta_se"] == pytest.approx(alone["delta_se"])
     assert among["delta_least"] > alone["delta_least"]
-    np.testing.assert_allclose(among[["low", "high"]].astype(float), alone[["low", "high"]].astype(float))
+    assert (alone["interval_of"], among["interval_of"]) == ("board", "row")  # it is the better one of two
+    assert among["high"] < alone["high"]
 
 
 def test_intervals_hold_their_mean_and_rank_sets_their_rank(boards: Boards) -> None:
@@ -156,7 +223,9 @@ def test_intervals_hold_their_mean_and_rank_sets_their_rank(boards: Boards) -> N
         assert table["score_mean"].between(table["low"], table["high"]).all()
         assert table[["low", "high"]].stack().between(0, 100).all()
         rank = table.groupby("operating_point")["score_mean"].rank(ascending=False)
-        assert rank.between(table["rank_best"], table["rank_worst"]).all()
+        ranked = table["rank_best"].notna()
+        assert rank[ranked].between(table["rank_best"][ranked], table["rank_worst"][ranked]).all()
+        assert list(table["verdict"][~ranked]) == ["not above the floor"] * (~ranked).sum()
         compared = table.dropna(subset="delta")
         assert compared["delta"].between(compared["delta_low"], compared["delta_high"]).all()
 
@@ -207,8 +276,8 @@ def test_the_baseline_is_the_one_whose_settings_are_most_alike(make: Make) -> No
     folders = load_runs(make(at_rate("odd", 1, 0.15)))
     asked = r"is it ce.*optim.lr 0.1\) or ce.*optim.lr 0.2\)\? Say so with --only"
     with pytest.raises(ResultsError, match=asked):
-        leaderboard(folders, "tiny", "val", baseline="ce")
-    chosen = leaderboard(folders, "tiny", "val", {"optim.lr": "0.1"}, baseline="ce")
+        leaderboard(folders, "tiny", "val", question=Question("ce"))
+    chosen = leaderboard(folders, "tiny", "val", {"optim.lr": "0.1"}, question=Question("ce"))
     assert set(chosen.table["loss"]) == {"ce", "it"}  # 0.15 begins so too, but 0.1 is what was asked for
 
 
@@ -236,4 +305,4 @@ def test_too_many_methods_are_listed_without_intervals(make: Make, monkeypatch: 
     monkeypatch.setattr(comparison, "MOST_METHODS", 1)
     made = board(make(Method("ce"), Method("close")))
     assert made.table[list(ERRORS)].isna().all(axis=None)
-    assert "no intervals at argmax: more than 1 methods; narrow the board with --only" in made.warnings
+    assert "no intervals: more than 1 methods; narrow the board with --only" in made.warnings

@@ -39,9 +39,10 @@ def test_means_and_sds_are_those_of_the_runs(results: Path) -> None:
 
 def test_classes_of_few_patients_are_named(results: Path) -> None:
     """Four test patients hold the same number of clips each: four effective patients in every class."""
-    (said,) = [warning for warning in board(results).warnings if "effective" in warning]
+    said, none = [warning for warning in board(results).warnings if "effective" in warning]
     assert "normal 4.0, crackle 4.0" in said
     assert said.endswith("too few to claim anything on normal, crackle, wheeze, both")
+    assert none == "too few patients for a verdict or a rank: 4.0 effective ones, and it takes 15"
 
 
 def test_best_first_and_the_rule_in_the_header(results: Path) -> None:
@@ -71,9 +72,10 @@ def test_settings_that_differ_become_columns(results: Path, tiny_run: Run) -> No
 def test_an_option_of_an_index_is_a_column_where_that_index_has_two(results: Path, tiny_run: Run) -> None:
     changes: dict[str, Any] = {"loss": "qlung", "epochs": 2, "select": "val,last,oracle"}
     tiny_run(quality="rms", **changes)
-    table = board(results).table
-    assert set(table["quality.name"]) == {'"aqs"', '"rms"'}
-    assert not [name for name in table if str(name).startswith("quality.") and name != "quality.name"]
+    made = board(results)
+    assert set(made.table["quality.name"]) == {'"aqs"', '"rms"'}
+    assert [name for name in made.names if name.startswith("quality.")] == ["quality.name"]
+    assert any("options that come with each quality: aqs (alpha 0.7" in line for line in made.aside)
     tiny_run(quality__alpha=0.5, **changes)
     table = board(results).table
     assert sorted(set(table["quality.alpha"])) == ["0.5", "0.7", "–"]  # rms has no α
@@ -140,7 +142,7 @@ def test_other_sound_under_the_same_labels_is_refused(results: Path) -> None:
     frame = pd.read_parquet(sketch)
     frame["duration_s"] += 1
     frame.to_parquet(sketch, index=False)
-    with pytest.raises(ResultsError, match="different sound under the same labels"):
+    with pytest.raises(ResultsError, match="have different sound of 'tiny' under the same labels"):
         board(results)
 
 

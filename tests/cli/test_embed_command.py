@@ -48,7 +48,7 @@ def test_every_clip_is_embedded_once_and_its_past_is_kept(embed: Embed, tmp_path
     known = read_embeddings(tmp_path / "tiny.parquet").provenance
     assert (known.backbone, known.loaded, known.pretrained_on, known.clip_s) == ("tiny", 0.0, (), CLIP_S)
     assert set(known.clips) == {"tiny", "far"}
-    assert len(known.plugin_sha256) == 64
+    assert len(known.code_sha256) == 64 + 1 + 64
     assert not list(tmp_path.glob("*.unfinished"))
 
 

@@ -17,6 +17,7 @@ from tiny import TINY_PLUGIN, Cli
 
 import rsbench.results.merge as merge_module
 from rsbench.core.errors import ResultsError
+from rsbench.data.clips import CLASSES
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.results.agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, disagreement
 from rsbench.results.run import Run, load_runs
@@ -103,6 +104,24 @@ def test_conflicts_are_all_named_and_nothing_is_copied(cli: Cli, results: Path, 
     assert snapshot(board) == before
     assert cli("merge", results, other, "--out", tmp_path / "new").code == 2
     assert not (tmp_path / "new").exists()
+
+
+def test_figures_that_do_not_follow_from_the_predictions_are_not_taken_in(
+    cli: Cli, results: Path, one: Path, tmp_path: Path
+) -> None:
+    """All test logits set to the truth, in a folder and in a bundle whose manifest agrees with them."""
+    for path in run_of(one).glob("predictions/*.parquet"):
+        frame = pd.read_parquet(path)
+        truth = [[float(label == name) for name in CLASSES] for label in frame["label"]]
+        frame.assign(**dict(zip(LOGIT_COLUMNS, np.transpose(truth), strict=True))).to_parquet(path, index=False)
+    cli("export", "--results", one, "--out", tmp_path / "one.zip")
+    for source in (one, tmp_path / "one.zip"):
+        done = cli("merge", results, source, "--out", tmp_path / "board")
+        assert (done.code, "same id and other predictions" in done.err) == (2, True)
+        done = cli("merge", source, "--out", tmp_path / "board")
+        assert (done.code, "1 runs have figures that do not follow from their predictions" in done.err) == (2, True)
+        assert f"{run_of(one).name}: val, tiny, argmax.sp: stored" in done.err
+    assert not (tmp_path / "board").exists()
 
 
 @pytest.mark.parametrize(("here", "there"), list(itertools.product(STATES, STATES[1:])))

@@ -41,7 +41,7 @@ def test_sound_runs_are_one_line(cli: Cli, results: Path) -> None:
 def test_the_order_of_rows_does_not_matter(victim: Path) -> None:
     for path in victim.glob("predictions/*.parquet"):
         pd.read_parquet(path).sample(frac=1, random_state=0).to_parquet(path, index=False)
-    assert rescore_run(Run(victim))[1] == []
+    assert rescore_run(Run(victim)).differing == ()
 
 
 @pytest.mark.parametrize(("factor", "found"), [(1 + 3 * RELATIVE_TOLERANCE, True), (1 + RELATIVE_TOLERANCE / 3, False)])
@@ -55,9 +55,9 @@ def test_every_figure_that_is_changed_is_found(results: Path, victim: Path, fact
                 f"{rule}, {split}, {'.'.join([*rest, name])}: stored {figure * factor}, recomputed {figure}"
             )
     on_disk.write(victim, "metrics.json", changed)
-    compared, lines = rescore_run(Run(victim))
-    assert compared == len(re.findall(r'": (?!\{)', json.dumps(stored))) > len(expected) > 100
-    assert lines == (expected if found else [])
+    rescored = rescore_run(Run(victim))
+    assert rescored.figures == len(re.findall(r'": (?!\{)', json.dumps(stored))) > len(expected) > 100
+    assert list(rescored.differing) == (expected if found else [])
 
 
 def scaled(scores: Any, factor: float) -> Any:
@@ -68,7 +68,7 @@ def scaled(scores: Any, factor: float) -> Any:
 
 def test_a_figure_made_undefined_is_found(victim: Path) -> None:
     on_disk.edit(victim, "metrics.json", lambda metrics: metrics["last"]["far"]["val-bias"].update(sp=None))
-    (line,) = rescore_run(Run(victim))[1]
+    (line,) = rescore_run(Run(victim)).differing
     assert line.startswith("last, far, val-bias.sp: stored None, recomputed ")
 
 

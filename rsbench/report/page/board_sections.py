@@ -48,8 +48,8 @@ def _sheet(board: Board) -> PageTable:
     """The board with its default columns, and all others to be asked for."""
     headings, rows = cells_of(board, "+all")
     brief = len(board.names) + 1 + len(columns_of(board, None)) - 1  # seeds come last, behind the others
-    title, shared = title_of(board)
-    notes = [*caption_of(board), f"All rows: {shared}."]
+    title, shared, *aside = title_of(board)
+    notes = [*caption_of(board), *aside, f"All rows: {shared}."]
     return PageTable(title, headings, rows, len(board.names) + 1, range(brief, len(headings) - 1), notes, filtered=True)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ...boards.audit import RULES, Audit, audit
+from ...boards.claims import Question
 from ...boards.leaderboard import Board, in_distribution, leaderboard, with_shift
 from ...core.display import Display
 from ...core.errors import ResultsError, SpecError, did_you_mean
@@ -166,7 +167,7 @@ def _board(
     """The board, with differences where it is clear from what; else the reason is added to `refused`."""
     if baseline is not None:
         try:
-            return leaderboard(every, split, rule, only, baseline=baseline, cache=cache)
+            return leaderboard(every, split, rule, only, question=Question(baseline), cache=cache)
         except ResultsError as error:
             board = leaderboard(every, split, rule, only, cache=cache)
             refused.append(f"No differences on {split}: {error}")

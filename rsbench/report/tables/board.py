@@ -11,7 +11,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ...boards.claims import CLAIMS
 from ...boards.columns import FIGURES, columns_of, mean_sd
+from ...boards.comparison import OF_BOARD
 from ...boards.leaderboard import POINT, Board
 from ...boards.methods import short
 from ...evaluation.selection import rule
@@ -79,18 +81,26 @@ def board_table(board: Board, asked: str | None = None) -> Table:
 
 
 def title_of(board: Board) -> list[str]:
-    """Split and rule, and what all rows share, in lines."""
+    """Split and rule, what all rows share, and what differs beside their names, in lines."""
     shared = ", ".join(f"{name} {short(value)}" for name, value in board.shared.items())
-    return [f"{board.split} — {board.header}", shared]
+    return [f"{board.split} — {board.header}", shared, *board.aside]
 
 
 def caption_of(board: Board) -> list[str]:
     """How to read the columns, and what a reader should know, in lines."""
-    lines = ["mean ± sd over seeds; 95 %: of the Score, over new patients and seeds; ranks hold for all rows together"]
+    claim, splits = board.question.claim, board.question.splits
+    other = next(figure for figure in CLAIMS.values() if figure is not claim)
+    together = "all rows and both operating points" + (f" of {splits} splits" if splits > 1 else "")
+    lines = [
+        f"mean ± sd over seeds; 95 %: over new patients and seeds; ranks: by {claim.heading}, they hold for {together}"
+    ]
+    if board.table["interval_of"].eq(OF_BOARD).any():
+        lines.append("†: the best of several is best by luck too, so its interval is that of all rows together")
     if board.baseline:
         lines.append(
-            f"Δ: of the Score, paired on patients and seeds with {board.baseline} on the same backbone; least Δ: the "
-            f"smallest that this design could have shown; a verdict needs {SEEDS_FOR_A_CLAIM} seeds"
+            f"Δ: paired on patients and seeds with {board.baseline}, all else alike; it holds for {together}; least Δ: "
+            f"the smallest that this design could have shown. A verdict is about the {claim.heading} and takes "
+            f"{SEEDS_FOR_A_CLAIM} seeds; what is said of the {other.heading} is exploratory"
         )
     unfinished = [f"{state}: {run_id}" for run_id, state in board.unfinished.items()]
     return [*lines, *board.warnings, *unfinished]
