@@ -7,7 +7,8 @@ import functools
 import hashlib
 import importlib.util
 import inspect
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ def code_sha256(entry: Entry[Any]) -> str:
     if entry.origin.is_file():
         return _of_files(_closure(_module_of(entry), entry.origin))
     try:
-        return _sha256([inspect.getsource(entry.source)])  # type: ignore[arg-type]
+        source = inspect.getsource(entry.source)  # type: ignore[arg-type]
     except (OSError, TypeError):
         raise PluginError(
             f"'{entry.name}' was typed at a prompt, so a record could not say what it was. "
             "Write it to a file and load that as a plugin."
         ) from None
+    return hashlib.sha256(_text(ast.parse(textwrap.dedent(source))).encode()).hexdigest()
 
 
 @functools.cache
@@ -120,10 +122,6 @@ def _of_files(files: dict[str, Path]) -> str:
     return hashlib.sha256("\n".join(sorted(_text(_tree(path)) for path in files.values())).encode()).hexdigest()
 
 
-def _sha256(sources: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(_text(ast.parse(inspect.cleandoc(text))) for text in sources).encode()).hexdigest()
-
-
 def _text(tree: ast.Module) -> str:
     return "".join(_words(tree))
 
@@ -133,6 +131,8 @@ def _words(node: Any) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
+            if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some formats with an empty text
+                value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
             if value is not None and value != []:
                 yield f" {name}="
                 yield from _words(value)

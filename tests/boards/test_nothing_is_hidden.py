@@ -99,7 +99,7 @@ def test_two_specs_that_differ_in_one_field(like: Run, tmp_path: Path, rival: st
                 written = json.dumps(told)
                 texts = {short(written), written.replace('"', '""'), written.replace('"', r"\"")}
                 assert any(text in said for text in texts), (field, form, told, said)
-    assert seen > 40
+    assert seen >= 40
 
 
 @pytest.fixture
