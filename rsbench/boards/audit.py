@@ -97,7 +97,7 @@ def audit(
         table, more = with_errors(aggregate(methods), rows, read, method)
         notes += more
         if baseline is not None:
-            table, more = with_baseline(table, rows, read, method, Question(baseline))
+            table, more, _ = with_baseline(table, rows, read, method, Question(baseline))
             notes += more
         under[name] = _Under(name, read, rows, method, table)
         notes += [f"left out: {why}" for why in read.damaged.values()]

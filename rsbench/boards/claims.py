@@ -22,8 +22,8 @@ TOO_FEW = "too few patients"
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure whose error is estimated.
+class Claim:
+    """A figure that verdicts and ranks may be about, and whose error is estimated.
 
     column: its name among the figures of a row. prefix: of the columns that hold its intervals and differences. floor:
     what it is where nothing was heard; beneath: words for that. percent: its unit in percent.
@@ -55,8 +55,8 @@ def _auroc(read: BoardRows, done: pd.DataFrame) -> tuple[Design, Counts]:
 
 
 # Always normal is right on all normal clips and on no other: a Score of 50. So is whoever calls a single class.
-SCORE = Figure("score", "score", "Score", "", 50.0, "not above the floor", 1.0, 1, _score)
-AUROC = Figure("auroc", "auroc_abnormal", "AUROC", "auroc_", 0.5, "not above chance", 100.0, 3, _auroc)
+SCORE = Claim("score", "score", "Score", "", 50.0, "not above the floor", 1.0, 1, _score)
+AUROC = Claim("auroc", "auroc_abnormal", "AUROC", "auroc_", 0.5, "not above chance", 100.0, 3, _auroc)
 CLAIMS = {figure.name: figure for figure in (SCORE, AUROC)}
 
 
@@ -70,7 +70,7 @@ class Question:
     """
 
     baseline: str | None = None
-    claim: Figure = SCORE
+    claim: Claim = SCORE
     splits: int = 1
 
     @property
@@ -82,14 +82,14 @@ class Question:
 JUST_RANK = Question()
 
 
-def known_claim(name: str) -> Figure:
+def known_claim(name: str) -> Claim:
     """The figure that a board's verdicts and ranks are about. Raises SpecError."""
     if name not in CLAIMS:
         raise SpecError(f"--claim {name}: there is no such claim.{did_you_mean(name, CLAIMS)}")
     return CLAIMS[name]
 
 
-def beneath(table: pd.DataFrame, claim: Figure) -> pd.Series:
+def beneath(table: pd.DataFrame, claim: Claim) -> pd.Series:
     """Per row of a board why it may not stand first, in words; "" where it may, or where nothing is done."""
     recalls = table[[f"recall_{name}_mean" for name in CLASSES if f"recall_{name}_mean" in table]]
     one_class = (recalls == 100).sum(axis=1).eq(1) & (recalls.fillna(0) == 0).sum(axis=1).eq(recalls.shape[1] - 1)

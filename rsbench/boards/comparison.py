@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.splits import CLAIMS_FROM
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, Estimates, estimate, rank_sets, sign_flip_p
 from ..results.index import BoardRows
-from .claims import CLAIMS, JUST_RANK, TOO_FEW, Figure, Question, beneath, patients_to_claim, too_few
+from .claims import CLAIMS, JUST_RANK, TOO_FEW, Claim, Question, beneath, patients_to_claim, too_few
 from .methods import CODE_OF, label, short
 
 MOST_METHODS = 200  # all pairs of which are compared
@@ -29,6 +30,18 @@ FOLLOWS = {
     "frontend.name": ("frontend.", f"{CODE_OF}frontend:"),
     "quality.name": ("quality.", f"{CODE_OF}quality:", "fitted_on"),
 }
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences of the claimed figure from a baseline, in its unit; rows by the index of the board's table.
+
+    covariance: of their errors, a row and a column each. of_seeds: a column per seed, NaN where one of the two lacks
+    it.
+    """
+
+    covariance: pd.DataFrame
+    of_seeds: pd.DataFrame
 
 
 def with_errors(
@@ -60,7 +73,7 @@ def with_errors(
     table["verdict"] = np.where((table["n_ok"] > 0) & few & floored.eq(""), TOO_FEW, floored)
     if len(done) > MOST_METHODS * done[POINT].nunique():
         return table, [f"no intervals: more than {MOST_METHODS} methods; narrow the board with --only"]
-    for figure in CLAIMS.values() if len(done) else ():
+    for figure in _defined(done):
         found = estimate(counts(done, rows, read, method, figure))
         intervals = found.intervals()
         first = _first_of_each_point(done, figure)
@@ -82,7 +95,12 @@ def with_errors(
     return table, notes
 
 
-def _first_of_each_point(done: pd.DataFrame, figure: Figure) -> NDArray[np.int64]:
+def _defined(done: pd.DataFrame) -> list[Claim]:
+    """The figures that a split defines: none where all of its clips are of one kind."""
+    return [figure for figure in CLAIMS.values() if len(done) and done[f"{figure.column}_mean"].notna().all()]
+
+
+def _first_of_each_point(done: pd.DataFrame, figure: Claim) -> NDArray[np.int64]:
     """The positions of the best row at each operating point that has more than one."""
     means = done[f"{figure.column}_mean"].reset_index(drop=True)
     groups = means.groupby(done[POINT].to_numpy())
@@ -95,8 +113,8 @@ def with_baseline(
     read: BoardRows,
     method: Sequence[str],
     question: Question,
-) -> tuple[pd.DataFrame, list[str]]:
-    """The table with DIFFERENCES of Score and of AUROC and a verdict, and the notes that go with them.
+) -> tuple[pd.DataFrame, list[str], Paired | None]:
+    """The table with DIFFERENCES of Score and of AUROC and a verdict, the notes that go with them, and their errors.
 
     delta: the difference of Score from the row that is alike in all but the baseline's field, over the seeds that both
     have (delta_seeds) and the same patients. delta_low and delta_high hold for all rows, operating points and splits at
@@ -124,10 +142,11 @@ def with_baseline(
         for row in done[alone].drop_duplicates(list(method)).to_dict("records")
     ]
     pairs = [(here, there) for here, there in enumerate(against) if there is not None]
+    joint = None
     if not pairs:
-        return table, notes
+        return table, notes, joint
     here, there = (np.array(side) for side in zip(*pairs, strict=True))
-    for figure in CLAIMS.values():
+    for figure in _defined(done):
         of_rows = counts(done, rows, read, method, figure)
         paired = of_rows[here] - of_rows[there]
         some = np.flatnonzero(~np.isnan(paired.hits).all(axis=(1, 2, 3)))  # with a seed in common
@@ -136,7 +155,9 @@ def with_baseline(
         places, found = done.index[here[some]], estimate(paired[some])
         table.loc[places, figure.differences] = _differences(found, figure, question.confidence)
         if figure is question.claim:
-            table.loc[places, "sign_flip_p"] = [sign_flip_p(of_seeds) for of_seeds in paired[some].of_runs()]
+            of_seeds = pd.DataFrame(paired[some].of_runs() / figure.percent, places, seeds_of(rows))
+            joint = Paired(pd.DataFrame(found.covariance / figure.percent**2, places, places), of_seeds)
+            table.loc[places, "sign_flip_p"] = [sign_flip_p(differences) for differences in of_seeds.to_numpy()]
             verdicts = _verdicts(found, question.confidence)
             places_of = zip(here[some], there[some], strict=True)
             also = [_apart(done.iloc[one], done.iloc[other], method, field) for one, other in places_of]
@@ -150,10 +171,10 @@ def with_baseline(
         f"no Δ for {label(row, method)}: no seed in common with {what}"
         for row in done.iloc[here[lacking]].drop_duplicates(list(method)).to_dict("records")
     ]
-    return table, notes
+    return table, notes, joint
 
 
-def _differences(found: Estimates, figure: Figure, confidence: float) -> NDArray[np.float64]:
+def _differences(found: Estimates, figure: Claim, confidence: float) -> NDArray[np.float64]:
     """DIFFERENCES, (rows, 7), in the unit of the figure."""
     low, high = found.simultaneous(confidence).T
     least = found.smallest_claim(confidence)
@@ -167,16 +188,22 @@ def _verdicts(found: Estimates, confidence: float) -> NDArray[np.str_]:
     return np.where(told, np.where(found.mean > 0, "better", "worse"), ALIKE)
 
 
-def counts(done: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str], figure: Figure) -> Counts:
+def counts(done: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str], figure: Claim) -> Counts:
     """What a figure of some rows of a table is made of: (rows, seeds, P, J), seeds in their order."""
     key = [*method, POINT]
     numbered = done[key].assign(number=np.arange(len(done)))
     runs = rows[rows["state"] == "done"].merge(numbered, on=key, how="inner")
     _, of_runs = figure.read(read, runs)
-    seeds, position = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+    seeds = seeds_of(rows)
+    position = seeds.get_indexer(pd.Index(runs["seed"]))
     placed = np.full((len(done), len(seeds), *of_runs.hits.shape[2:]), np.nan)
     placed[runs["number"], position] = of_runs.hits[:, 0]
     return Counts(placed, of_runs.clips)
+
+
+def seeds_of(rows: pd.DataFrame) -> pd.Index:
+    """The seeds of finished runs, in order."""
+    return pd.Index(np.unique(rows.loc[rows["state"] == "done", "seed"]))
 
 
 def _field_and_value(table: pd.DataFrame, rows: pd.DataFrame, method: Sequence[str], baseline: str) -> tuple[str, str]:

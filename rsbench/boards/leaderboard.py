@@ -21,8 +21,8 @@ from ..evaluation.selection import rule
 from ..results.index import BoardRows, board_rows
 from ..results.rows import FIGURES, NEVER_MIXED
 from ..results.run import Run
-from .claims import JUST_RANK, SCORE, Figure, Question, beneath
-from .comparison import ERRORS, with_baseline, with_errors
+from .claims import JUST_RANK, SCORE, Claim, Question, beneath
+from .comparison import ERRORS, Paired, with_baseline, with_errors
 from .methods import ABSENT, AVERAGED, Methods, labels, shown_apart, with_methods
 
 NO_SETTING = ("settings", "sources", "made_with")  # columns that are nothing to choose rows by
@@ -45,7 +45,7 @@ class Board:
     unfinished: run ids that stand in n_planned alone, with their state.
     aside: what differs between rows beside their names, a line for each kind.
     warnings: what a reader should know.
-    question: what it was asked.
+    question: what it was asked. paired: the errors of its differences, where it was asked for a baseline.
     """
 
     split: str
@@ -59,6 +59,7 @@ class Board:
     aside: tuple[str, ...]
     warnings: tuple[str, ...]
     question: Question = JUST_RANK
+    paired: Paired | None = None
 
     @property
     def baseline(self) -> str | None:
@@ -109,7 +110,7 @@ def leaderboard(
         found = _with_inflation(found, board_rows(runs, split, "val", cache=cache, display=display).rows)
     methods = with_methods(found, mixed)
     found, method = methods.rows, methods.names
-    table, notes = aggregate(methods, question.claim), []
+    table, notes, paired = aggregate(methods, question.claim), [], None
     if found["design"].nunique() > 1:
         if question.baseline is not None:
             raise ResultsError(
@@ -122,7 +123,7 @@ def leaderboard(
         design, _ = read.counts(found)
         table, notes = with_errors(table, found, read, method, question)
         if question.baseline is not None:
-            table, more = with_baseline(table, found, read, method, question)
+            table, more, paired = with_baseline(table, found, read, method, question)
             notes += more
     names, alike = shown_apart(table, method)
     table["method"] = labels(table, names)
@@ -146,6 +147,7 @@ def leaderboard(
             *(f"left out: {why}" for why in read.damaged.values()),
         ),
         question,
+        paired,
     )
 
 
@@ -263,7 +265,7 @@ def _refuse_other_audio(
                 )
 
 
-def aggregate(methods: Methods, claim: Figure = SCORE) -> pd.DataFrame:
+def aggregate(methods: Methods, claim: Claim = SCORE) -> pd.DataFrame:
     """A row per method and operating point, best first, and last whoever is beneath the floor."""
     found, method = methods.rows, methods.names
     counts = found.groupby(method, dropna=False)["seed"].nunique().rename("n_planned")

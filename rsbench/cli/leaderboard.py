@@ -171,7 +171,7 @@ def _summary(boards: Sequence[Board]) -> Sheet:
     from ..report.tables.summary import summary_table
 
     frame = summarise(studies(boards))
-    return Sheet(summary_table(frame, str(boards[0].baseline)), frame, {"summary": "random effects"})
+    return Sheet(summary_table(frame, boards[0].question), frame, {"summary": "random effects"})
 
 
 def _draw(boards: Sequence[Board], path: Path, *, summary: bool) -> None:
@@ -180,7 +180,7 @@ def _draw(boards: Sequence[Board], path: Path, *, summary: bool) -> None:
 
     if summary:
         found = studies(boards)
-        forest_figure(found, summarise(found), path)
+        forest_figure(found.table, summarise(found), path, boards[0].question.claim)
     elif boards[0].baseline:
         difference_figure(boards, path)
     else:

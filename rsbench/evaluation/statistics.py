@@ -337,40 +337,47 @@ class Summary:
     studies: int
 
 
-def random_effects(effects: FloatArray, se: FloatArray) -> Summary:
+def random_effects(effects: FloatArray, covariance: FloatArray) -> Summary:
     """What several studies say together: Paule and Mandel's τ² (1982), Hartung and Knapp's interval (2001).
+
+    Both are weighted by the inverse of the whole covariance, since studies of the same patients err together.
 
     Args:
         effects: (k,), one a study.
-        se: (k,), above 0.
+        covariance: (k, k) of their errors.
 
     The interval is Student's with k − 1 degrees of freedom, never narrower than with a residual variance of 1; of a
     single study it is that study's normal interval.
     """
-    tau2 = _between(effects, se)
-    weights = 1 / (se**2 + tau2)
-    mean = float((weights * effects).sum() / weights.sum())
+    tau2 = _between(effects, covariance)
+    mean, precision, excess = _generalised_mean(effects, covariance, tau2)
     residual, quantile = 1.0, float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     if len(effects) > 1:
-        residual = max(1.0, float((weights * (effects - mean) ** 2).sum()) / (len(effects) - 1))
+        residual = max(1.0, excess / (len(effects) - 1))
         quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(effects) - 1))
-    half = quantile * float(np.sqrt(residual / weights.sum()))
-    return Summary(mean, (mean - half, mean + half), float(np.sqrt(tau2)), len(effects))
+    half = quantile * math.sqrt(residual / precision)
+    return Summary(mean, (mean - half, mean + half), math.sqrt(tau2), len(effects))
 
 
-def _between(effects: FloatArray, se: FloatArray) -> float:
+def _generalised_mean(effects: FloatArray, covariance: FloatArray, tau2: float) -> tuple[float, float, float]:
+    """The mean by generalised least squares, its precision, and the weighted sum of squared residuals."""
+    inverse = np.linalg.pinv(covariance + tau2 * np.eye(len(effects)), hermitian=True)
+    precision = float(inverse.sum())
+    mean = float(inverse.sum(axis=0) @ effects) / precision
+    return mean, precision, float((effects - mean) @ inverse @ (effects - mean))
+
+
+def _between(effects: FloatArray, covariance: FloatArray) -> float:
     """τ² at which the weighted residuals are as large as k − 1 expects; 0 where they are smaller without it."""
 
     def excess(tau2: float) -> float:
-        weights = 1 / (se**2 + tau2)
-        mean = (weights * effects).sum() / weights.sum()
-        return float((weights * (effects - mean) ** 2).sum()) - (len(effects) - 1)
+        return _generalised_mean(effects, covariance, tau2)[2] - (len(effects) - 1)
 
     if len(effects) < 2 or excess(0.0) <= 0:
         return 0.0
     from scipy.optimize import brentq
 
-    highest = float(((effects - effects.mean()) ** 2).sum() / (len(effects) - 1)) + float((se**2).max())
+    highest = float(((effects - effects.mean()) ** 2).sum() / (len(effects) - 1)) + float(covariance.diagonal().max())
     while excess(highest) > 0:
         highest *= 2
     return float(brentq(excess, 0.0, highest, xtol=1e-12))

@@ -212,7 +212,7 @@ def test_the_summary_is_statsmodels(spread: float) -> None:
     generator = np.random.default_rng(10)
     se = generator.uniform(0.5, 2, 7)
     effects = generator.normal(1, spread, 7) + se * generator.normal(size=7)
-    found = random_effects(effects, se)
+    found = random_effects(effects, np.diag(se**2))
     oracle = combine_effects(effects, se**2, method_re="iterated", use_t=True)
     assert_allclose(found.mean, oracle.mean_effect_re, rtol=1e-4)
     assert_allclose(found.tau**2, oracle.tau2, atol=1e-3)
@@ -225,6 +225,6 @@ def test_the_summary_is_statsmodels(spread: float) -> None:
 
 
 def test_the_summary_of_one_study_is_that_study() -> None:
-    found = random_effects(np.array([2.0]), np.array([1.0]))
+    found = random_effects(np.array([2.0]), np.eye(1))
     assert (found.mean, found.tau, found.studies) == (2.0, 0.0, 1)
     assert_allclose(found.interval, stats.norm.interval(0.95, 2, 1))

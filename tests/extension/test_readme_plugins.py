@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 from examples import readme_block, readme_command, write_kauh
 from tiny import CLIP_S, TINY_PLUGIN, Cli
 
+from rsbench.core.backbone import BACKBONES
+from rsbench.core.fingerprint import code_sha256
 from rsbench.core.plugins import load
 from rsbench.data.datasets import DATASETS
 
@@ -40,8 +41,8 @@ def test_the_backbone_is_listed_and_run(cli: Cli, here: Path, recordings: Path) 
     assert done.code == 0, done.err
     assert "pooled" in cli("list", "backbones").out
     (record,) = (here / "results").glob("runs/*/data.json")
-    source = hashlib.sha256(Path("pooled.py").read_bytes()).hexdigest()
-    assert json.loads(record.read_text())["identity"]["plugins"]["backbone:pooled"] == source
+    code = code_sha256(BACKBONES.entry("pooled"))
+    assert json.loads(record.read_text())["identity"]["plugins"]["backbone:pooled"] == code
 
 
 def test_the_table_says_what_the_names_say(here: Path, tmp_path: Path) -> None:
@@ -86,8 +87,7 @@ def test_the_data_set_is_listed_run_recorded_and_ranked(cli: Cli, here: Path, re
     (record,) = out.glob("runs/*/data.json")
     data = json.loads(record.read_text())
     assert data["splits"]["kauh"] == {"version": 1, "dataset": "kauh"}
-    source = hashlib.sha256(Path("kauh.py").read_bytes()).hexdigest()
-    assert data["identity"]["plugins"]["dataset:kauh"] == source
+    assert data["identity"]["plugins"]["dataset:kauh"] == code_sha256(DATASETS.entry("kauh"))
     assert data["datasets"]["kauh"]["words"]["I C B"] == "crackle"
     assert data["datasets"]["kauh"]["clips"] == 24 * 3 - 2 * 3  # two patients breathe bronchially: of no class
 

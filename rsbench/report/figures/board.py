@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...boards.audit import Audit
+from ...boards.claims import SCORE, Claim
 from ...boards.leaderboard import POINT, Board
 from ...core.errors import ResultsError, StorageError
 from ...results.calls import OPERATING_POINTS
@@ -108,10 +109,12 @@ def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_p
     name_rows(axes, order)
 
 
-def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, operating_point: str = "argmax") -> None:
+def forest_figure(
+    studies: pd.DataFrame, summary: pd.DataFrame, path: Path, claim: Claim = SCORE, operating_point: str = "argmax"
+) -> None:
     """Differences of each loss from the baseline, a line per study and a diamond for what they say together.
 
-    `studies` and `summary` are as `boards.summary` makes them.
+    `studies` (the table) and `summary` are as `boards.summary` makes them, `claim` is the figure they are about.
     """
     studies = studies[studies[POINT] == operating_point]
     summary = summary[summary[POINT] == operating_point].set_index("loss")
@@ -126,11 +129,11 @@ def forest_figure(studies: pd.DataFrame, summary: pd.DataFrame, path: Path, oper
         whole, bottom = summary.loc[loss], len(places)
         width = [whole["low"], whole["mean"], whole["high"], whole["mean"]]
         axes.fill(width, [bottom, bottom - 0.2, bottom, bottom + 0.2], color=PALETTE[0])
-        say(axes, f"{whole['mean']:+z.1f}", (whole["mean"], bottom - 0.15), PALETTE[0])
+        say(axes, f"{whole['mean']:+z.{claim.digits}f}", (whole["mean"], bottom - 0.15), PALETTE[0])
         axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
         axes.set_yticks(range(bottom + 1), [*places, "all (random effects)"])
         axes.set_ylim(bottom + 0.5, -0.5)
-        axes.set(xlabel="Δ Score", ylabel="")
+        axes.set(xlabel=f"Δ {claim.heading}", ylabel="")
         axes.set_title(loss, loc="left", fontweight="bold")
     _write(figure, f"at {operating_point}; lines and diamonds: 95 %; dashed: the baseline", path)
 

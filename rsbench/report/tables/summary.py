@@ -6,15 +6,17 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
+from ...boards.claims import Question
 from ...boards.leaderboard import POINT
 
 
-def summary_table(summary: pd.DataFrame, baseline: str) -> Table:
+def summary_table(summary: pd.DataFrame, question: Question) -> Table:
     """The summary, a row per loss and operating point."""
+    claim = question.claim
     table = Table(
-        title=f"Δ of the Score from {baseline}, over backbones and splits: random effects",
+        title=f"Δ of the {claim.heading} from {question.baseline}, over backbones and splits: random effects",
         title_justify="left",
-        caption="Paule–Mandel's τ (points of Score), Hartung–Knapp's 95 % interval; splits of one run share its luck",
+        caption="τ: Paule–Mandel; 95 %: Hartung–Knapp, with the errors that studies of the same patients share",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -23,8 +25,13 @@ def summary_table(summary: pd.DataFrame, baseline: str) -> Table:
     for heading in ("Δ", "95 %", "τ", "studies"):
         table.add_column(heading, justify="right")
     for row in summary.to_dict("records"):
-        interval = f"{row['low']:+z.1f} … {row['high']:+z.1f}"
+        interval = " … ".join(f"{row[end]:+z.{claim.digits}f}" for end in ("low", "high"))
         table.add_row(
-            row["loss"], row[POINT], f"{row['mean']:+z.1f}", interval, f"{row['tau']:.1f}", str(row["studies"])
+            row["loss"],
+            row[POINT],
+            f"{row['mean']:+z.{claim.digits}f}",
+            interval,
+            f"{row['tau']:.{claim.digits}f}",
+            str(row["studies"]),
         )
     return table
