@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.splits import CLAIMS_FROM
+from ..evaluation.power import Spread
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, Estimates, estimate, rank_sets, sign_flip_p
 from ..results.index import BoardRows
 from .claims import CLAIMS, JUST_RANK, TOO_FEW, Claim, Question, beneath, patients_to_claim, too_few
@@ -37,11 +38,12 @@ class Paired:
     """Differences of the claimed figure from a baseline, in its unit; rows by the index of the board's table.
 
     covariance: of their errors, a row and a column each. of_seeds: a column per seed, NaN where one of the two lacks
-    it.
+    it. spread: what these differences vary by; None where none has two seeds.
     """
 
     covariance: pd.DataFrame
     of_seeds: pd.DataFrame
+    spread: Spread | None
 
 
 def with_errors(
@@ -156,7 +158,11 @@ def with_baseline(
         table.loc[places, figure.differences] = _differences(found, figure, question.confidence)
         if figure is question.claim:
             of_seeds = pd.DataFrame(paired[some].of_runs() / figure.percent, places, seeds_of(rows))
-            joint = Paired(pd.DataFrame(found.covariance / figure.percent**2, places, places), of_seeds)
+            joint = Paired(
+                pd.DataFrame(found.covariance / figure.percent**2, places, places),
+                of_seeds,
+                Spread.behind(found.of(known), paired.clips) if len(known := np.flatnonzero(found.se > 0)) else None,
+            )
             table.loc[places, "sign_flip_p"] = [sign_flip_p(differences) for differences in of_seeds.to_numpy()]
             verdicts = _verdicts(found, question.confidence)
             places_of = zip(here[some], there[some], strict=True)

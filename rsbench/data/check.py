@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class DataCheck:
     unreadable: what is wrong with each recording that cannot be read. problems: what else is an error.
     overlapping: clips that start before an earlier one of their recording has ended; allowed.
     clipped: clips whose end lies past the end of their recording by 0.1 s at most; allowed.
-    poor_quality: recordings labelled so.
+    poor_quality: recordings labelled so. twins: names of recordings that hold the same samples.
     """
 
     table: ClipTable
@@ -44,6 +45,7 @@ class DataCheck:
     overlapping: int
     clipped: int
     poor_quality: int
+    twins: tuple[tuple[str, ...], ...]
 
     @property
     def broken(self) -> bool:
@@ -58,7 +60,7 @@ class DataCheck:
 
 def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
-    infos, unreadable = _decode(table.recordings)
+    infos, unreadable, twins = _decode(table.recordings)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
     clipped, problems = _bounds(table.clips, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
@@ -79,6 +81,7 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         overlapping=count_overlapping(table.clips),
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
+        twins=twins,
     )
 
 
@@ -89,20 +92,28 @@ def count_overlapping(clips: pd.DataFrame) -> int:
     return int((ordered["start_s"] < ended).sum())
 
 
-def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], list[str]]:
-    """Header of each readable recording, and what is wrong with the others: all are decoded to the end."""
+def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], list[str], tuple[tuple[str, ...], ...]]:
+    """Header of each readable recording, what is wrong with the others, and which hold the same samples.
 
-    def one(path: str) -> AudioInfo | DataError:
+    All are decoded to the end.
+    """
+
+    def one(path: str) -> tuple[AudioInfo, str] | DataError:
         try:
-            read(Path(path))
-            return probe(Path(path))
+            samples, rate = read(Path(path))
+            return probe(Path(path)), hashlib.sha256(samples.tobytes() + str(rate).encode()).hexdigest()
         except DataError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
         found = dict(zip(recordings["recording"], pool.map(one, recordings["path"]), strict=True))
-    infos = {name: info for name, info in found.items() if isinstance(info, AudioInfo)}
-    return infos, [str(error) for error in found.values() if isinstance(error, DataError)]
+    decoded = {name: known for name, known in found.items() if not isinstance(known, DataError)}
+    alike: dict[str, list[str]] = {}
+    for name, (_, sound) in decoded.items():
+        alike.setdefault(sound, []).append(name)
+    twins = tuple(tuple(names) for names in alike.values() if len(names) > 1)
+    unreadable = [str(error) for error in found.values() if isinstance(error, DataError)]
+    return {name: info for name, (info, _) in decoded.items()}, unreadable, twins
 
 
 def _bounds(clips: pd.DataFrame, durations_s: pd.Series) -> tuple[int, list[str]]:

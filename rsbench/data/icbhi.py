@@ -59,6 +59,15 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
             ("test",),
             ON_BOTH_SIDES,
         ),
+        Split(
+            "icbhi-official-testclean",
+            1,
+            "icbhi",
+            "The official split with patients 156 and 218 out of test.",
+            ("train",),
+            ("test",),
+            test_without_patients=ON_BOTH_SIDES,
+        ),
     ],
 )
 def read_icbhi(root: Path) -> ClipTable:

@@ -23,10 +23,11 @@ CLAIMS_FROM = 15  # effective patients below which nothing is claimed on a class
 
 @dataclass(frozen=True)
 class Split:
-    """A rule over a frame with the columns subset and patient: a clip table or stored predictions.
+    """A rule over a frame with the columns subset, patient and recording: a clip table or stored predictions.
 
     train, test: the subsets each side takes; a side that is empty cannot be asked for.
-    train_without_patients: patients kept out of the training side.
+    train_without_patients: patients kept out of the training side. test_without_patients, test_without_recordings: who
+    and what is kept out of the test side.
 
     Raises PluginError where a side is a word instead of a tuple of words.
     """
@@ -38,9 +39,12 @@ class Split:
     train: tuple[str, ...]
     test: tuple[str, ...]
     train_without_patients: tuple[str, ...] = ()
+    test_without_patients: tuple[str, ...] = ()
+    test_without_recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for side in (self.train, self.test, self.train_without_patients):
+        without = (self.train_without_patients, self.test_without_patients, self.test_without_recordings)
+        for side in (self.train, self.test, *without):
             if isinstance(side, str):
                 raise PluginError(f"Split '{self.name}': {side!r} is a word; write a tuple of words, ({side!r},).")
 
@@ -50,7 +54,17 @@ class Split:
 
     def test_rows(self, frame: pd.DataFrame) -> pd.Series:
         """Which rows are for testing, a boolean per row."""
-        return frame["subset"].isin(self.test)
+        rows = frame["subset"].isin(self.test)
+        if self.test_without_patients:
+            rows &= ~frame["patient"].isin(self.test_without_patients)
+        if self.test_without_recordings:
+            rows &= ~frame["recording"].isin(self.test_without_recordings)
+        return rows
+
+    @property
+    def tests_by_name(self) -> bool:
+        """Whether the test side leaves somebody or something out by name, which pseudonyms take away."""
+        return bool(self.test_without_patients or self.test_without_recordings)
 
 
 # Every split there is, whoever brings it; data sets register theirs.

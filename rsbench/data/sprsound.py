@@ -67,6 +67,10 @@ class Described:
     subset: str
 
 
+# The same sound as 41279835_14.1_0_p1_2945 of train2022, with other labels.
+TWIN = "41279835_14.1_0_p1_2050"
+
+
 def _biocas(folder: str) -> Layout:
     return Layout(*(f"{folder}{part}2022_{kind}" for part in ("train", "test") for kind in ("wav", "json")))
 
@@ -102,7 +106,15 @@ HOLDS = (
     splits=[
         Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", ALL, ALL),
         Split("sprsound-inter", 1, "sprsound", "Patients who are not in train2022.", TRAIN, INTER),
-        Split("sprsound-intra", 1, "sprsound", "Patients who are in train2022.", TRAIN, INTRA),
+        Split(
+            "sprsound-intra",
+            2,
+            "sprsound",
+            "Patients who are in train2022, without a sound that train2022 holds too.",
+            TRAIN,
+            INTRA,
+            test_without_recordings=(TWIN,),
+        ),
         Split("sprsound-train", 1, "sprsound", "The training part of 2022.", TRAIN, TRAIN),
         Split(
             "sprsound-qlung", 1, "sprsound", "train2022 and inter2022, the 8085 events QLung states.", (), TRAIN + INTER

@@ -115,7 +115,8 @@ class Estimates:
     """Means over seeds with what is known of their error; arrays are over methods, or over differences of methods.
 
     mean: percent. covariance: of the means. df: Satterthwaite's. seeds: how many each rests on. df_apart: (methods,
-    methods), Satterthwaite's of the difference of two, from which what both share falls out, patients above all.
+    methods), Satterthwaite's of the difference of two, from which what both share falls out, patients above all. parts:
+    (3, methods) the variance that patients move, that seeds move, and that takes both, which the first two hold too.
     Errors are NaN for a method with one seed, and where fewer than two patients (by Kish) have clips.
     """
 
@@ -124,12 +125,13 @@ class Estimates:
     df: FloatArray
     seeds: NDArray[np.int64]
     df_apart: FloatArray
+    parts: FloatArray
 
     def of(self, rows: NDArray[np.int64]) -> Estimates:
         """Those of some of the methods."""
         pairs = np.ix_(rows, rows)
         covariance, apart = self.covariance[pairs], self.df_apart[pairs]
-        return Estimates(self.mean[rows], covariance, self.df[rows], self.seeds[rows], apart)
+        return Estimates(self.mean[rows], covariance, self.df[rows], self.seeds[rows], apart, self.parts[:, rows])
 
     @property
     def se(self) -> FloatArray:
@@ -151,7 +153,7 @@ class Estimates:
         half = np.where(self.se == 0, 0.0, np.nan)
         if known.size:
             z = _draws(self.covariance[np.ix_(known, known)]) / self.se[known]
-            half[known] = _critical(np.abs(z).max(axis=1), self.df[known], confidence) * self.se[known]
+            half[known] = critical(np.abs(z).max(axis=1), self.df[known], confidence) * self.se[known]
         return half
 
 
@@ -176,13 +178,13 @@ def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estim
     excess = _not_more(variance)
     shrunk = np.sqrt(np.divide(excess, variance[2], out=np.zeros_like(excess), where=variance[2] > 0))
     covariance = moved[0] + moved[1] - moved[2] * np.outer(shrunk, shrunk)
-    df_patients = effective_number(_influence(counts.clips)) - 1
-    df = _satterthwaite(variance, df_patients, seeds - 1)
+    df_patients = effective_number(influence(counts.clips)) - 1
+    df = satterthwaite(variance, df_patients, seeds - 1)
     apart = np.stack([part.diagonal()[:, None] + part.diagonal() - 2 * part for part in moved])
     in_common = present.astype(np.int64) @ present.T.astype(np.int64)
-    df_apart = _satterthwaite(apart, df_patients, in_common - 1)
+    df_apart = satterthwaite(apart, df_patients, in_common - 1)
     mean = np.where(present, by_run, 0).sum(axis=1) / seeds
-    return Estimates(mean, covariance, df, seeds, df_apart)
+    return Estimates(mean, covariance, df, seeds, df_apart, np.stack([variance[0], variance[1], excess]))
 
 
 def estimate_for_models(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estimates:
@@ -194,8 +196,9 @@ def estimate_for_models(counts: Counts, resamples: int = RESAMPLES, seed: int = 
     seeds = present.sum(axis=1)
     of_patients, _, _ = _spread(counts, present, resamples, np.random.default_rng(seed))
     mean = np.where(present, counts.of_runs(), 0).sum(axis=1) / seeds
-    df = np.full(len(mean), max(1.0, effective_number(_influence(counts.clips)) - 1))
-    return Estimates(mean, of_patients, df, seeds, np.fmin(df[:, None], df))
+    df = np.full(len(mean), max(1.0, effective_number(influence(counts.clips)) - 1))
+    alone = of_patients.diagonal()
+    return Estimates(mean, of_patients, df, seeds, np.fmin(df[:, None], df), np.stack([alone, 0 * alone, 0 * alone]))
 
 
 def _spread(
@@ -232,7 +235,7 @@ def _spread(
     return sums[0] / resamples, sums[1] / resamples, sums[2] / resamples
 
 
-def _influence(clips: FloatArray) -> FloatArray:
+def influence(clips: FloatArray) -> FloatArray:
     """(P,) the share of a figure's variance that a patient with so many clips brings, were all patients alike."""
     return ((clips / clips.sum(axis=0)) ** 2).sum(axis=1)
 
@@ -243,7 +246,7 @@ def _not_more(variance: FloatArray) -> FloatArray:
     return smaller
 
 
-def _satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[np.int64]) -> FloatArray:
+def satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[np.int64]) -> FloatArray:
     """Degrees of freedom of V_P + V_S − V_PS, (3, …); at least 1."""
     variance = np.stack([variance[0], variance[1], _not_more(variance)])
     df = np.stack([np.full(df_seeds.shape, df_patients), df_seeds, df_patients * df_seeds]).astype(np.float64)
@@ -280,9 +283,9 @@ def rank_sets(
         if known[first] and usable.any():
             apart = np.abs(draws[:, first, None] - draws[:, first + 1 :])[:, usable] / of_pair[usable]
             np.maximum(largest, apart.max(axis=1), out=largest)
-    critical = _critical(largest, estimates.df_apart, confidence)
+    beyond = critical(largest, estimates.df_apart, confidence)
     gap = mean[:, None] - mean
-    surely_better = np.where(np.outer(known, known) & together, gap > critical * se, False)
+    surely_better = np.where(np.outer(known, known) & together, gap > beyond * se, False)
     better = surely_better.sum(axis=0)  # how many surely stand before
     worse = surely_better.sum(axis=1)
     return np.stack([1 + better, together.sum(axis=1) - worse], axis=1)
@@ -301,15 +304,15 @@ def _draws(covariance: FloatArray) -> FloatArray:
     return drawn
 
 
-def _critical(largest: FloatArray, df: FloatArray, confidence: float) -> FloatArray:
+def critical(largest: FloatArray, df: FloatArray, confidence: float) -> FloatArray:
     """|t| beyond which to make a claim, for each of a family, so that 5 % of studies (at 95 %) make a false one.
 
     `largest` are draws of the family's largest |z|. What each may exceed is as rare for its own t, of `df` degrees of
     freedom, as that quantile of the largest |z| is for z: one with few seeds does not make the others timid.
     """
     rarity = stats.norm.sf(np.quantile(largest, confidence))
-    critical: FloatArray = stats.t.isf(rarity, df)
-    return critical
+    beyond: FloatArray = stats.t.isf(rarity, df)
+    return beyond
 
 
 def sign_flip_p(differences: FloatArray) -> float:
@@ -381,23 +384,3 @@ def _between(effects: FloatArray, covariance: FloatArray) -> float:
     while excess(highest) > 0:
         highest *= 2
     return float(brentq(excess, 0.0, highest, xtol=1e-12))
-
-
-# Fitted to the protocol's simulations on ICBHI's official test part (section 5): ±4 points of Score at 5 seeds and
-# ±3.2 at 10, with 25.2 and 18.7 effective patients for normal and abnormal clips. Squared points of Score.
-OF_A_SEED = 57.6
-OF_A_PATIENT = 48.0
-
-
-def smallest_difference(seeds: int, normal_patients: float, abnormal_patients: float) -> float:
-    """Points of Score by which two paired methods must differ to be told apart, about.
-
-    What seeds add shrinks with their number; what patients add does not.
-
-    Args:
-        seeds: at least 1.
-        normal_patients: effective patients (Kish) of the normal clips of the test split; above 0.
-        abnormal_patients: likewise of the abnormal ones.
-    """
-    patients = 1 / normal_patients + 1 / abnormal_patients
-    return math.sqrt(OF_A_SEED / seeds + OF_A_PATIENT * patients)

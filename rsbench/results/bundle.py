@@ -24,6 +24,7 @@ from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError, did_you_mean
 from ..core.files import explain_os_error, sha256_of, write_json, writing
+from ..data.splits import named_splits
 from .pseudonyms import Pseudonyms
 from .run import Run, load_runs
 from .store import ANOTHER_SHAPE, DATA, PREDICTIONS, TABLES, RunFolder
@@ -92,6 +93,8 @@ def _stage(run: Run, staged: Path, pseudonyms: Pseudonyms | None) -> None:
     """One run as it may leave this machine."""
     folder = run.folder
     folder.check_whole()
+    if pseudonyms:
+        _refuse_named(run)
     target = RunFolder(staged / "runs" / (pseudonyms.run_id(run.run_id) if pseudonyms else run.run_id))
     for name in folder.files():
         table, _, dataset = name.removesuffix(".parquet").partition("/")
@@ -105,6 +108,17 @@ def _stage(run: Run, staged: Path, pseudonyms: Pseudonyms | None) -> None:
             target.write_parquet(name, rename(dataset, folder.read_parquet(name)))
         else:
             target.write_bytes(name, folder.read_bytes(name))
+
+
+def _refuse_named(run: Run) -> None:
+    """A test split that leaves somebody out by name cannot be judged again once names are gone."""
+    known = named_splits()
+    for name in run.spec.data.test:
+        if name in known and known[name].tests_by_name:
+            raise ResultsError(
+                f"{run.run_id}: its test split '{name}' leaves patients or recordings out by name, which --anonymise "
+                "takes away. Export it without --anonymise, or test on another split."
+            )
 
 
 def without_places(content: Any) -> Any:

@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from ..boards.claims import Question
+from ..boards.leaderboard import leaderboard
 from ..core.display import duration
+from ..core.errors import RsbenchError
 from ..data.clips import NORMAL
+from ..data.splits import CLAIMS_FROM, Split
 from ..evaluation.patients import effective_number
-from ..evaluation.statistics import smallest_difference
+from ..evaluation.power import TYPICAL, Spread, smallest_difference
+from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, family
 from ..experiment.build import build_model, clip_set
 from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.fit import estimate_seconds
 from ..experiment.prepare import Experiment, prepare_experiment
-from ..results.run import Run
+from ..results.calls import OPERATING_POINTS
+from ..results.run import Run, load_runs
 from .spec import Cell, SweepSpec
 
 TO_GO = ("absent", "running", "interrupted")  # one that says "running" with nobody at work was killed
@@ -35,18 +43,47 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What a board can show of a study on one test split.
+
+    patients: effective ones, of normal or of abnormal clips, whichever are fewer. others: methods beside the baseline.
+    least: points of Score by which they must differ from it; None where nothing will get a verdict. runs: finished ones
+    whose spread this was reckoned from; 0: that of a typical study.
+    """
+
+    patients: float
+    seeds: int
+    others: int
+    least: float | None
+    runs: int
+
+    def in_words(self) -> str:
+        if not self.others:
+            return "one loss, so that there is nothing to compare"
+        if self.patients < CLAIMS_FROM:
+            return f"no verdict: {self.patients:.1f} effective patients, and it takes {CLAIMS_FROM}"
+        if self.least is None:
+            return f"no verdict: {self.seeds} seeds, and it takes {SEEDS_FOR_A_CLAIM}"
+        source = f"as {self.runs} finished runs here differ" if self.runs else "as such runs typically differ"
+        return (
+            f"{self.seeds} seeds and {self.patients:.1f} effective patients can show differences of about "
+            f"{self.least:.1f} points of Score among {self.others + 1} methods ({source})"
+        )
+
+
+@dataclass(frozen=True)
 class StudyPlan:
     """The runs of a study, and what is known of their cost.
 
     seconds: of one run of each cell, measured where one has been done and estimated elsewhere; a cell of which
         nothing is known is left out. measured: whether all of them were measured.
-    differences: test split → points of Score that this many seeds and its patients can show.
+    powers: test split → what a board of the study can show there.
     """
 
     runs: tuple[PlannedRun, ...]
     seconds: Mapping[str, float]
     measured: bool
-    differences: Mapping[str, float]
+    powers: Mapping[str, Power]
 
     def to_go(self, *, retry_failed: bool) -> list[PlannedRun]:
         states = (*TO_GO, "failed") if retry_failed else TO_GO
@@ -65,19 +102,15 @@ class StudyPlan:
         return text
 
     def power_in_words(self) -> list[str]:
-        """What the study can show at best, a line per test split."""
-        seeds = len({run.seed for run in self.runs})
-        return [
-            f"{split}: {seeds} seeds and its patients can show differences of about {points:.1f} points of Score"
-            for split, points in self.differences.items()
-        ]
+        """What boards of the study can show, a line per test split."""
+        return [f"{split}: {power.in_words()}" for split, power in self.powers.items()]
 
 
 def plan_runs(
     sweep: SweepSpec, cells: Sequence[Cell], seeds: Sequence[int], context: RunContext, data_cache: DataCache
 ) -> StudyPlan:
     """Every cell with every seed. Raises RsbenchError where one of them could not be run."""
-    runs, seconds, guessed = [], {}, False
+    runs, losses, seconds, guessed = [], [], {}, False
     experiment: Experiment | None = None
     for cell in cells:
         of_cell = []
@@ -87,12 +120,14 @@ def plan_runs(
             state = Run(runs_folder(context) / experiment.run_id).state
             of_cell.append(PlannedRun(cell.name, seed, experiment.run_id, state, settings))
         runs += of_cell
+        assert experiment is not None
+        losses.append(experiment.spec.loss.name)
         known = [Run(runs_folder(context) / run.run_id).cost.seconds for run in of_cell if run.state == "done"]
         guessed |= not known
-        assert experiment is not None
         seconds[cell.name] = statistics.median(known) if known else _estimated(experiment, context)
-    differences = _differences(experiment, len(seeds)) if experiment else {}
-    return StudyPlan(tuple(runs), seconds, not guessed, differences)
+    tests = experiment.tests if experiment else ()
+    powers = {split.name: _power(split, experiment, losses, len(seeds), context) for split in tests if experiment}
+    return StudyPlan(tuple(runs), seconds, not guessed, powers)
 
 
 def runs_folder(context: RunContext) -> Path:
@@ -105,13 +140,25 @@ def _estimated(experiment: Experiment, context: RunContext) -> float:
     return estimate_seconds(experiment, model.to(context.device), clips)
 
 
-def _differences(experiment: Experiment, seeds: int) -> dict[str, float]:
-    found = {}
-    for split in experiment.tests:
-        clips = experiment.datasets[split.dataset].clips
-        judged = clips[split.test_rows(clips)]
-        abnormal = judged["class_index"] != NORMAL
-        normal, other = (effective_number(judged["patient"][side].value_counts()) for side in (~abnormal, abnormal))
-        if normal and other:
-            found[split.name] = smallest_difference(seeds, normal, other)
-    return found
+def _power(split: Split, experiment: Experiment, losses: Sequence[str], seeds: int, context: RunContext) -> Power:
+    clips = experiment.datasets[split.dataset].clips
+    judged = clips[split.test_rows(clips)]
+    by_patient = pd.crosstab(judged["patient"], judged["class_index"] != NORMAL)
+    support = by_patient.reindex(columns=[False, True], fill_value=0).to_numpy(dtype=float)
+    patients = min(effective_number(side) for side in support.T)
+    others = sum(loss != losses[0] for loss in losses)
+    if patients < CLAIMS_FROM or seeds < SEEDS_FOR_A_CLAIM or not others:
+        return Power(patients, seeds, others, None, 0)
+    measured, runs = _measured(split.name, losses[0], experiment.spec.select[0], context)
+    boards, points = len(experiment.tests), len(OPERATING_POINTS)
+    least = smallest_difference(measured or TYPICAL, support, seeds, others * points, family(boards))
+    return Power(patients, seeds, others, least, runs)
+
+
+def _measured(split: str, baseline: str, rule: str, context: RunContext) -> tuple[Spread | None, int]:
+    """The spread of differences from the baseline among finished runs, and how many these are."""
+    try:
+        board = leaderboard(load_runs(context.out), split, rule, question=Question(baseline))
+    except RsbenchError:  # nothing is there yet, or what is there shares no board
+        return None, 0
+    return (board.paired.spread, len(board.runs["run_id"].unique())) if board.paired else (None, 0)

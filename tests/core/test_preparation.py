@@ -66,6 +66,17 @@ def test_a_patient_on_both_sides_is_never_a_validation_patient(prepare: Prepare,
         assert not chosen & set(both_sides.values())
 
 
+def test_who_validates_follows_from_data_set_split_and_seed_alone(prepare: Prepare, bring_split: BringSplit) -> None:
+    """Whatever is tested, even a split that holds other clips of patients who could validate."""
+    bring_split(Split("tiny-some", 1, "tiny", "", ("train",), ("test",), test_without_patients=("test00",)))
+    bring_split(Split("tiny-again", 1, "tiny", "", ("train",), ("test",)))
+    chosen = [prepare(test=test) for test in ("tiny", "far", "tiny,far", "tiny-some", "tiny-again")]
+    assert len({one.validation_patients for one in chosen}) == 1
+    fitted = {tuple(one.train_data.clips["clip_id"].iloc[one.train_data.rows("fit")]) for one in chosen}
+    assert len(fitted) == 1
+    assert len({prepare(seed=seed).validation_patients for seed in range(5)}) > 1
+
+
 def test_patients_left_out_of_training_are_neither_fitted_nor_validated(
     prepare: Prepare, bring_split: BringSplit
 ) -> None:

@@ -15,6 +15,7 @@ from rsbench.data.check import DataCheck, check, count_overlapping
 from rsbench.data.clips import label_map
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
+from rsbench.data.splits import split
 from rsbench.data.sprsound import read_sprsound
 from rsbench.report.tables.data import render
 
@@ -110,6 +111,18 @@ def test_a_whole_set_of_ones_own_is_ok(tmp_path: Path, record: Callable[..., Pat
     sides = found.splits.set_index(["split", "side", "class"])
     assert sides.loc[("mine", "test", "both"), ["clips", "patients", "sizes"]].tolist() == [1, 1, (1,)]
     assert "mine" in printed(found)
+
+
+def test_one_sound_of_sprsound_is_on_two_sides_with_two_labels(real_root: Path) -> None:
+    table = read_sprsound(real_root / "sprsound")
+    of_child = table.recordings[table.recordings["patient"] == "41279835"]
+    clips = table.clips[table.clips["patient"] == "41279835"]
+    found = check(type(table)("sprsound", clips, of_child, table.official, table.missing), FOUR)
+    (twins,) = found.twins
+    assert set(twins) == {"41279835_14.1_0_p1_2050", "41279835_14.1_0_p1_2945"}
+    assert "One sound under 2 names: 41279835_14.1_0_p1_2050 in intra2022 (" in printed(found)
+    tested = split("sprsound-intra").test_rows(table.clips)
+    assert set(table.clips["recording"][tested]).isdisjoint(twins)
 
 
 def test_poor_quality_recordings_are_counted_beside_the_official_number(real_root: Path) -> None:

@@ -157,6 +157,9 @@ def test_the_complete_set_has_the_official_counts(complete: Path) -> None:
     assert clips[train]["label"].value_counts().tolist() == [2063, 1215, 501, 363]
     assert clips[test]["label"].value_counts().tolist() == [1579, 649, 385, 143]
     assert set(clips[train]["patient"]) & set(clips[test]["patient"]) == {"156", "218"}
+    testclean = split("icbhi-official-testclean")
+    assert testclean.test_rows(clips).sum() == 2636
+    assert not set(clips[testclean.train_rows(clips)]["patient"]) & set(clips[testclean.test_rows(clips)]["patient"])
     clean = split("icbhi-official-clean")
     assert not set(clips[clean.train_rows(clips)]["patient"]) & set(clips[clean.test_rows(clips)]["patient"])
 

@@ -17,8 +17,9 @@ from rsbench.data.splits import choose_validation, named_splits, split
 
 FRAME = pd.DataFrame(
     {
-        "subset": ["train", "train", "test", "train2022", "intra2022", "inter2022"],
-        "patient": ["156", "101", "156", "x", "x", "y"],
+        "subset": ["train", "train", "test", "train2022", "intra2022", "inter2022", "test", "intra2022"],
+        "patient": ["156", "101", "156", "x", "x", "y", "102", "41279835"],
+        "recording": ["a", "b", "c", "d", "e", "f", "g", "41279835_14.1_0_p1_2050"],
     }
 )
 
@@ -26,15 +27,16 @@ FRAME = pd.DataFrame(
 @pytest.mark.parametrize(
     ("name", "train", "test"),
     [
-        ("icbhi-official", [0, 1], [2]),
-        ("icbhi-official-clean", [1], [2]),
-        ("sprsound", [3, 4, 5], [3, 4, 5]),
+        ("icbhi-official", [0, 1], [2, 6]),
+        ("icbhi-official-clean", [1], [2, 6]),
+        ("icbhi-official-testclean", [0, 1], [6]),
+        ("sprsound", [3, 4, 5, 7], [3, 4, 5, 7]),
         ("sprsound-inter", [3], [5]),
         ("sprsound-intra", [3], [4]),
         ("sprsound-train", [3], [3]),
         ("sprsound-qlung", [], [3, 5]),
-        ("synthetic", [0, 1], [2]),
-        ("synthetic-shift", [], [2]),
+        ("synthetic", [0, 1], [2, 6]),
+        ("synthetic-shift", [], [2, 6]),
     ],
 )
 def test_a_split_is_a_filter_over_subset_and_patient(name: str, train: list[int], test: list[int]) -> None:

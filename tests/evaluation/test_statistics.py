@@ -31,7 +31,7 @@ TOLERANCE = 0.02  # of a standard error, with the full number of them
 
 def estimates(mean: np.ndarray, covariance: np.ndarray, df: np.ndarray, seeds: np.ndarray) -> Estimates:
     """As if a difference had the degrees of freedom of the poorer of the two."""
-    return Estimates(mean, covariance, df, seeds, np.fmin(df[:, None], df))
+    return Estimates(mean, covariance, df, seeds, np.fmin(df[:, None], df), np.zeros((3, len(mean))))
 
 
 def alike(rates: np.ndarray) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,6 +42,8 @@ def _print_facts(found: DataCheck, console: Console) -> None:
         )
     for name, patients in found.on_both_sides.items():
         console.print(f"Patients on both sides of {name}: {len(patients)} ({', '.join(patients[:SHOWN])}).")
+    for names in found.twins:
+        console.print(f"One sound under {len(names)} names: {escape(_twins_in_words(names, found))}.")
     console.print(
         f"Overlapping clips: {found.overlapping}. Ends clipped to the recording: {found.clipped}. {POOR_QUALITY} "
         f"recordings: {found.poor_quality}. Unreadable recordings: {len(found.unreadable)}."
@@ -53,6 +56,13 @@ def _print_facts(found: DataCheck, console: Console) -> None:
             f"[yellow]Missing: {len(found.table.missing)} official recordings: "
             f"{escape(', '.join(named[:SHOWN]))}{more}.[/]"
         )
+
+
+def _twins_in_words(names: Sequence[str], found: DataCheck) -> str:
+    """Each name with its subset and its labels in order."""
+    subsets = found.table.recordings.set_index("recording")["subset"]
+    labels = found.table.clips.sort_values("start_s").groupby("recording")["label"].agg(", ".join)
+    return " and ".join(f"{name} in {subsets[name]} ({labels.get(name, 'no clip')})" for name in names)
 
 
 def _counts_table(counts: pd.DataFrame) -> Table:
