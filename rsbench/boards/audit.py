@@ -16,7 +16,10 @@ import pandas as pd
 
 from ..core.display import Display
 from ..core.errors import ResultsError
+from ..evaluation.counts import HIT_COLUMNS
+from ..evaluation.optimism import split_half_optimism
 from ..evaluation.statistics import estimate
+from ..results.calls import ARGMAX
 from ..results.index import BoardRows, board_rows
 from ..results.rows import NEVER_MIXED
 from ..results.run import Run
@@ -33,8 +36,10 @@ class Audit:
     """How the Scores on a split depend on who chose the epoch.
 
     table: a row per method, rule and operating point; `method` is its label; score_mean, score_sd, low, high (95 %),
-        n_ok; inflation, inflation_low, inflation_high: by how much it is above `val`, paired, 95 %; and with a baseline
-        delta, delta_least and verdict as on a board.
+        n_ok; inflation, inflation_low, inflation_high: by how much it is above `val`, paired, 95 %; above_last,
+        above_last_low, above_last_high: likewise above `last`; optimism and other_half: of the oracle at argmax, see
+        `evaluation.optimism`, NaN where it was not tracked; and with a baseline delta, delta_least and verdict as on a
+        board.
     shared: what all runs have in common.
     """
 
@@ -104,7 +109,12 @@ def audit(
     of_val = under["val"]
     names, alike = shown_apart(of_val.table, of_val.method)
     shared = {name: of_val.rows[name].iloc[0] for name in NEVER_MIXED} | alike
-    parts = [_inflated(one, of_val).assign(rule=name, method=labels(one.table, names)) for name, one in under.items()]
+    parts = []
+    for name, one in under.items():
+        table = one.table.assign(rule=name, method=labels(one.table, names))
+        for column, other in (("inflation", of_val), ("above_last", under["last"])):
+            table = table.assign(**_above(one, other, column))
+        parts.append(table.assign(**_optimism(one, split, {run.run_id: run for run in runs})))
     left_out = len(set(reads["val"].rows["run_id"]) - tracked)
     if left_out:
         notes.append(
@@ -114,12 +124,30 @@ def audit(
     return Audit(split, pd.concat(parts, ignore_index=True), shared, baseline, tuple(dict.fromkeys(warnings)))
 
 
-def _inflated(one: _Under, val: _Under) -> pd.DataFrame:
-    """The table of a rule with how much higher its Scores are than under `val`, on the same patients and seeds."""
-    table = one.table.assign(**dict.fromkeys(["inflation", "inflation_low", "inflation_high"], np.nan))
-    for _, of_point in table.groupby(POINT, sort=False):
+def _above(one: _Under, other: _Under, column: str) -> dict[str, pd.Series]:
+    """How much higher the Scores under one rule are than under another, on the same patients and seeds, with 95 %."""
+    names = [column, f"{column}_low", f"{column}_high"]
+    found = pd.DataFrame(np.nan, one.table.index, names)
+    for _, of_point in one.table.groupby(POINT, sort=False):
         here = counts(of_point, one.rows, one.read, one.method, SCORE)
-        found = estimate(here - counts(of_point, val.rows, val.read, val.method, SCORE))
-        table.loc[of_point.index, "inflation"] = found.mean
-        table.loc[of_point.index, ["inflation_low", "inflation_high"]] = found.intervals()
-    return table
+        difference = estimate(here - counts(of_point, other.rows, other.read, other.method, SCORE))
+        found.loc[of_point.index] = np.column_stack([difference.mean, difference.intervals()])
+    return {name: found[name] for name in names}
+
+
+def _optimism(one: _Under, split: str, runs: Mapping[str, Run]) -> dict[str, pd.Series]:
+    """What the oracle's choice flatters itself by: chosen on half of the patients and judged on the other half."""
+    at_argmax = one.rows[(one.rows[POINT] == ARGMAX) & (one.rows["state"] == "done")]
+    rows = []
+    for run_id in at_argmax["run_id"] if one.rule == "oracle" else ():
+        tracked = runs[run_id].tracked(split)
+        if tracked is not None:
+            design, _ = one.read.counts(at_argmax)
+            hits = tracked.sort_values(["epoch", "patient"])[list(HIT_COLUMNS)].to_numpy(dtype=np.int64)
+            found = split_half_optimism(hits.reshape(-1, len(design.patients), len(HIT_COLUMNS)), design.support)
+            rows.append({"run_id": run_id, "optimism": found.points, "other_half": found.other_half})
+    columns = ["optimism", "other_half"]
+    of_runs = at_argmax.merge(pd.DataFrame(rows, columns=["run_id", *columns]), on="run_id")
+    means = of_runs.groupby([*one.method, POINT], dropna=False)[columns].mean().reset_index()
+    placed = one.table[[*one.method, POINT]].merge(means, on=[*one.method, POINT], how="left")
+    return {name: placed[name].astype(float).set_axis(one.table.index) for name in columns}

@@ -39,16 +39,18 @@ ROUNDING = 0.011  # Sp, Se and Score are each rounded to 0.01
 TRAIN_FRACTION = 1.0  # published runs keep no training patient apart for validation
 
 CHOSEN_ON_TEST = "epoch chosen on test"
+AT_A_THRESHOLD = "at a threshold chosen on validation"
 CHOICE_UNKNOWN = "how the epoch was chosen is not known"
 TWO_CLASS = "two-class Se, another figure"
-SPLIT_UNKNOWN = "which SPRSound split is not settled"
+SPLIT_UNKNOWN = "which split is not settled"
 OTHER_SPLIT = "scored on another split"
 NOT_THE_MEAN = "Score is not (Sp + Se)/2"
 MORE_PATIENTS = "trained on more of the patients"
 
-CHOSEN = {"test-best": CHOSEN_ON_TEST, "unknown": CHOICE_UNKNOWN, "last": ""}
+CHOSEN = {"test-best": CHOSEN_ON_TEST, "unknown": CHOICE_UNKNOWN, "last": "", "val-threshold": AT_A_THRESHOLD}
 MEANING = {
     CHOSEN_ON_TEST: "the best of all epochs on the test set itself, which inflates the Score",
+    AT_A_THRESHOLD: "rows of one's own stand here at argmax",
     CHOICE_UNKNOWN: "perhaps on the test set",
     TWO_CLASS: "any abnormal call on an abnormal clip counts, so the Score is higher than one of four classes",
     SPLIT_UNKNOWN: "other patients, in other numbers, may have been judged",
@@ -66,7 +68,8 @@ def literature() -> pd.DataFrame:
     board: "icbhi-4class", "icbhi-2class" or "sprsound-4class"; its last word says which Se was computed.
     split: rsbench's name of the test split; "" where it is not settled which one was scored.
     pretraining: what the weights had learnt from. sp, se, score, score_sd: percent, NaN where not published.
-    n: runs that score and score_sd are over. selection: how the epoch was chosen: "last", "test-best" or "unknown".
+    n: runs that score and score_sd are over. selection: how the epoch was chosen: "last", "test-best", "unknown", or
+    "val-threshold": on validation patients, with the threshold.
     year, venue, note: where it was published. evidence: "repository" (read in the authors' own), or "secondary".
     """
     file = resources.files(__package__) / "published.csv"
@@ -126,7 +129,7 @@ def beside(own: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def _boards(split: str) -> tuple[str, ...]:
-    if split == "icbhi-official":
+    if split in ("icbhi-official", "icbhi-official-testclean"):
         return ("icbhi-4class", "icbhi-2class")
     known = named_splits().get(split)
     return ("sprsound-4class",) if known is not None and known.dataset == "sprsound" else ()

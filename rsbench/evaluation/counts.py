@@ -71,6 +71,15 @@ def count_hits(rows: pd.DataFrame, called: IntArray) -> Hits:
     return _tally(cell, len(patients), COUNTED).astype(np.int32)
 
 
+HIT_COLUMNS = (*(f"hits_{name}" for name in CLASSES), "called_abnormal")
+
+
+def hits_table(rows: pd.DataFrame, called: IntArray) -> pd.DataFrame:
+    """`count_hits` with the names: columns patient and HIT_COLUMNS, a row per patient, in the order of `design_of`."""
+    patients = sorted(rows["patient"].astype(str).unique())
+    return pd.DataFrame(count_hits(rows, called), columns=list(HIT_COLUMNS)).assign(patient=patients)
+
+
 def rank_hits(rows: pd.DataFrame, logits: FloatArray) -> FloatArray:
     """(P, 2) by patient, in the order of `design_of`: how its clips are ranked, abnormal ones and normal ones.
 

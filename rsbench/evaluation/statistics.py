@@ -343,40 +343,44 @@ class Summary:
 def random_effects(effects: FloatArray, covariance: FloatArray) -> Summary:
     """What several studies say together: Paule and Mandel's τ² (1982), Hartung and Knapp's interval (2001).
 
-    Both are weighted by the inverse of the whole covariance, since studies of the same patients err together.
+    Each study weighs as much as its own variance and τ² tell. The error of the mean, and how large residuals should be,
+    follow from the whole covariance, since studies of the same patients err together.
 
     Args:
         effects: (k,), one a study.
         covariance: (k, k) of their errors.
 
-    The interval is Student's with k − 1 degrees of freedom, never narrower than with a residual variance of 1; of a
-    single study it is that study's normal interval.
+    The interval is Student's with k − 1 degrees of freedom, never narrower than with residuals as large as expected; of
+    a single study it is that study's normal interval.
     """
     tau2 = _between(effects, covariance)
-    mean, precision, excess = _generalised_mean(effects, covariance, tau2)
-    residual, quantile = 1.0, float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    mean, variance, residuals, expected = _weighted(effects, covariance, tau2)
+    ratio, quantile = 1.0, float(stats.norm.ppf((1 + CONFIDENCE) / 2))
     if len(effects) > 1:
-        residual = max(1.0, excess / (len(effects) - 1))
+        ratio = max(1.0, residuals / expected) if expected > _ROUNDING else 1.0
         quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(effects) - 1))
-    half = quantile * math.sqrt(residual / precision)
+    half = quantile * math.sqrt(ratio * variance)
     return Summary(mean, (mean - half, mean + half), math.sqrt(tau2), len(effects))
 
 
-def _generalised_mean(effects: FloatArray, covariance: FloatArray, tau2: float) -> tuple[float, float, float]:
-    """The mean by generalised least squares, its precision, and the weighted sum of squared residuals."""
-    inverse = np.linalg.pinv(covariance + tau2 * np.eye(len(effects)), hermitian=True)
-    precision = float(inverse.sum())
-    mean = float(inverse.sum(axis=0) @ effects) / precision
-    return mean, precision, float((effects - mean) @ inverse @ (effects - mean))
+def _weighted(effects: FloatArray, covariance: FloatArray, tau2: float) -> tuple[float, float, float, float]:
+    """The weighted mean, its variance, the weighted sum of squared residuals, and what that is expected to be."""
+    whole = covariance + tau2 * np.eye(len(effects))
+    weights = 1 / whole.diagonal()
+    mean = float(weights @ effects / weights.sum())
+    moved = max(0.0, float(weights @ whole @ weights))
+    residuals = float(weights @ (effects - mean) ** 2)
+    return mean, moved / float(weights.sum()) ** 2, residuals, len(effects) - moved / float(weights.sum())
 
 
 def _between(effects: FloatArray, covariance: FloatArray) -> float:
-    """τ² at which the weighted residuals are as large as k − 1 expects; 0 where they are smaller without it."""
+    """τ² at which the weighted residuals are as large as expected; 0 where they are smaller without it."""
 
     def excess(tau2: float) -> float:
-        return _generalised_mean(effects, covariance, tau2)[2] - (len(effects) - 1)
+        _, _, residuals, expected = _weighted(effects, covariance, tau2)
+        return residuals - expected
 
-    if len(effects) < 2 or excess(0.0) <= 0:
+    if len(effects) < 2 or excess(0.0) <= _ROUNDING:
         return 0.0
     from scipy.optimize import brentq
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..core.display import Display
 from ..core.errors import RunFailed
 from ..core.spec import RunSpec
-from ..evaluation.metrics import at_operating_point
+from ..evaluation.counts import hits_table
+from ..evaluation.metrics import at_operating_point, predicted_classes
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
 from ..evaluation.selection import rule
 from ..training.checkpoint import Checkpoints, TrainingState
@@ -26,17 +27,25 @@ from .prepare import Experiment
 def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment) -> Evaluation:
     """Score after an epoch: on validation, and on the test splits only where the oracle was asked for.
 
+    `tables` has what was hit of each patient on those test splits, by split, see `schema`.
+
     Raises RunFailed when the logits are no longer numbers.
     """
     scores: dict[str, float] = {}
     figures: dict[str, float] = {}
+    tables: dict[str, pd.DataFrame] = {}
     for selection, (dataset, rows) in _judged(experiment).items():
         predicted = predict_rows(model, clips[dataset], rows, experiment.spec)
-        labels = experiment.datasets[dataset].clips["class_index"].to_numpy()[rows]
-        result = at_operating_point(labels, predicted.logits.double().numpy())
+        known = experiment.datasets[dataset].clips.iloc[rows]
+        known = known.assign(label=known["class_index"])
+        logits = predicted.logits.double().numpy()
+        result = at_operating_point(known["label"], logits)
         scores[selection] = result["score"]
         figures |= {f"{selection}_{key}": result[key] for key in HEADLINE}
-    return Evaluation(scores, figures)
+        rule_name, _, split = selection.partition(":")
+        if rule(rule_name).judged_on == "test":
+            tables[split] = hits_table(known, predicted_classes(logits))
+    return Evaluation(scores, figures, tables)
 
 
 def predict_rows(

@@ -26,7 +26,8 @@ from ..results.run import Run
 from ..results.schema import ChosenEpoch, Cost, Environment, WeightsUsed
 from ..results.store import RunFolder
 from ..training.checkpoint import Checkpoints, TrainingState
-from ..training.loop import TrainingSchedule
+from ..training.loop import Evaluation, TrainingSchedule
+from ..training.predict import Model
 from .build import build_model, clip_set
 from .context import RunContext, make_context, make_spec
 from .cross_validation import cross_validate
@@ -160,6 +161,12 @@ def _execute(
         folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
         on_epoch(progress.epochs[-1])
 
+    def judged(kept: Model, epoch: int) -> Evaluation:
+        found = evaluate(kept, clips, experiment)
+        for name, hits in found.tables.items():
+            _track(folder, f"{store.TRACKED}/{name}.parquet", epoch, hits)
+        return found
+
     progress = fit(
         experiment,
         context,
@@ -167,7 +174,7 @@ def _execute(
         clips[experiment.train.dataset],
         plan,
         checkpoints,
-        evaluate=lambda kept, epoch: evaluate(kept, clips, experiment),
+        evaluate=judged,
         on_epoch=record,
     )
     seen = predict_chosen(model, clips, experiment, checkpoints, progress, context.display)
@@ -187,6 +194,12 @@ def _execute(
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
     fitted = len(experiment.train_data.rows("fit"))
     folder.write_json(store.COST, _cost(progress, fitted, device, time.monotonic() - started))
+
+
+def _track(folder: RunFolder, name: str, epoch: int, hits: pd.DataFrame) -> None:
+    """Add an epoch to a table; what an earlier try wrote of this epoch and later ones goes."""
+    before = [folder.read_parquet(name).query("epoch < @epoch")] if epoch > 1 else []
+    folder.write_parquet(name, pd.concat([*before, hits.assign(epoch=epoch)], ignore_index=True))
 
 
 def _write_description(experiment: Experiment, context: RunContext, folder: RunFolder, weights: WeightsUsed) -> None:

@@ -27,7 +27,7 @@ from ..core.files import explain_os_error, sha256_of, write_json, writing
 from ..data.splits import named_splits
 from .pseudonyms import Pseudonyms
 from .run import Run, load_runs
-from .store import ANOTHER_SHAPE, DATA, PREDICTIONS, TABLES, RunFolder
+from .store import ANOTHER_SHAPE, DATA, PREDICTIONS, SKETCH, TABLES, TRACKED, RunFolder
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -97,15 +97,16 @@ def _stage(run: Run, staged: Path, pseudonyms: Pseudonyms | None) -> None:
         _refuse_named(run)
     target = RunFolder(staged / "runs" / (pseudonyms.run_id(run.run_id) if pseudonyms else run.run_id))
     for name in folder.files():
-        table, _, dataset = name.removesuffix(".parquet").partition("/")
+        table, _, of = name.removesuffix(".parquet").partition("/")
         if name.endswith(".json"):
             content = folder.read_json(name)
             if pseudonyms and name == DATA:
                 content = pseudonyms.data_record(run.data, run.spec.data.train).document()
             target.write_json(name, without_places(content))
-        elif pseudonyms and table in TABLES:
-            rename = pseudonyms.predictions if table == PREDICTIONS else pseudonyms.sketch
-            target.write_parquet(name, rename(dataset, folder.read_parquet(name)))
+        elif pseudonyms and table in (*TABLES, TRACKED):
+            renames = {PREDICTIONS: pseudonyms.predictions, SKETCH: pseudonyms.sketch, TRACKED: pseudonyms.tracked}
+            dataset = run.data.splits[of].dataset if table == TRACKED else of
+            target.write_parquet(name, renames[table](dataset, folder.read_parquet(name)))
         else:
             target.write_bytes(name, folder.read_bytes(name))
 

@@ -45,6 +45,11 @@ class Pseudonyms:
         named = frame.assign(recording=self._names("recording", dataset, frame["recording"]))
         return named.sort_values("recording", ignore_index=True)
 
+    def tracked(self, dataset: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """What was hit of each patient, as it is stored."""
+        named = frame.assign(patient=self._names("patient", dataset, frame["patient"]))
+        return named.sort_values(["epoch", "patient"], ignore_index=True)
+
     def data_record(self, data: DataUsed, train: str) -> DataUsed:
         """What data.json of a run says, without names; `train` is the split it was trained on.
 

@@ -154,6 +154,11 @@ class Run:
         """The file that holds it: equal bytes are equal sketches."""
         return self.folder.read_bytes(f"{store.SKETCH}/{dataset}.parquet")
 
+    def tracked(self, split_name: str) -> pd.DataFrame | None:
+        """What was hit of each patient of a test split after every epoch; None without the oracle, or in protocol 1."""
+        name = f"{store.TRACKED}/{split_name}.parquet"
+        return self.folder.read_parquet(name) if self.folder.has(name) else None
+
     def checkpoint(self, name: str) -> Path:
         """Where weights of this name are, or would be: bundles leave them out."""
         return self.path / store.CHECKPOINTS / name

@@ -8,6 +8,8 @@
     folds.csv           of cv-refit: the same of every fold, with its number in `fold`
     selection.json      selection → ChosenEpoch
     predictions/*.parquet   a file per data set: `evaluation.scoring.PREDICTION_COLUMNS`, a row per clip and selection
+    tracked/*.parquet   of the oracle, a file per test split: epoch, patient and `evaluation.counts.HIT_COLUMNS`, a row
+                        per epoch and patient
     embeddings/*.npy    (rows of the predictions under the first rule, axes) float16: places for a map; never exported
     metrics.json        Metrics: rule → split → what `evaluation.scoring.score_predictions` returns
     cost.json           Cost

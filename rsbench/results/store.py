@@ -21,10 +21,11 @@ from .schema import FILES, NEWER, RecordPart, State, Status
 STATUS, SPEC, DATA, ENVIRONMENT = "status.json", "spec.json", "data.json", "env.json"
 SELECTION, METRICS, COST, ORIGIN = "selection.json", "metrics.json", "cost.json", "origin.json"
 EPOCHS, FOLDS, ERROR = "epochs.csv", "folds.csv", "error.txt"
-PREDICTIONS, SKETCH, EMBEDDINGS, CHECKPOINTS = "predictions", "sketch", "embeddings", "checkpoints"
+PREDICTIONS, SKETCH, TRACKED = "predictions", "sketch", "tracked"
+EMBEDDINGS, CHECKPOINTS = "embeddings", "checkpoints"
 
-# What a finished run consists of, beside PREDICTIONS and SKETCH. Checkpoints, embeddings and tracebacks stay where they
-# are: no figure is made of them.
+# What a finished run consists of, beside PREDICTIONS and SKETCH, and TRACKED under the oracle. Checkpoints, embeddings
+# and tracebacks stay where they are: no figure is made of them.
 REQUIRED = (STATUS, SPEC, DATA, ENVIRONMENT, EPOCHS, SELECTION, METRICS, COST)
 OPTIONAL = (FOLDS, ORIGIN)
 TABLES = (PREDICTIONS, SKETCH)
@@ -127,13 +128,13 @@ class RunFolder:
         write_bytes(self.path / name, content)
 
     def tables(self, kind: str) -> dict[str, str]:
-        """Data set → the file that holds its PREDICTIONS or its SKETCH."""
+        """Data set → the file that holds its PREDICTIONS or its SKETCH; split → the one with what was TRACKED."""
         return {path.stem: f"{kind}/{path.name}" for path in sorted((self.path / kind).glob("*.parquet"))}
 
     def files(self) -> list[str]:
         """The files of the record that are there, relative to the folder; what stays where it was made is none."""
         single = [name for name in (*REQUIRED, *OPTIONAL) if self.has(name)]
-        return single + [file for kind in TABLES for file in self.tables(kind).values()]
+        return single + [file for kind in (*TABLES, TRACKED) for file in self.tables(kind).values()]
 
     def check_whole(self) -> None:
         """Raise ResultsError where a finished run lacks a file, or one that should hold a JSON object does not."""

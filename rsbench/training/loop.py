@@ -11,9 +11,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
@@ -33,10 +34,11 @@ CHECK_EVERY = 50  # steps between looks at the loss on a GPU, where each look wa
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model after an epoch: the score that each selection rule judges by, and figures for the record."""
+    """A model after an epoch: the score that each selection rule judges by, figures, and tables for the record."""
 
     scores: Mapping[str, float]
     figures: Mapping[str, float]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

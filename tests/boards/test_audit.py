@@ -109,7 +109,7 @@ def test_the_table_tells_the_oracle_from_a_result(audited: Audit) -> None:
     assert f"{oracle['inflation']:+.1f}  ({oracle['inflation_low']:+.1f} … {oracle['inflation_high']:+.1f})" in first
     assert first[-2:] == ["not distinguishable", "8"]
     added = np.mean([row["inflation"] for row in audited.at("oracle", "argmax").values()])
-    assert f"choosing on test adds {added:.1f} points on average" in said
+    assert f"the oracle's epochs score {added:.1f} points more than val's and " in said
     assert "Δ" not in printed(replace(audited, baseline=None))
 
 
@@ -153,3 +153,25 @@ def test_what_must_not_be_mixed_is_refused(make: Make) -> None:
     with pytest.raises(ResultsError, match="they differ in train_fraction"):
         audit(load_runs(results), "tiny")
     assert audit(load_runs(results), "tiny", {"train_fraction": "0.7"}).methods == ["ce"]
+
+
+def test_what_the_oracle_is_above_the_last_epoch_and_its_optimism(four_runs: Path) -> None:
+    """Of trained runs, whose record says what was hit after every epoch."""
+    found = audit(load_runs(four_runs), "tiny")
+    oracle = found.at("oracle", "argmax")
+    for loss, row in oracle.items():
+        last = found.at("last", "argmax")[loss]
+        assert row["above_last"] == pytest.approx(row["score_mean"] - last["score_mean"])
+        assert row["above_last"] >= 0
+        runs = [run for run in load_runs(four_runs) if run.spec.loss.name == loss]
+        for run in runs:
+            tracked = run.tracked("tiny")
+            assert tracked is not None
+            assert list(tracked["epoch"].unique()) == [1, 2]
+            best = run.selection["oracle:tiny"].epoch
+            hits = tracked[tracked["epoch"] == best]
+            stored = run.metrics["oracle"]["tiny"]["argmax"]
+            assert 100 * hits["hits_normal"].sum() / stored["support_normal"] == pytest.approx(stored["sp"])
+        assert np.isfinite([row["optimism"], row["other_half"]]).all()
+        assert np.isnan(last["optimism"])
+    assert "optimism: epochs chosen on half of the test patients" in printed(found)

@@ -15,6 +15,8 @@ from ...boards.columns import mean_sd
 from ...boards.methods import short
 from ...results.calls import OPERATING_POINTS
 
+ABOVE = {"val": "inflation", "last": "above_last"}  # rule → the column that says how far the oracle is above it
+
 
 def audit_table(found: Audit) -> Table:
     """A row per method: its Score six times, what choosing on test added, and what became of its claim."""
@@ -30,7 +32,9 @@ def audit_table(found: Audit) -> Table:
     for point in OPERATING_POINTS:
         for rule in RULES:
             table.add_column(f"{'ORACLE' if rule == 'oracle' else rule}\n{point}", justify="right", no_wrap=True)
-    table.add_column("oracle − val\nargmax, 95 %", justify="right", no_wrap=True)
+    for rule in ABOVE:
+        table.add_column(f"oracle − {rule}\nargmax, 95 %", justify="right", no_wrap=True)
+    table.add_column("optimism\nargmax", justify="right")
     if found.baseline:
         for rule in ("oracle", "val"):
             table.add_column(f"Δ by {rule}\nargmax", justify="right", no_wrap=True)
@@ -40,7 +44,7 @@ def audit_table(found: Audit) -> Table:
     for method in found.methods:
         cells = [_score(found.at(rule, point).get(method)) for point in OPERATING_POINTS for rule in RULES]
         row, val = found.at("oracle", "argmax")[method], found.at("val", "argmax")[method]
-        cells.append(_inflation(row))
+        cells += [*(_above(row, column) for column in ABOVE.values()), _signed(row["optimism"])]
         if found.baseline:
             cells += [_signed(row["delta"]), _signed(val["delta"]), _plain(val["delta_least"]), val["verdict"] or "–"]
         table.add_row(escape(method), *cells, str(val["n_ok"]))
@@ -56,12 +60,19 @@ def _caption(found: Audit) -> list[str]:
         lines.append(
             f"Δ: from {found.baseline}, paired; least Δ: the smallest that these seeds and patients could have shown"
         )
-    added = [row["inflation"] for row in found.at("oracle", "argmax").values()]
+    oracle = found.at("oracle", "argmax").values()
+    added = {rule: statistics.fmean(row[column] for row in oracle) for rule, column in ABOVE.items()}
     means = [row["score_mean"] for row in found.at("val", "argmax").values()]
     lines.append(
-        f"choosing on test adds {statistics.fmean(added):.1f} points on average; under val the methods lie within "
-        f"{max(means) - min(means):.1f} points"
+        f"the oracle's epochs score {added['val']:.1f} points more than val's and {added['last']:.1f} more than the "
+        f"last ones on average; under val the methods lie within {max(means) - min(means):.1f} points"
     )
+    optimism = [row["optimism"] for row in oracle if not pd.isna(row["optimism"])]
+    if optimism:
+        lines.append(
+            f"optimism: epochs chosen on half of the test patients score {statistics.fmean(optimism):.1f} points more "
+            "on these than on the other half: what such a Score owes to the choice, and would not repeat elsewhere"
+        )
     return [*lines, *found.warnings]
 
 
@@ -69,9 +80,9 @@ def _score(row: dict[str, Any] | None) -> str:
     return mean_sd(row["score_mean"], row["score_sd"], 1) if row else "–"
 
 
-def _inflation(row: dict[str, Any]) -> str:
-    text = _signed(row["inflation"])
-    low, high = row["inflation_low"], row["inflation_high"]
+def _above(row: dict[str, Any], column: str) -> str:
+    text = _signed(row[column])
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
     return text if pd.isna(low) else f"{text}  ({low:+z.1f} … {high:+z.1f})"
 
 
