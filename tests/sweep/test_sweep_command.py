@@ -51,7 +51,7 @@ def test_the_plan_comes_first_and_a_dry_run_starts_nothing(sweep: Sweep, tmp_pat
     planned = sweep(GRID, "--dry-run")
     assert planned.code == 0, planned.err
     assert "4 runs: 4 to go; about" in planned.err
-    assert "tiny: 2 seeds and its patients can show differences of about" in planned.err
+    assert "tiny: no verdict: 4.0 effective patients, and it takes 15" in planned.err
     assert len(planned.out.splitlines()) == 4
     assert not (tmp_path / "results" / "runs").exists()
 
