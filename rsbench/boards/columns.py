@@ -48,12 +48,12 @@ def _interval(low: str, high: str, form: str = ".1f") -> Callable[[Row], str]:
     return cell
 
 
-def _own_interval(low: str, high: str, form: str) -> Callable[[Row], str]:
-    """An interval that is marked where it is not the row's own."""
-    plain = _interval(low, high, form)
+def _own_interval(prefix: str, form: str) -> Callable[[Row], str]:
+    """The interval of a figure, marked where it is not the row's own."""
+    plain = _interval(f"{prefix}low", f"{prefix}high", form)
 
     def cell(row: Row) -> str:
-        return plain(row) + "†" * (row["interval_of"] == OF_BOARD and not pd.isna(row[low]))
+        return plain(row) + "†" * (row[f"{prefix}interval_of"] == OF_BOARD and not pd.isna(row[f"{prefix}low"]))
 
     return cell
 
@@ -109,8 +109,8 @@ NEEDS |= {"auroc_delta_interval": "auroc_delta", "auroc_least": "auroc_delta"}
 HOW = {"inflation": "--select oracle", "shift": "a second --split", "rank_change": "a second --split"}
 
 ALWAYS = {
-    "interval": Column("95 %", _own_interval("low", "high", ".1f")),
-    "auroc_interval": Column("95 %\nAUROC", _own_interval("auroc_low", "auroc_high", ".3f")),
+    "interval": Column("95 %", _own_interval("", ".1f")),
+    "auroc_interval": Column("95 %\nAUROC", _own_interval("auroc_", ".3f")),
     "ranks": Column("ranks", _ranks),
     "verdict": Column("verdict", lambda row: row["verdict"] or "–"),
     "origin": Column("origin", lambda row: str(row["origin"])),

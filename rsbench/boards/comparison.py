@@ -53,11 +53,11 @@ def with_errors(
     method: Sequence[str],
     question: Question = JUST_RANK,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The table with ERRORS, interval_of and verdict, and why some are NaN, in words.
+    """The table with ERRORS and a verdict, and why some are NaN, in words.
 
     low and high, auroc_low and auroc_high: 95 % intervals of Score and AUROC over new patients and seeds. Each row has
-    its own (interval_of "row"), but for the first of its operating point, which was chosen for being that ("board"):
-    it has the one that holds for all rows together. rank_best and rank_worst: the ranks that a row may have at its
+    its own (interval_of, auroc_interval_of "row"), but for the best of its operating point, which was chosen for being
+    that ("board"): it has the one that holds for all rows together. rank_best and rank_worst: the ranks that a row may have at its
     operating point, right for all rows, both points and all splits together in 95 % of studies; none where patients are
     too few, or for a row that is beneath its floor. verdict: why a row claims nothing, else "".
 
@@ -68,7 +68,7 @@ def with_errors(
         method: the columns that name a method.
         question: what the board is asked.
     """
-    table, notes = table.assign(**dict.fromkeys(ERRORS, np.nan), interval_of="row"), []
+    table, notes = without_errors(table), []
     done = table[table["n_ok"] > 0]
     floored = beneath(table, question.claim)
     few = len(done) > 0 and too_few(read.counts(rows)[0])
@@ -82,19 +82,24 @@ def with_errors(
         intervals[first] = found.simultaneous(question.confidence)[first]
         columns = [f"{figure.prefix}low", f"{figure.prefix}high"]
         table.loc[done.index, columns] = np.clip(intervals, 0, 100) / figure.percent
-        if figure is question.claim:
-            table.loc[done.index[first], "interval_of"] = OF_BOARD
-            if not few:
-                above = np.flatnonzero(floored[done.index].eq(""))
-                places = done.index[above]
-                ranks = rank_sets(found.of(above), question.confidence, done.loc[places, POINT].to_numpy())
-                table.loc[places, ["rank_best", "rank_worst"]] = ranks
+        table.loc[done.index[first], f"{figure.prefix}interval_of"] = OF_BOARD
+        if figure is question.claim and not few:
+            above = np.flatnonzero(floored[done.index].eq(""))
+            places = done.index[above]
+            ranks = rank_sets(found.of(above), question.confidence, done.loc[places, POINT].to_numpy())
+            table.loc[places, ["rank_best", "rank_worst"]] = ranks
     if (table["n_ok"] == 1).any():
         notes.append("no interval for a single seed: nothing says how another would do")
     if few:
         patients = patients_to_claim(read.counts(rows)[0])
         notes.append(f"{TOO_FEW} for a verdict or a rank: {patients:.1f} effective ones, and it takes {CLAIMS_FROM}")
     return table, notes
+
+
+def without_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with ERRORS of which none is known, and no verdict."""
+    whose = {f"{figure.prefix}interval_of": "row" for figure in CLAIMS.values()}
+    return table.assign(**dict.fromkeys(ERRORS, np.nan), **whose, verdict="")
 
 
 def _defined(done: pd.DataFrame) -> list[Claim]:
@@ -127,57 +132,78 @@ def with_baseline(
 
     Raises SpecError where no row is so.
     """
-    baseline = str(question.baseline)
+    pairs, notes = _pair_up(table, rows, method, str(question.baseline))
+    columns = [name for figure in CLAIMS.values() for name in figure.differences]
+    table, joint = table.assign(**dict.fromkeys(columns, np.nan), sign_flip_p=np.nan), None
+    for figure in _defined(pairs.done) if len(pairs.here) else ():
+        of_rows = counts(pairs.done, rows, read, method, figure)
+        paired = of_rows[pairs.here] - of_rows[pairs.there]
+        some = np.flatnonzero(~np.isnan(paired.hits).all(axis=(1, 2, 3)))  # with a seed in common
+        if not len(some):
+            continue
+        paired, places = paired[some], pairs.done.index[pairs.here[some]]
+        found = estimate(paired)
+        table.loc[places, figure.differences] = _differences(found, figure, question.confidence)
+        if figure is question.claim:
+            of_seeds = pd.DataFrame(paired.of_runs() / figure.percent, places, seeds_of(rows))
+            joint = _joint(found, paired, of_seeds, figure)
+            table.loc[places, "sign_flip_p"] = [sign_flip_p(differences) for differences in of_seeds.to_numpy()]
+            said = pairs.verdicts(_verdicts(found, question.confidence), some, method)
+            silent = table.loc[places, "verdict"]  # beneath its floor, or too few patients
+            table.loc[places, "verdict"] = np.where(silent.ne(""), silent, said)
+    lacking = table.loc[pairs.done.index[pairs.here], "delta_seeds"].isna().to_numpy()
+    apart = _labels(pairs.done.iloc[pairs.here[lacking]], method)
+    return table, [*notes, *(f"no Δ for {one}: no seed in common with {pairs.baseline}" for one in apart)], joint
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Which finished rows are compared with which: positions in `done`. field: what the baseline is told by."""
+
+    done: pd.DataFrame
+    here: NDArray[np.int64]
+    there: NDArray[np.int64]
+    field: str
+    baseline: str
+
+    def verdicts(self, verdicts: NDArray[np.str_], some: NDArray[np.int64], method: Sequence[str]) -> list[str]:
+        """The verdicts on some pairs, but for those that differ in more than they should."""
+        pairs = zip(self.here[some], self.there[some], strict=True)
+        also = [_apart(self.done.iloc[one], self.done.iloc[other], method, self.field) for one, other in pairs]
+        return [
+            f"differs also in {', '.join(names)}" if names else str(verdict)
+            for names, verdict in zip(also, verdicts, strict=True)
+        ]
+
+
+def _pair_up(table: pd.DataFrame, rows: pd.DataFrame, method: Sequence[str], baseline: str) -> tuple[_Pairs, list[str]]:
+    """Every row with its baseline, and a note on each that has none."""
     field, value = _field_and_value(table, rows, method, baseline)
     done = table[table["n_ok"] > 0]
     is_baseline = _is(done[field], value)
     against = [
-        None if its else _baseline_of(row, done, is_baseline, method, field, baseline)
+        -1 if its else _baseline_of(row, done, is_baseline, method, field, baseline)
         for its, (_, row) in zip(is_baseline, done.iterrows(), strict=True)
     ]
-    columns = [name for figure in CLAIMS.values() for name in figure.differences]
-    table, notes = table.assign(**dict.fromkeys(columns, np.nan), sign_flip_p=np.nan), []
-    alone = [there is None and not its for there, its in zip(against, is_baseline, strict=True)]
-    what = f"row with {field} {value}" if field != "loss" else f"'{value}'"
-    notes += [
-        f"no Δ for {label(row, method)}: no finished {what} that could be its baseline"
-        for row in done[alone].drop_duplicates(list(method)).to_dict("records")
-    ]
-    pairs = [(here, there) for here, there in enumerate(against) if there is not None]
-    joint = None
-    if not pairs:
-        return table, notes, joint
-    here, there = (np.array(side) for side in zip(*pairs, strict=True))
-    for figure in _defined(done):
-        of_rows = counts(done, rows, read, method, figure)
-        paired = of_rows[here] - of_rows[there]
-        some = np.flatnonzero(~np.isnan(paired.hits).all(axis=(1, 2, 3)))  # with a seed in common
-        if not len(some):
-            continue
-        places, found = done.index[here[some]], estimate(paired[some])
-        table.loc[places, figure.differences] = _differences(found, figure, question.confidence)
-        if figure is question.claim:
-            of_seeds = pd.DataFrame(paired[some].of_runs() / figure.percent, places, seeds_of(rows))
-            joint = Paired(
-                pd.DataFrame(found.covariance / figure.percent**2, places, places),
-                of_seeds,
-                Spread.behind(found.of(known), paired.clips) if len(known := np.flatnonzero(found.se > 0)) else None,
-            )
-            table.loc[places, "sign_flip_p"] = [sign_flip_p(differences) for differences in of_seeds.to_numpy()]
-            verdicts = _verdicts(found, question.confidence)
-            places_of = zip(here[some], there[some], strict=True)
-            also = [_apart(done.iloc[one], done.iloc[other], method, field) for one, other in places_of]
-            said = [
-                f"differs also in {', '.join(names)}" if names else v for names, v in zip(also, verdicts, strict=True)
-            ]
-            silent = table.loc[places, "verdict"].ne("")  # beneath its floor, or too few patients
-            table.loc[places, "verdict"] = np.where(silent, table.loc[places, "verdict"], said)
-    lacking = table.loc[done.index[here], "delta_seeds"].isna().to_numpy()
-    notes += [
-        f"no Δ for {label(row, method)}: no seed in common with {what}"
-        for row in done.iloc[here[lacking]].drop_duplicates(list(method)).to_dict("records")
-    ]
-    return table, notes, joint
+    there = np.array([-1 if one is None else one for one in against], dtype=np.int64)
+    here = np.flatnonzero(there >= 0)
+    called = f"row with {field} {value}" if field != "loss" else f"'{value}'"
+    alone = _labels(done[[one is None for one in against]], method)
+    notes = [f"no Δ for {one}: no finished {called} that could be its baseline" for one in alone]
+    return _Pairs(done, here, there[here], field, called), notes
+
+
+def _labels(rows: pd.DataFrame, method: Sequence[str]) -> list[str]:
+    return [label(row, method) for row in rows.drop_duplicates(list(method)).to_dict("records")]
+
+
+def _joint(found: Estimates, paired: Counts, of_seeds: pd.DataFrame, figure: Claim) -> Paired:
+    known = np.flatnonzero(found.se > 0)
+    return Paired(
+        pd.DataFrame(found.covariance / figure.percent**2, of_seeds.index, of_seeds.index),
+        of_seeds,
+        Spread.behind(found.of(known), paired.clips) if len(known) else None,
+    )
 
 
 def _differences(found: Estimates, figure: Claim, confidence: float) -> NDArray[np.float64]:

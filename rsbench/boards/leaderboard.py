@@ -22,7 +22,7 @@ from ..results.index import BoardRows, board_rows
 from ..results.rows import FIGURES, NEVER_MIXED
 from ..results.run import Run
 from .claims import JUST_RANK, SCORE, Claim, Question, beneath
-from .comparison import ERRORS, Paired, with_baseline, with_errors
+from .comparison import Paired, with_baseline, with_errors, without_errors
 from .methods import ABSENT, AVERAGED, Methods, labels, shown_apart, with_methods
 
 NO_SETTING = ("settings", "sources", "made_with")  # columns that are nothing to choose rows by
@@ -117,7 +117,7 @@ def leaderboard(
                 f"--baseline {question.baseline}: the rows judged different clips, and differences are paired clip by "
                 "clip. Leave it out, or choose one set of clips with --only."
             )
-        table, design = table.assign(**dict.fromkeys(ERRORS, np.nan), interval_of="row", verdict=""), NOBODY
+        table, design = without_errors(table), NOBODY
         notes.append("no intervals: the rows judged different clips")
     else:
         design, _ = read.counts(found)
