@@ -57,9 +57,9 @@ def with_errors(
 
     low and high, auroc_low and auroc_high: 95 % intervals of Score and AUROC over new patients and seeds. Each row has
     its own (interval_of, auroc_interval_of "row"), but for the best of its operating point, which was chosen for being
-    that ("board"): it has the one that holds for all rows together. rank_best and rank_worst: the ranks that a row may have at its
-    operating point, right for all rows, both points and all splits together in 95 % of studies; none where patients are
-    too few, or for a row that is beneath its floor. verdict: why a row claims nothing, else "".
+    that ("board"): it has the one that holds for all rows together. rank_best and rank_worst: the ranks that a row may
+    have at its operating point, right for all rows, both points and all splits together in 95 % of studies; none where
+    patients are too few, or for a row that is beneath its floor. verdict: why a row claims nothing, else "".
 
     Args:
         table: a row per method and operating point.

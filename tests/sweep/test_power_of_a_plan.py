@@ -15,8 +15,8 @@ from rsbench.sweep.plan import Power
         (Power(30.0, 5, 5, None, 0), "no verdict: 5 seeds, and it takes 8"),
         (
             Power(18.7, 10, 5, 6.2, 0),
-            "10 seeds and 18.7 effective patients can show differences of about 6.2 points of Score among 6 methods (as "
-            "such runs typically differ)",
+            "10 seeds and 18.7 effective patients can show differences of about 6.2 points of Score among 6 methods "
+            "(as such runs typically differ)",
         ),
         (
             Power(18.7, 8, 1, 4.0, 16),
