@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from rsbench.data.clips import CLASSES
-from rsbench.evaluation.counts import Design, count_hits, design_of
+from rsbench.evaluation.counts import Design, count_hits, design_of, rank_hits
+from rsbench.evaluation.metrics import abnormal_odds
 
 CLIPS = st.lists(st.tuples(st.sampled_from("abç"), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
 
@@ -46,3 +48,23 @@ def test_effective_patients_against_kish_by_hand() -> None:
     rows = [(name, label) for name, counts in clips.items() for label, count in enumerate(counts) for _ in range(count)]
     effective = design_of(pd.DataFrame(rows, columns=["patient", "label"])).effective_patients()
     assert effective == pytest.approx(dict(zip(CLASSES, (3.0, 9 / 5, 0.0, 1.0), strict=True)))
+
+
+def test_how_clips_rank_adds_up_to_the_auroc_whichever_side_is_counted() -> None:
+    """Against scikit-learn, with ties, and clip by clip."""
+    generator = np.random.default_rng(1)
+    rows = pd.DataFrame({"patient": generator.integers(0, 9, 300).astype(str), "label": generator.integers(0, 4, 300)})
+    logits = generator.normal(size=(300, 4)).round(1)
+    ranked = rank_hits(rows, logits)
+    abnormal, odds = rows["label"].to_numpy() > 0, abnormal_odds(logits)
+    area = roc_auc_score(abnormal, odds)
+    assert ranked[:, 0].sum() / abnormal.sum() == pytest.approx(area)
+    assert ranked[:, 1].sum() / (~abnormal).sum() == pytest.approx(area)
+    mine = (rows["patient"] == "3").to_numpy()
+    by_hand = sum(np.mean((odds[~abnormal] < one) + (odds[~abnormal] == one) / 2) for one in odds[mine & abnormal])
+    assert ranked[3, 0] == pytest.approx(by_hand)
+
+
+def test_without_one_of_the_kinds_nothing_ranks() -> None:
+    rows = pd.DataFrame({"patient": ["a", "b"], "label": [0, 0]})
+    assert np.isnan(rank_hits(rows, np.zeros((2, 4)))[:, 1]).all()
