@@ -16,8 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from rsbench.evaluation.counts import count_hits, design_of, rank_hits
 from rsbench.evaluation.patients import effective_number
 from rsbench.evaluation.statistics import (
     RESAMPLES,
@@ -29,6 +31,7 @@ from rsbench.evaluation.statistics import (
     rank_sets,
     ranking_counts,
 )
+from rsbench.results.run import load_runs
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "evaluation"))
 from simulated import Effects, Scored, few_ill_patients, patients, scored_study, study
@@ -145,42 +148,44 @@ def simulated(
     )
 
 
-def redrawn(runs: Path, split: str, studies: int, resamples: int) -> None:
+def redrawn(results: Path, split: str, studies: int, resamples: int) -> None:
     """Patients and seeds of real runs drawn with replacement: what is true of all of them is the truth."""
-    from rsbench.results.index import board_rows
-    from rsbench.results.run import load_runs
-
-    read = board_rows(load_runs(runs), split, "val")
-    rows = read.rows[(read.rows["state"] == "done") & (read.rows["operating_point"] == "argmax")]
-    rows = rows.sort_values(["loss", "backbone", "seed"])
-    seeds, methods = rows["seed"].nunique(), len(rows.drop_duplicates(["loss", "backbone"]))
-    design, hits = read.counts(rows)
-    _, ranked = read.ranked(rows)
-    support = design.support.astype(float)
-    hits, ranked = (of_runs.reshape(methods, seeds, *of_runs.shape[1:]).astype(float) for of_runs in (hits, ranked))
-    # Differences that truly are 0: each method against its own mean over patients and seeds is what varies.
-    kinds = {
-        "Score": lambda at, by: counts_of("score", hits[:, by][:, :, at], support[at]),
-        "AUROC": lambda at, by: ranking_counts(ranked[:, by][:, :, at], support[at]),
-    }
+    runs = [run for run in load_runs(results) if run.state == "done"]
+    runs.sort(key=lambda run: (run.spec.loss.name, run.data.backbone, run.spec.seed))
+    calls = [run.calls(split, "val") for run in runs]
+    seeds = len({run.spec.seed for run in runs})
+    methods = len(runs) // seeds
+    clips = calls[0].clips.reset_index()
+    of_patient = [np.asarray(rows) for rows in clips.groupby("patient").indices.values()]
+    support = design_of(clips).support
     generator = np.random.default_rng(0)
-    print(
-        f"{studies} studies redrawn from {methods} methods x {seeds} seeds on {split}, {len(support)} patients, of whom"
-    )
-    print(f"{effective_number(support[:, 1:].sum(axis=1)):.1f} effective ones have abnormal clips")
-    everybody, every_seed = np.arange(len(support)), np.arange(seeds)
-    for name, made in kinds.items():
-        whole = made(everybody, every_seed)
-        truth = whole.of_runs().mean(axis=1)
-        held = np.zeros((studies, 2))
-        for number in range(studies):
-            counts = made(generator.choice(everybody, len(support)), generator.choice(every_seed, seeds))
-            alone = estimate(counts, resamples, number)
-            paired = estimate(counts[slice(1, None)] - counts[[0] * (methods - 1)], resamples, number)
-            for place, (found, about) in enumerate(((alone, truth), (paired, truth[1:] - truth[0]))):
-                low, high = found.intervals().T
-                held[number, place] = ((low <= about) & (about <= high)).mean()
-        print(f"{name}: {held[:, 0].mean():.3f}, its differences: {held[:, 1].mean():.3f}", flush=True)
+    print(f"{studies} studies redrawn from {methods} methods x {seeds} seeds on {split}: {len(of_patient)} patients,")
+    print(f"of whom {effective_number(support[:, 1:].sum(axis=1)):.1f} effective ones have abnormal clips")
+
+    def counted(patients_: NDArray[np.int64], of_seeds: NDArray[np.int64]) -> tuple[Counts, Counts]:
+        chosen = np.concatenate([of_patient[one] for one in patients_])
+        names = np.repeat(
+            [f"{place:04}" for place in range(len(patients_))], [len(of_patient[one]) for one in patients_]
+        )
+        rows = pd.DataFrame({"patient": names, "label": clips["label"].to_numpy()[chosen]})
+        drawn = [calls[method * seeds + seed] for method in range(methods) for seed in of_seeds]
+        hits = np.stack([count_hits(rows, one.called("argmax")[chosen]) for one in drawn]).astype(float)
+        ranked = np.stack([rank_hits(rows, one.logits[chosen]) for one in drawn])
+        shape = (methods, seeds, len(patients_), -1)
+        of_rows = design_of(rows).support.astype(float)
+        return counts_of("score", hits.reshape(shape), of_rows), ranking_counts(ranked.reshape(shape), of_rows)
+
+    everybody, every_seed = np.arange(len(of_patient)), np.arange(seeds)
+    truths = [counts.of_runs().mean(axis=1) for counts in counted(everybody, every_seed)]
+    held: dict[str, list[float]] = {}
+    for number in range(studies):
+        made = counted(generator.choice(everybody, len(everybody)), generator.choice(every_seed, seeds))
+        for name, counts, truth in zip(("Score", "AUROC"), made, truths, strict=True):
+            paired = counts[slice(1, None)] - counts[[0] * (methods - 1)]
+            for what, of_what, about in ((name, counts, truth), (f"{name} difference", paired, truth[1:] - truth[0])):
+                low, high = estimate(of_what, resamples, number).intervals().T
+                held.setdefault(what, []).append(float(((low <= about) & (about <= high)).mean()))
+    print(", ".join(f"{what} {np.mean(shares):.3f}" for what, shares in held.items()), flush=True)
 
 
 def speed() -> None:
