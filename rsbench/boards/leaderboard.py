@@ -19,7 +19,7 @@ from ..data.splits import CLAIMS_FROM
 from ..evaluation.counts import Design
 from ..evaluation.selection import rule
 from ..results.index import BoardRows, board_rows
-from ..results.rows import FIGURES, NEVER_MIXED
+from ..results.rows import FIGURES, NEVER_MIXED, NOT_EVEN_KNOWINGLY
 from ..results.run import Run
 from .claims import JUST_RANK, SCORE, Claim, Question, beneath
 from .comparison import Paired, with_baseline, with_errors, without_errors
@@ -100,6 +100,8 @@ def leaderboard(
         ResultsError: no run was judged so, or the rows must not stand on one board.
     """
     for column in mixed:
+        if column in NOT_EVEN_KNOWINGLY:
+            raise SpecError(f"--allow-mixed {column}: runs of two {column}s share no board. Choose one with --only.")
         if column not in NEVER_MIXED:
             raise SpecError(
                 f"--allow-mixed {column}: is no column that boards keep apart.{did_you_mean(column, NEVER_MIXED)}"
@@ -213,10 +215,10 @@ def _refuse_mixture(found: pd.DataFrame, mixed: Sequence[str]) -> None:
         values = found.groupby(column, sort=False)["run_id"].first()
         if len(values) > 1:
             parts = "; ".join(f"{column}={value} ({run_id})" for value, run_id in values.items())
+            knowingly = f", or put them side by side knowingly with --allow-mixed {column}"
             raise ResultsError(
-                f"These runs do not belong on one board: they differ in {column}: {parts}. "
-                f"Choose one with --only {column}={values.index[0]}, or put them side by side knowingly with "
-                f"--allow-mixed {column}"
+                f"These runs do not belong on one board: they differ in {column}: {parts}. Choose one with --only "
+                f"{column}={values.index[0]}{'' if column in NOT_EVEN_KNOWINGLY else knowingly}"
             )
 
 

@@ -38,6 +38,8 @@ NEVER_MIXED = (
     "tuning",
 )
 
+NOT_EVEN_KNOWINGLY = ("protocol",)  # of these: figures of two protocols do not mean the same
+
 # Sp … balanced accuracy in percent, areas in [0, 1], calibration raw and after a temperature fitted on validation.
 FIGURES = (
     *("sp", "se", "score", "se_two_class", "score_two_class"),

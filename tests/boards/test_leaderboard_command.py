@@ -93,6 +93,20 @@ def test_the_table_is_for_people(cli: Cli, four: list[Any]) -> None:
     assert "options that come with each loss: ce (smoothing 0), qlung (by_class log_prior, " in said
 
 
+def test_a_claim_about_the_auroc_shows_its_differences(cli: Cli, study: Path) -> None:
+    ask = ["leaderboard", "--results", study, "--split", "tiny", "--baseline", "ce", "--claim", "auroc"]
+    said = done(cli(*ask))
+    assert "Δ AUROC" in said
+    assert "ranks: by AUROC" in said
+    assert "A verdict is about the AUROC and takes 8 seeds; what is said of the Score is exploratory" in said
+    content, summary = json.loads(done(cli(*ask, "--summary", "--format", "json")))
+    assert content["claim"] == "auroc"
+    assert all(abs(row["mean"]) < 1 for row in summary["rows"])
+    (strong,) = [row for row in content["rows"] if (row["loss"], row["operating_point"]) == ("strong", "argmax")]
+    assert strong["verdict"] == "better"
+    assert 0 < strong["auroc_delta_low"] < strong["auroc_delta"] < strong["auroc_delta_high"] < 1
+
+
 # What rows are on it
 
 

@@ -168,7 +168,10 @@ def test_protocols_share_no_board(cli: Cli, pair: tuple[Path, Run, Run]) -> None
     results, one, _ = pair
     edit_file(one, "spec.json", {"protocol": 1})
     refused = cli("leaderboard", "--results", results, "--split", "tiny")
-    assert (refused.code, "they differ in protocol: 1 (" in refused.err or "protocol=1 (" in refused.err) == (2, True)
+    assert (refused.code, "they differ in protocol: protocol=1 (" in refused.err) == (2, True)
+    assert "--allow-mixed" not in refused.err
+    forced = cli("leaderboard", "--results", results, "--split", "tiny", "--allow-mixed", "protocol")
+    assert (forced.code, "runs of two protocols share no board" in forced.err) == (2, True)
     assert cli("leaderboard", "--results", results, "--split", "tiny", "--only", "protocol=1").code == 0
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +122,32 @@ def test_a_plugin_is_what_it_computes_with_what_lies_beside_it(tmp_path: Path, m
         load(f"theirs{number}.loss")
         found.append(fingerprint.code_sha256(LOSSES.entry(f"theirstheirs{number}.loss")))
     assert found[0] == found[1] != found[2]
+
+
+def test_a_loss_that_is_edited_in_a_checkout_is_another_one(tmp_path: Path) -> None:
+    """In a copy of the package: one loss with another number, one with another comment."""
+    package = tmp_path / "rsbench"
+    shutil.copytree(PROJECT / "rsbench", package)
+    for part in ("losses", "backbones", "sweeps"):
+        shutil.copytree(PROJECT / part, package / part)
+    edited, commented = package / "losses" / "ce.py", package / "losses" / "arcface.py"
+    edited.write_text(edited.read_text().replace("lt=1)] = 0.0", "lt=1)] = 0.1"))
+    commented.write_text("# Another comment.\n" + commented.read_text())
+    program = (
+        "from rsbench.core.plugins import discover, is_built_in; discover()\n"
+        "from rsbench.core.fingerprint import code_sha256\n"
+        "from rsbench.core.loss import LOSSES\n"
+        "for name in ('ce', 'arcface'):\n"
+        "    print(code_sha256(LOSSES.entry(name)), is_built_in(LOSSES.entry(name)))"
+    )
+    command = [sys.executable, "-c", program]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ce, arcface = (line.split() for line in done.stdout.splitlines())
+    assert ce[1] == arcface[1] == "True"
+    assert ce[0] != fingerprint.code_sha256(LOSSES.entry("ce"))
+    assert arcface[0] == fingerprint.code_sha256(LOSSES.entry("arcface"))
 
 
 def test_a_run_that_is_done_says_when_training_is_other_code_now(
