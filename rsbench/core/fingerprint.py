@@ -88,7 +88,7 @@ def _closure(name: str, path: Path | None) -> dict[str, Path]:
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
     """Every module that a file may import; of `from a import b`, a as well as a.b."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -100,6 +100,15 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
             if base == PROJECT:  # whose public names live elsewhere
                 names = [HOME_OF.get(name, name) for name in names]
             yield from (f"{base}.{name}" for name in names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every statement, those inside of others too: expressions, most of a tree, import nothing."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, name, ()):
+            if isinstance(inner, ast.stmt | ast.ExceptHandler | ast.match_case):
+                yield inner
+                yield from _statements(inner)
 
 
 @functools.cache
@@ -123,28 +132,37 @@ def _of_files(files: dict[str, Path]) -> str:
 
 
 def _text(tree: ast.Module) -> str:
-    return "".join(_words(tree))
+    words: list[str] = []
+    _write(tree, words)
+    return "".join(words)
 
 
-def _words(node: Any) -> Iterator[str]:
-    """A syntax tree in words, the same on every Python: without places, docstrings, and fields that are empty."""
+def _write(node: Any, words: list[str]) -> None:
+    """A syntax tree in words, the same on every Python: without places, docstrings, and what is empty or implied."""
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for name, value in ast.iter_fields(node):
-            if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some formats with an empty text
+        words.append(f"({type(node).__name__}")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if (
+                value is None or value == [] or name == "ctx"
+            ):  # whether a name is read or written follows from its place
+                continue
+            if type(node) is ast.JoinedStr:  # Python 3.12 ends some formats with an empty text
                 value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
-            if value is not None and value != []:
-                yield f" {name}="
-                yield from _words(value)
-        yield ")"
-    elif isinstance(node, list):
-        yield "["
+            if type(value) is str:
+                words.append(f" {name}={value!r}")
+            else:
+                words.append(f" {name}=")
+                _write(value, words)
+        words.append(")")
+    elif type(node) is list:
+        words.append("[")
         for item in node:
             if not _is_docstring(item):
-                yield from _words(item)
-        yield "]"
+                _write(item, words)
+        words.append("]")
     else:
-        yield repr(node)
+        words.append(repr(node))
 
 
 def _is_docstring(node: Any) -> bool:

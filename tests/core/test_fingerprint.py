@@ -66,7 +66,7 @@ def test_it_is_the_same_on_every_python() -> None:
     text = 'class A(B, c=1):\n    def f(self, x: int = 1, *y, z) -> str:\n        return f"{x!r:>{z}} b" + "c" "d"\n'
     assert (
         hashlib.sha256(plain(text).encode()).hexdigest()
-        == "4f8503d2b09fa44b4d6af7ea95b4c562f87b35ba5b63b958801a4d278b29c78d"
+        == "e64c9335d5e7ed26b2c773f59628206bf8df15a7b4ea1fec576d01321003dc03"
     )
 
 
