@@ -142,7 +142,7 @@ def test_a_loss_that_is_edited_in_a_checkout_is_another_one(tmp_path: Path) -> N
     )
     command = [sys.executable, "-c", program]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ce, arcface = (line.split() for line in done.stdout.splitlines())
     assert ce[1] == arcface[1] == "True"
