@@ -80,6 +80,7 @@ def with_errors(
         intervals = found.intervals()
         first = _first_of_each_point(done, figure)
         intervals[first] = found.simultaneous(question.confidence)[first]
+        first = first[np.isfinite(intervals[first]).all(axis=1)]  # of a single seed there is none to mark
         columns = [f"{figure.prefix}low", f"{figure.prefix}high"]
         table.loc[done.index, columns] = np.clip(intervals, 0, 100) / figure.percent
         table.loc[done.index[first], f"{figure.prefix}interval_of"] = OF_BOARD

@@ -128,7 +128,12 @@ def _tree(path: Path) -> ast.Module:
 
 def _of_files(files: dict[str, Path]) -> str:
     # By content, not by name: a plugin's module is called after its place.
-    return hashlib.sha256("\n".join(sorted(_text(_tree(path)) for path in files.values())).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(map(_text_of, files.values()))).encode()).hexdigest()
+
+
+@functools.cache
+def _text_of(path: Path) -> str:
+    return _text(_tree(path))
 
 
 def _text(tree: ast.Module) -> str:
@@ -143,9 +148,8 @@ def _write(node: Any, words: list[str]) -> None:
         words.append(f"({type(node).__name__}")
         for name in node._fields:
             value = getattr(node, name, None)
-            if (
-                value is None or value == [] or name == "ctx"
-            ):  # whether a name is read or written follows from its place
+            # Whether a name is read or written (ctx) follows from its place.
+            if value is None or value == [] or name == "ctx":
                 continue
             if type(node) is ast.JoinedStr:  # Python 3.12 ends some formats with an empty text
                 value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 
@@ -39,10 +38,6 @@ class Design:
         """The design of a `text()`."""
         patients, support = json.loads(text)
         return cls(tuple(patients), np.asarray(support, dtype=np.int64).reshape(-1, len(CLASSES)))
-
-    def digest(self) -> str:
-        """A short name: equal for equal designs."""
-        return hashlib.sha256(self.text().encode()).hexdigest()[:16]
 
     def effective_patients(self) -> dict[str, float]:
         """Kish's effective number of patients per class: (Σn)² / Σn² over clips per patient; 0 for no clip."""

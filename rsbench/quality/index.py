@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..core.cache import build_once, cache_dir
 from ..core.errors import PluginError
+from ..core.fingerprint import code_sha256
 from ..core.registry import Registry, adopt_options
 from ..data.audio import read
 
@@ -127,10 +128,10 @@ def create_quality(name: str, **options: Any) -> QualityIndex:
 
     discover()
     index: QualityIndex = QUALITY.create(name, **options)
-    origin = QUALITY.entry(name).origin
-    if origin.is_file():
-        source = hashlib.sha256(origin.read_bytes()).hexdigest()
-        index.identity = json.dumps([name, QUALITY.resolve(name, options), source, index.fitted_sha256], sort_keys=True)
+    entry = QUALITY.entry(name)
+    if entry.origin.is_file():
+        code = code_sha256(entry)  # with its helpers: what is kept of it is measured again when one of them changes
+        index.identity = json.dumps([name, QUALITY.resolve(name, options), code, index.fitted_sha256], sort_keys=True)
     return index
 
 

@@ -36,7 +36,7 @@ from .rows import COLUMNS, Judgement, judgements, known_split
 from .run import Run
 
 # What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
-STAMPED = ("status.json", "spec.json", "data.json", "metrics.json", "origin.json", "predictions")
+STAMPED = ("status.json", "spec.json", "data.json", "env.json", "metrics.json", "origin.json", "predictions", "sketch")
 MANY = 100  # folders to read before it is worth a progress bar
 KEY = ["run_id", "operating_point"]
 BYTES = ("hits", "ranked")  # of a Judgement

@@ -182,7 +182,8 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "label_map": f"{data.label_map.name} v{data.label_map.version}",
         "train": f"{spec.data.train} v{train.version}",
         "train_dataset": train.dataset,
-        "fitted": data.fitted_id,
+        # Protocol 1 says whom it kept for validation, from which the clips follow.
+        "fitted": data.fitted_id or clips_id(data.validation_patients),
         "train_labels_id": data.identity.labels[train.dataset],
         "train_fraction": 1 - spec.validation.fraction,
         "weights_source": data.weights.source,

@@ -209,3 +209,26 @@ def test_seeds_that_were_fitted_on_other_clips_are_no_pairs(cli: Cli, pair: tupl
     edit_file(two, "data.json", {"fitted_id": "0" * 64})
     refused = cli("leaderboard", "--results", results, "--split", "tiny")
     assert (refused.code, "were trained on different clips under one seed, 0" in refused.err) == (2, True)
+
+
+def test_of_protocol_1_the_patients_kept_for_validation_tell_who_was_fitted(
+    cli: Cli, pair: tuple[Path, Run, Run]
+) -> None:
+    results, one, two = pair
+    for run in (one, two):
+        edit_file(run, "spec.json", {"protocol": 1})
+        on_disk.edit(run.path, "data.json", lambda known: known.pop("fitted_id"))
+    ask = ("leaderboard", "--results", results, "--split", "tiny")
+    assert cli(*ask).code == 0
+    edit_file(two, "data.json", {"validation_patients": ["train00"]})
+    refused = cli(*ask)
+    assert (refused.code, "were trained on different clips under one seed, 0" in refused.err) == (2, True)
+
+
+def test_a_board_that_is_kept_follows_what_a_run_was_made_with(cli: Cli, pair: tuple[Path, Run, Run]) -> None:
+    """Rows are kept between boards, and read again where env.json has changed."""
+    results, _, two = pair
+    ask = ("leaderboard", "--results", results, "--split", "tiny")
+    assert "threads" not in cli(*ask).out
+    edit_file(two, "env.json", {"threads": 97})
+    assert "made with different: threads 1 and 97" in cli(*ask).out
