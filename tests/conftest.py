@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from tiny import PROJECT, BringSplit, Cli, Outcome, run_tiny, write_own_dataset
 
 # Files that take minutes, mostly of waiting for processes: begun first, so that no worker is left alone with one.
 LONGEST = ("durability", "full_disks", "ray_engine", "installation", "distributions")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--inputs", type=int, default=200, help="random inputs to every fuzzer of tests/fuzz (200)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +41,18 @@ def forgotten_plugins() -> Iterator[None]:
     discover()
     with scoped([*registries().values(), SPLITS]):
         yield
+
+
+@pytest.fixture
+def generators(request: pytest.FixtureRequest) -> Iterator[random.Random]:
+    """For a fuzzer: as many sources of randomness as `--inputs` asks for, the same ones each time. The last one is shown."""
+
+    def draw() -> Iterator[random.Random]:
+        for seed in range(request.config.getoption("--inputs")):
+            print(f"input {seed}")  # pytest shows what a failed test printed
+            yield random.Random(seed)
+
+    return draw()
 
 
 @pytest.fixture
