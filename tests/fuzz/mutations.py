@@ -46,7 +46,7 @@ def mutated(source: bytes, generator: random.Random, tokens: Sequence[bytes] = H
 
 
 def teaches(action: Callable[[], object], naming: Iterable[str] = ()) -> str | None:
-    """Run `action`: None where it succeeds, its message where it raises RsbenchError. Whatever else it raises is a finding.
+    """Run `action`: None where it succeeds, its message where it raises RsbenchError. Anything else is a finding.
 
     A message is one line of printable text that holds every word of `naming`.
     """
@@ -54,7 +54,8 @@ def teaches(action: Callable[[], object], naming: Iterable[str] = ()) -> str | N
         action()
     except RsbenchError as error:
         message = str(error)
-        assert message.strip() and message.isprintable(), f"not one line of plain text: {message!r}"
+        assert message.strip(), "an empty message"
+        assert message.isprintable(), f"not one line of plain text: {message!r}"
         for word in naming:
             assert word in message, f"does not name {word}: {message}"
         return message
