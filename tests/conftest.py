@@ -45,7 +45,7 @@ def forgotten_plugins() -> Iterator[None]:
 
 @pytest.fixture
 def generators(request: pytest.FixtureRequest) -> Iterator[random.Random]:
-    """For a fuzzer: as many sources of randomness as `--inputs` asks for, the same each time; a failure shows the last."""
+    """For a fuzzer: sources of randomness, as many as `--inputs` asks for and the same each time."""
 
     def draw() -> Iterator[random.Random]:
         for seed in range(request.config.getoption("--inputs")):
