@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..core.errors import ResultsError
 from ..evaluation.patients import CONFIDENCE
@@ -46,7 +46,7 @@ def studies(boards: Sequence[Board]) -> Studies:
         rows = board.table[board.table[se].gt(0)]
         if board.paired is None or rows.empty:
             continue
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, rows[df]) * rows[se]
+        half = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, rows[df]) * rows[se]
         found.append(
             pd.DataFrame(
                 {

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.fft
+import scipy
 
 from .clips import ClipTable
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 Samples = NDArray[np.float64]
 Span = tuple[float, float]
@@ -47,9 +47,9 @@ class Device:
 
 def filtered(sound: Samples, rate: int, gain: Callable[[Samples], Samples]) -> Samples:
     """(N,) `sound` with each frequency (Hz) multiplied by its gain. Phase is left alone, so there is no delay."""
-    length = fft.next_fast_len(len(sound), real=True)  # a prime length would cost a hundred times more
-    spectrum = fft.rfft(sound, length) * gain(fft.rfftfreq(length, 1 / rate))
-    return fft.irfft(spectrum, length)[: len(sound)]
+    length = scipy.fft.next_fast_len(len(sound), real=True)  # a prime length would cost a hundred times more
+    spectrum = scipy.fft.rfft(sound, length) * gain(scipy.fft.rfftfreq(length, 1 / rate))
+    return scipy.fft.irfft(spectrum, length)[: len(sound)]
 
 
 def coloured_noise(rng: np.random.Generator, samples: int, rate: int, corner_hz: float) -> Samples:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, logsumexp, softmax
 
 from ..data.clips import CLASSES, NORMAL
 
@@ -176,7 +176,7 @@ def calibration(labels: ArrayLike, logits: ArrayLike, temperature: float | None 
 def negative_log_likelihood(labels: ArrayLike, logits: ArrayLike) -> float:
     """Mean −log p(label), in nats."""
     truth = np.asarray(labels, dtype=np.int64)
-    log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    log_probabilities = scipy.special.log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
     return _mean(-log_probabilities[np.arange(truth.size), truth])
 
 
@@ -188,7 +188,7 @@ def risk_coverage(labels: ArrayLike, logits: ArrayLike, quality: ArrayLike) -> d
     tie share their errors, so that their order cannot matter.
     """
     wrong = (predicted_classes(logits) != np.asarray(labels, dtype=np.int64)).astype(np.float64)
-    confidence = softmax(np.asarray(logits, dtype=np.float64), axis=1).max(axis=1)
+    confidence = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1).max(axis=1)
     return {
         "risk": _mean(wrong),
         "aurc_confidence": _area_under_risk(wrong, confidence),
@@ -221,7 +221,9 @@ def _log_odds(logits: ArrayLike, classes: Sequence[int]) -> FloatArray:
     """(N,) log p(classes)/p(others): ranks as the probability does, and does not saturate at large scales."""
     scores = np.asarray(logits, dtype=np.float64)
     others = [index for index in range(len(CLASSES)) if index not in classes]
-    odds: FloatArray = logsumexp(scores[:, list(classes)], axis=1) - logsumexp(scores[:, others], axis=1)
+    odds: FloatArray = scipy.special.logsumexp(scores[:, list(classes)], axis=1) - scipy.special.logsumexp(
+        scores[:, others], axis=1
+    )
     return odds
 
 
@@ -244,7 +246,7 @@ def _sensitivity_at(curve: pd.DataFrame, specificity: float) -> float:
 
 def _calibration(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
     truth = np.eye(len(CLASSES))[np.asarray(labels, dtype=np.int64)]
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    probabilities = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1)
     return {
         "nll": negative_log_likelihood(labels, logits),
         "brier": _mean(((probabilities - truth) ** 2).sum(axis=1)),

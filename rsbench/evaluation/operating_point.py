@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
 from .metrics import negative_log_likelihood, operating_counts
 
@@ -63,7 +63,7 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """
     scores = np.asarray(logits, dtype=np.float64)
     bound = np.log(LARGEST_TEMPERATURE)
-    found = minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda log_temperature: negative_log_likelihood(labels, scores / np.exp(log_temperature)),
         bounds=(-bound, bound),
         method="bounded",

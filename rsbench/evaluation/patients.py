@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -32,7 +32,7 @@ class Scale:
 
 
 PLAIN = Scale(np.asarray, np.asarray)
-SHARE = Scale(special.logit, special.expit)
+SHARE = Scale(scipy.special.logit, scipy.special.expit)
 CORRELATION = Scale(np.arctanh, np.tanh)
 
 
@@ -94,7 +94,7 @@ def interval(value: float, drawn: Floats, patients: float, scale: Scale = PLAIN)
     if patients < 2 or not np.isfinite(centre):
         return Estimate(value, np.nan, np.nan)
     spread = np.sqrt(np.mean((moved - centre) ** 2)) * unbiased(patients)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, patients - 1) * spread
+    half = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, patients - 1) * spread
     return Estimate(value, float(scale.back(centre - half)), float(scale.back(centre + half)))
 
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..data.clips import CLASSES, NORMAL
 from .metrics import ABNORMAL
@@ -139,7 +139,7 @@ class Estimates:
 
     def intervals(self) -> FloatArray:
         """(methods, 2): 95 % intervals, each on its own; of no width where no patient and no seed differs."""
-        half = np.where(self.se == 0, 0.0, stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se)
+        half = np.where(self.se == 0, 0.0, scipy.stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se)
         return np.stack([self.mean - half, self.mean + half], axis=1)
 
     def simultaneous(self, confidence: float = CONFIDENCE) -> FloatArray:
@@ -310,8 +310,8 @@ def critical(largest: FloatArray, df: FloatArray, confidence: float) -> FloatArr
     `largest` are draws of the family's largest |z|. What each may exceed is as rare for its own t, of `df` degrees of
     freedom, as that quantile of the largest |z| is for z: one with few seeds does not make the others timid.
     """
-    rarity = stats.norm.sf(np.quantile(largest, confidence))
-    beyond: FloatArray = stats.t.isf(rarity, df)
+    rarity = scipy.stats.norm.sf(np.quantile(largest, confidence))
+    beyond: FloatArray = scipy.stats.t.isf(rarity, df)
     return beyond
 
 
@@ -324,7 +324,7 @@ def sign_flip_p(differences: FloatArray) -> float:
     if found.size < 2:
         return 1.0 if found.size else float("nan")
     # All 2ⁿ flips where they are not too many; SciPy draws that many at random where they are.
-    result = stats.permutation_test(
+    result = scipy.stats.permutation_test(
         (found,), np.mean, permutation_type="samples", n_resamples=2**16, rng=np.random.default_rng(0), vectorized=True
     )
     return float(result.pvalue)
@@ -355,10 +355,10 @@ def random_effects(effects: FloatArray, covariance: FloatArray) -> Summary:
     """
     tau2 = _between(effects, covariance)
     mean, variance, residuals, expected = _weighted(effects, covariance, tau2)
-    ratio, quantile = 1.0, float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    ratio, quantile = 1.0, float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2))
     if len(effects) > 1:
         ratio = max(1.0, residuals / expected) if expected > _ROUNDING else 1.0
-        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(effects) - 1))
+        quantile = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(effects) - 1))
     half = quantile * math.sqrt(ratio * variance)
     return Summary(mean, (mean - half, mean + half), math.sqrt(tau2), len(effects))
 
@@ -382,9 +382,8 @@ def _between(effects: FloatArray, covariance: FloatArray) -> float:
 
     if len(effects) < 2 or excess(0.0) <= _ROUNDING:
         return 0.0
-    from scipy.optimize import brentq
 
     highest = float(((effects - effects.mean()) ** 2).sum() / (len(effects) - 1)) + float(covariance.diagonal().max())
     while excess(highest) > 0:
         highest *= 2
-    return float(brentq(excess, 0.0, highest, xtol=1e-12))
+    return float(scipy.optimize.brentq(excess, 0.0, highest, xtol=1e-12))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+import scipy
 
 from ..core.errors import SpecError, did_you_mean
 from ..data.clips import CLASSES
@@ -58,7 +58,7 @@ class Predictions:
 
     def probabilities(self) -> FloatArray:
         """(N, 4) after the temperature, so that losses with other scales compare; raw where there is none."""
-        probabilities: FloatArray = softmax(self.logits / (self.temperature or 1.0), axis=1)
+        probabilities: FloatArray = scipy.special.softmax(self.logits / (self.temperature or 1.0), axis=1)
         return probabilities
 
 

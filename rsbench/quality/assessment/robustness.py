@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from ...core.cache import build_once, cache_dir
 from ...core.display import Display
@@ -114,7 +114,7 @@ def falls_steadily(by_level: Floats) -> Flags:
 
 def severity_correlation(by_level: Floats) -> Floats:
     """(N,) Spearman's ρ of q (N, levels) with severity; 0 where q does not move."""
-    ranks = stats.rankdata(by_level, axis=1) - (by_level.shape[1] + 1) / 2
+    ranks = scipy.stats.rankdata(by_level, axis=1) - (by_level.shape[1] + 1) / 2
     severity = np.arange(by_level.shape[1]) - (by_level.shape[1] - 1) / 2
     scale = np.sqrt((ranks**2).sum(axis=1) * (severity**2).sum())
     return np.divide(ranks @ severity, scale, out=np.zeros(len(ranks)), where=scale > 0)

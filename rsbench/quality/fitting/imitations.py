@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import signal
+import scipy
 
 from ..index import Floats
 
@@ -59,7 +59,9 @@ def rubbing(samples: Floats, rate: int, generator: np.random.Generator) -> Float
 def _noise(samples: Floats, rate: int, envelope: Floats, generator: np.random.Generator) -> Floats:
     """Low-passed noise under an envelope, its peak level over the clip's RMS by OVER_DB."""
     cut = min(generator.uniform(*CUT_HZ), 0.45 * rate)
-    shaped = signal.sosfilt(signal.butter(2, cut, fs=rate, output="sos"), generator.standard_normal(len(samples)))
+    shaped = scipy.signal.sosfilt(
+        scipy.signal.butter(2, cut, fs=rate, output="sos"), generator.standard_normal(len(samples))
+    )
     level = np.sqrt(np.mean(samples**2)) * 10 ** (generator.uniform(*OVER_DB) / 20)
     noise: Floats = shaped / max(shaped.std(), np.finfo(float).tiny) * level * envelope
     return noise

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, signal
 
 from ..index import Floats
 from ._sound import at_rate, decibels
@@ -78,7 +78,7 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
         rate: in Hz, whatever it is.
     """
     levels = _levels(at_rate(samples, rate, RATE_HZ))
-    smooth = {band: ndimage.median_filter(level, SMOOTH_FRAMES, mode="nearest") for band, level in levels.items()}
+    smooth = {band: scipy.ndimage.median_filter(level, SMOOTH_FRAMES, mode="nearest") for band, level in levels.items()}
     breath = float(np.median(levels["breath"]))
     found: dict[str, float] = {}
     for band in BANDS_HZ:
@@ -97,7 +97,7 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
 def _levels(samples: Floats) -> dict[str, Floats]:
     """(T,) level of each band in dB of the loudest, and under "breath" that of BREATH_HZ."""
     padded = np.pad(samples, (0, max(0, WINDOW - len(samples))))
-    frequencies, _, power = signal.spectrogram(padded, RATE_HZ, "hann", WINDOW, WINDOW - HOP, detrend="constant")
+    frequencies, _, power = scipy.signal.spectrogram(padded, RATE_HZ, "hann", WINDOW, WINDOW - HOP, detrend="constant")
     in_band = {
         band: power[(frequencies >= low) & (frequencies < high)].sum(axis=0)
         for band, (low, high) in {**BANDS_HZ, "breath": BREATH_HZ}.items()

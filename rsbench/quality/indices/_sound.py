@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
 from ..index import Floats
 
@@ -23,7 +23,7 @@ def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[
         window_s: length of a frame in s.
     """
     window = min(len(samples), max(1, round(window_s * rate)))
-    frequencies, _, power = signal.spectrogram(
+    frequencies, _, power = scipy.signal.spectrogram(
         samples.astype(np.float64), rate, "hann", window, window // 2, detrend="constant"
     )
     return frequencies, power
@@ -32,7 +32,7 @@ def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[
 def at_rate(samples: NDArray[np.float32], rate: int, wanted: int) -> Floats:
     """The clip at another rate, by a polyphase filter. Either rate in Hz."""
     common = math.gcd(rate, wanted)
-    resampled: Floats = signal.resample_poly(samples.astype(np.float64), wanted // common, rate // common)
+    resampled: Floats = scipy.signal.resample_poly(samples.astype(np.float64), wanted // common, rate // common)
     return resampled
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import stats
 
 from ..index import Floats, Normaliser, QualityIndex, register_quality
 from ._sound import at_rate, spectra
@@ -116,4 +116,4 @@ def spectral_entropy(samples: NDArray[np.floating], rate: int, of: EntropyOf) ->
 
 def _relative_entropy(power: Floats) -> Floats:
     """Entropy down the first axis over that of equal powers, in [0, 1]; every column holds some power."""
-    return stats.entropy(power, axis=0) / np.log(len(power))
+    return scipy.stats.entropy(power, axis=0) / np.log(len(power))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from ..index import Floats, Normaliser, QualityIndex, register_quality
 from ._description import FEATURES, describe
@@ -47,7 +47,7 @@ class FittedModel:
         """q in [0, 1] of a clip with these FEATURES that lasts so long."""
         place = length_place(seconds)
         weights = (1 - place) * self.weights[0] + place * self.weights[1]
-        return float(expit(standardised(features, self.mean, self.scale) @ weights[:-1] + weights[-1]))
+        return float(scipy.special.expit(standardised(features, self.mean, self.scale) @ weights[:-1] + weights[-1]))
 
     def as_json(self) -> str:
         """The file: a line per feature."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+import scipy
 
 from ...boards.leaderboard import Board
 from ...evaluation.metrics import (
@@ -143,7 +143,7 @@ def read_run(run: Run, split: str, rule_name: str) -> OfRun:
     """A run on a split that it was judged on. Raises ResultsError when its record is damaged."""
     calls = run.calls(split, rule_name)
     clips, labels, logits = calls.clips, calls.labels, calls.logits
-    raw, scaled, wrong = softmax(logits, axis=1), calls.probabilities(), ~calls.right(ARGMAX)
+    raw, scaled, wrong = scipy.special.softmax(logits, axis=1), calls.probabilities(), ~calls.right(ARGMAX)
     curve = sp_se_curve(labels, logits)
     return OfRun(
         clips=clips,
