@@ -12,8 +12,9 @@ LEAST = {"ast": 16, "cnn6": 16, "cnn10": 16, "cnn14": 32}  # frames, and bins, b
 
 # timm's own small models for tests: one of every kind of input, stem and positions.
 OF_TIMM = ("test_vit", "test_vit3", "test_convnext", "test_efficientnet")
-# One of every family does for the slow checks: mn10 and mn40 are wider mn04s, cnn14 is a deeper cnn10.
-WIDER = ("mn10", "mn40", "cnn14", "resnet")
+# One of every family does for the slow checks: mn10 and mn40 are wider mn04s, cnn10 and cnn14 deeper cnn6s, and of timm
+# one with positions and one without.
+WITHOUT_SLOW_CHECKS = ("mn10", "mn40", "cnn10", "cnn14", "resnet", "test_vit3", "test_convnext")
 
 CASES = [smallest(name) for name in list_backbones() if name != "timm"]
 CASES += [Case("backbone", "timm", (("model", model),)) for model in OF_TIMM]
@@ -21,7 +22,7 @@ CHECKED = [
     pytest.param(case, check, id=f"{case}-{check.name}")
     for case in CASES
     for check in CHECKS
-    if not (check.slow and case.name in WIDER)
+    if not (check.slow and {case.name, *dict(case.options).values()} & {*WITHOUT_SLOW_CHECKS})
 ]
 
 
