@@ -1,7 +1,4 @@
-"""Waveforms, decoded and resampled once: one flat float32 array per data set and rate, and clips cut from it.
-
-Repeat-padding and fades are arithmetic when clips are gathered, so that neither is stored.
-"""
+"""Waveforms, decoded and resampled once: one flat float32 array per data set and rate."""
 
 from __future__ import annotations
 
@@ -16,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torchaudio.functional import resample
 
 from ..core.cache import build_once, cache_dir
 from ..core.errors import DataError
 from .audio import read
-from .clips import ClipTable, clip_bounds
+from .clips import ClipTable
 from .hashing import content_hashes
 from .identity import SKETCH_COLUMNS, bytes_id, sketch
 
@@ -84,77 +80,6 @@ def of_recording(name: str, native: np.ndarray, native_rate: int, rate: int) -> 
     length_s = pd.Series({name: len(native) / native_rate})
     nothing = pd.DataFrame(columns=list(SKETCH_COLUMNS))
     return Waveforms(rate, samples, np.array([0, len(samples)]), [name], length_s, nothing, bytes_id="")
-
-
-class ClipGatherer:
-    """Cuts clips of one length out of waveforms, many at once and on the device.
-
-    As the published chain does it: the first and last `edge_fade` samples of a recording are faded linearly,
-    the clip [int(start·rate), int(end·rate)] is cut; a longer one is truncated, a shorter one is repeated,
-    truncated, and its last `edge_fade` samples are faded out.
-
-    Args:
-        waveforms: the recordings.
-        clips: rows of the clip table, in the order that `gather` counts in.
-        n_samples: length of a gathered clip.
-        edge_fade: samples of each fade; 0 for none.
-        device: where gathered clips are wanted.
-        resident: keep all recordings on the device; otherwise they are read from the map and moved.
-
-    Raises:
-        DataError: a clip lies outside its recording or holds no sample at this rate.
-    """
-
-    def __init__(
-        self,
-        waveforms: Waveforms,
-        clips: pd.DataFrame,
-        n_samples: int,
-        *,
-        edge_fade: int,
-        device: torch.device,
-        resident: bool,
-    ) -> None:
-        self.device = device
-        home = device if resident else torch.device("cpu")
-        bounded, _ = clip_bounds(clips, waveforms.durations_s)
-        start = (bounded["start_s"].to_numpy() * waveforms.rate).astype(np.int64)
-        length = (bounded["end_s"].to_numpy() * waveforms.rate).astype(np.int64) - start
-        if (length < 1).any():
-            clip = bounded["clip_id"].iloc[int(np.argmax(length < 1))]
-            raise DataError(f"Clip {clip} holds no sample at {waveforms.rate} Hz. Mend its times, or leave it out.")
-        recording = pd.Index(waveforms.recordings).get_indexer(pd.Index(bounded["recording"]))
-        first, past = waveforms.offsets[recording], waveforms.offsets[recording + 1]
-        heard = np.minimum(length, n_samples)
-        at_edge = (start < edge_fade) | (past - first - start - heard < edge_fade)
-
-        self._samples = torch.from_numpy(waveforms.samples).to(home)
-        self._first = torch.from_numpy(first).to(home)
-        # (clips, 3) within the recording: first sample of the clip, its length, samples of the recording.
-        self._spans = torch.from_numpy(np.stack([start, length, past - first], axis=1).astype(np.int32)).to(home)
-        self._at_edge = torch.from_numpy(at_edge).to(home)
-        self._time = torch.arange(n_samples, device=home, dtype=torch.int32)
-        # The weight of a sample by its distance to the edge; from `edge_fade` on it is 1.
-        self._ramp = torch.cat([torch.linspace(0, 1, edge_fade), torch.ones(1)]).to(home)
-
-    def gather(self, rows: Tensor) -> Tensor:
-        """(B, n_samples) float32 on the device, for clips given by their row numbers (B,), int64."""
-        rows = rows.to(self._first.device)
-        start, length, size = self._spans[rows].unsqueeze(2).unbind(1)
-        position = start + self._time % length
-        clips = self._samples.take(self._first[rows].unsqueeze(1) + position)
-
-        edge = self._at_edge[rows].nonzero().squeeze(1)  # most clips lie well inside their recording
-        near = position[edge]
-        clips[edge] *= self._weight(near) * self._weight(size[edge] - 1 - near)
-        faded = min(len(self._ramp) - 1, len(self._time))
-        fade_out = self._ramp[:faded].flip(0)
-        clips[:, len(self._time) - faded :] *= torch.where(length < len(self._time), fade_out, 1.0)
-        return clips.to(self.device)
-
-    def _weight(self, distance: Tensor) -> Tensor:
-        """The fade's weight for samples at a distance from the recording's edge."""
-        return self._ramp[distance.clamp(max=len(self._ramp) - 1)]
 
 
 def _build(

@@ -13,7 +13,8 @@ from ..core.loss import create_loss
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..core.weights import load_weights
-from ..data.waveforms import ClipGatherer, Waveforms
+from ..data.gathering import ClipGatherer
+from ..data.waveforms import Waveforms
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
 from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips

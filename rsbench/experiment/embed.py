@@ -25,7 +25,7 @@ from ..core.spec import EmbedSpec
 from ..core.weights import WeightsFile, load_weights
 from ..data.clips import ClipTable
 from ..data.embeddings import Provenance, clips_hash, read_provenance, write_embeddings
-from ..data.waveforms import ClipGatherer
+from ..data.gathering import ClipGatherer
 from ..features.augment import spec_augment
 from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
 from ..results.environment import code_version

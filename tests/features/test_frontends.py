@@ -19,8 +19,9 @@ from torchaudio.compliance.kaldi import fbank
 from torchaudio.functional import resample
 
 from rsbench.core.errors import PluginError, SpecError
+from rsbench.data.gathering import ClipGatherer
 from rsbench.data.icbhi import read_icbhi
-from rsbench.data.waveforms import ClipGatherer, prepare
+from rsbench.data.waveforms import prepare
 from rsbench.features.frontends import FRONTENDS, create_frontend, register_frontend
 
 MEAN, SPREAD = -4.2677393, 4.5689974
