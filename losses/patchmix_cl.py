@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rsbench import Batch, ClassWeights, LinearLoss, Range, cross_entropy, register_loss
+from rsbench.core.draws import sent
 from rsbench.core.errors import SpecError
 
 from ._contrast import contrast, similarities
@@ -79,8 +80,8 @@ class PatchMixCL(LinearLoss):
                 "Train on the recordings, with optim.freeze=all if the backbone is to stay; or choose loss 'supcon'."
             )
         clips = features[: len(batch.labels)]
-        partner = torch.randperm(len(clips), generator=generator).to(clips.device)
-        foreign = self._patches(clips.shape[1], clips.shape[2], generator).to(clips.device)
+        partner = sent(torch.randperm(len(clips), generator=generator), clips.device)
+        foreign = sent(self._patches(clips.shape[1], clips.shape[2], generator), clips.device)
         mixed = torch.where(foreign, clips[partner], clips)
         share = (1 - foreign.float().mean()).expand(len(clips))
         return torch.cat([clips, mixed]), replace(batch, partner=partner, share=share)
@@ -88,7 +89,7 @@ class PatchMixCL(LinearLoss):
     def _patches(self, n_mels: int, frames: int, generator: torch.Generator) -> Tensor:
         """(n_mels, frames) True in the patches that come from the other clip."""
         rows, columns = -(-n_mels // self.patch), -(-frames // self.patch)
-        count = int(rows * columns * torch.rand((), generator=generator).item())
+        count = (rows * columns * torch.rand((), generator=generator).double()).floor()
         chosen = torch.randperm(rows * columns, generator=generator) < count
         squares = chosen.view(rows, columns).repeat_interleave(self.patch, 0).repeat_interleave(self.patch, 1)
         return squares[:n_mels, :frames]

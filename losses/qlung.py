@@ -108,15 +108,15 @@ class QLung(AngularLoss):
         self.dfam_head = AngularLoss(embedding_dim, class_counts) if dfam_weights == "own" else None
 
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        return self.classification(embeddings, batch) + self.dfam_lambda * self.dfam(embeddings, batch)
+        cosines = self.cosines(embeddings)  # once: with shared weights, both terms are of them
+        logits = self.scale * cosines if self.bias is None else self.logits(embeddings)
+        classification = cross_entropy(logits, batch.labels, self.class_counts, self.class_weights)
+        return classification + self.dfam_lambda * self.dfam(embeddings, cosines, batch)
 
-    def classification(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        """The scalar cross-entropy of the logits that inference uses."""
-        return cross_entropy(self.logits(embeddings), batch.labels, self.class_counts, self.class_weights)
-
-    def dfam(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        """The scalar cross-entropy under the margin."""
-        cosines = (self.dfam_head or self).cosines(embeddings)
+    def dfam(self, embeddings: Tensor, cosines: Tensor, batch: Batch) -> Tensor:
+        """The scalar cross-entropy under the margin; `cosines` are those with the classifier's weights."""
+        if self.dfam_head:
+            cosines = self.dfam_head.cosines(embeddings)
         norms = torch.linalg.vector_norm(embeddings, dim=1, dtype=cosines.dtype)
         return F.cross_entropy(self.dfam_scale * self.margined(cosines, norms, batch), batch.labels)
 

@@ -7,6 +7,7 @@ labels.
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,16 +127,32 @@ def shift_angle(cosine: Tensor, angle_rad: Tensor | float) -> Tensor:
         angle_rad: the margin m in radians, a number or of the same shape; −π < m ≤ 2.33, above which
             cos m + m·sin m < 1 and the authors' rule is no longer monotone.
     """
-    margin = torch.as_tensor(angle_rad, dtype=cosine.dtype, device=cosine.device)
+    if not isinstance(angle_rad, Tensor):
+        return _shift_by_one_angle(cosine, angle_rad)
+    margin = angle_rad.to(cosine.dtype)
     cos_margin, sin_margin = torch.cos(margin), torch.sin(margin)
-    # The root's slope is infinite at ±1; the floor is what the dtype can still resolve there.
-    sine = torch.sqrt((1 - cosine * cosine).clamp_min(torch.finfo(cosine.dtype).eps))
     # No margin must be no change, to the bit, whatever the rounding of the sine.
-    shifted = torch.where(margin == 0, cosine, cosine * cos_margin - sine * sin_margin)
+    shifted = torch.where(margin == 0, cosine, cosine * cos_margin - _sine(cosine) * sin_margin)
     past_pi = (margin > 0) & (cosine <= -cos_margin)
     past_zero = (margin < 0) & (cosine >= cos_margin)
     shifted = torch.where(past_pi, cosine - margin * sin_margin, shifted)
     return torch.where(past_zero, 1 + cosine - cos_margin, shifted)
+
+
+def _shift_by_one_angle(cosine: Tensor, margin: float) -> Tensor:
+    """The same for a number: the branches are taken on the host, and the device waits for nothing."""
+    if margin == 0:
+        return cosine
+    cos_margin, sin_margin = math.cos(margin), math.sin(margin)
+    shifted = cosine * cos_margin - _sine(cosine) * sin_margin
+    if margin > 0:
+        return torch.where(cosine <= -cos_margin, cosine - margin * sin_margin, shifted)
+    return torch.where(cosine >= cos_margin, 1 + cosine - cos_margin, shifted)
+
+
+def _sine(cosine: Tensor) -> Tensor:
+    """sin θ from cos θ. The root's slope is infinite at ±1; the floor is what the dtype can still resolve there."""
+    return torch.sqrt((1 - cosine * cosine).clamp_min(torch.finfo(cosine.dtype).eps))
 
 
 def own_cosine(cosines: Tensor, labels: Tensor) -> Tensor:
@@ -215,7 +232,7 @@ class AngularLoss(Loss):
         """(B,) the angle that training would add to each clip's own, for a run's record; NaN where there is none."""
         own = own_cosine(self.cosines(embeddings), batch.labels)
         angle_rad, _ = self.target_margin(batch, own)
-        return torch.as_tensor(angle_rad, dtype=own.dtype, device=own.device).expand(len(own))
+        return angle_rad.to(own.dtype) if isinstance(angle_rad, Tensor) else torch.full_like(own, angle_rad)
 
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
         logits = self.margined_logits(embeddings, batch)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..core.draws import sent
 from ..core.errors import SpecError, did_you_mean
 
 QUIRKS = {
@@ -54,7 +55,8 @@ def spec_augment(
         return features.clone()
     freq = _bands(bins, freq_masks, freq_share, drawn, generator)
     time = _bands(frames, time_masks, time_share, drawn, generator)
-    masked = freq.to(features.device).unsqueeze(2) | time.to(features.device).unsqueeze(1)
+    inside = sent(torch.cat([freq, time], dim=1), features.device).split([bins, frames], dim=1)
+    masked = inside[0].unsqueeze(2) | inside[1].unsqueeze(1)
     return torch.where(masked, features.mean(dim=(1, 2), keepdim=True), features)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.draws import sent
 from ..core.loss import Batch
 from ..core.spec import AugmentPart
 from ..features.augment import spec_augment
@@ -76,5 +77,5 @@ class EmbeddingClips(ClipSet):
 
     def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
         """Drawn evenly from all views, the clip as it is among them."""
-        drawn = torch.randint(self.embeddings.shape[1], (count, len(rows)), generator=draws).to(rows.device)
-        return self.embeddings[rows.expand(count, -1), drawn].flatten(0, 1)
+        drawn = torch.randint(self.embeddings.shape[1], (count, len(rows)), generator=draws)
+        return self.embeddings[rows.expand(count, -1), sent(drawn, rows.device)].flatten(0, 1)

@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
+from ..core.draws import generator, sent
 from ..core.errors import RunFailed
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..evaluation.selection import better
 from .checkpoint import Checkpoints, TrainingState
 from .clipset import ClipSet
-from .optim import HalfStep, learning_rate, make_average, make_optimiser
+from .optim import HalfStep, learning_rate, make_average, make_optimiser, move_average
 from .predict import Model
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -87,7 +88,7 @@ def train(
     half_step = HalfStep(model.parameters()) if optim.half_step else None
     scaler = GradScaler(rows.device.type, enabled=spec.precision == "fp16")
     stateful: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
-    if average:
+    if average is not None:
         stateful["average"] = average
     progress = TrainingState()
     if (resumed := checkpoints.load()) is not None:
@@ -99,7 +100,7 @@ def train(
     for epoch in range(progress.epochs_done, plan.until):
         started = time.perf_counter()
         model.train()
-        order = torch.randperm(len(rows), generator=_generator(seed, "order", epoch)).to(rows.device)
+        order = sent(torch.randperm(len(rows), generator=generator(seed, "order", epoch)), rows.device)
         total = torch.zeros((), device=rows.device)
         # tensor_split makes batches of equal size (within one): no clip is dropped, no batch is a lone clip.
         for position, chosen in enumerate(rows[order].tensor_split(steps)):
@@ -119,14 +120,14 @@ def train(
             scaler.update()
             if half_step:
                 half_step.go_back()
-            if average:
-                average.update_parameters(model)
+            if average is not None:
+                move_average(average, model, optim.ema_decay if step else 0.0)
 
             total += loss * len(chosen)
             if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
                 watch.step(epoch, position + 1, _finite(loss, epoch, position, spec))
 
-        kept = cast(Model, average.module) if average else model
+        kept = model if average is None else average
         evaluation = evaluate(kept, epoch + 1)
         progress.epochs_done = epoch + 1
         progress.epochs.append(
@@ -175,7 +176,7 @@ def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, dra
         done: the share of the whole training that is done, in [0, 1].
     """
     with torch.no_grad():
-        draws = _generator(spec.seed, "augment", draw)
+        draws = generator(spec.seed, "augment", draw)
         views = clips.views(rows, model.loss.views, draws)
         features, batch = model.loss.mix(views, clips.batch(rows, done), draws)
     _seed(rows.device, derive(spec.seed, "model", draw))
@@ -198,11 +199,6 @@ def _seed(device: torch.device, seed: int) -> None:
         torch.cuda.default_generators[
             torch.cuda.current_device() if device.index is None else device.index
         ].manual_seed(seed)
-
-
-def _generator(seed: int, axis: str, index: int) -> torch.Generator:
-    """Draws are made on the CPU, so that a GPU sees the same order and the same masks."""
-    return torch.Generator().manual_seed(derive(seed, axis, index))
 
 
 def _finite(loss: Tensor, epoch: int, position: int, spec: RunSpec) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from ..core.spec import OptimPart
 from .finetune import layer_scales
@@ -50,19 +51,31 @@ def learning_rate(optim: OptimPart, step: int, steps_per_epoch: int) -> float:
     return floor + (optim.lr - floor) * (1 + math.cos(math.pi * min(1.0, done))) / 2
 
 
-def make_average(model: nn.Module, optim: OptimPart) -> AveragedModel | None:
+def make_average(model: Model, optim: OptimPart) -> Model | None:
     """An exponential moving average of weights and buffers, evaluated and kept in place of the model; None when off."""
-    if optim.ema_decay == 0:
-        return None
-    return AveragedModel(model, multi_avg_fn=functools.partial(_move_average, optim.ema_decay), use_buffers=True)
+    return copy.deepcopy(model) if optim.ema_decay else None
 
 
-def _move_average(decay: float, averaged: list[Tensor], current: list[Tensor], _count: Tensor) -> None:
-    """One step of the average, in place; between equals it is exact, so what is frozen keeps its values."""
-    if averaged[0].is_floating_point():
-        torch._foreach_lerp_(averaged, current, 1 - decay)
-    else:  # batch norm's counter: an average of integers would be cut off, and fall behind
-        torch._foreach_copy_(averaged, current)
+@torch.no_grad()
+def move_average(average: Model, model: Model, decay: float) -> None:
+    """One step of the average, in place; between equals it is exact, so what is frozen keeps its values.
+
+    decay: in [0, 1); with 0, as at the first step, the average becomes the model.
+    """
+    by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for averaged, current in zip(_state(average), _state(model), strict=True):
+        ours, theirs = by_dtype.setdefault(current.dtype, ([], []))
+        ours.append(averaged)
+        theirs.append(current)
+    for dtype, (ours, theirs) in by_dtype.items():
+        if dtype.is_floating_point:
+            torch._foreach_lerp_(ours, theirs, 1 - decay)
+        else:  # batch norm's counter: an average of integers would be cut off, and fall behind
+            torch._foreach_copy_(ours, theirs)
+
+
+def _state(model: Model) -> Iterator[Tensor]:
+    return itertools.chain(model.parameters(), model.buffers())
 
 
 class HalfStep:

@@ -82,17 +82,18 @@ def predict(
     with exact():
         for chosen in rows.split(batch_size):
             embeddings = model.backbone(clips.features(chosen)).float()
-            logits.append(model.loss.logits(embeddings).float().cpu())
-            margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)).cpu())
+            logits.append(model.loss.logits(embeddings).float())
+            margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)))
             if keep_embeddings:
-                seen.append(embeddings.cpu())
+                seen.append(embeddings)
             if advance:
                 advance(len(chosen))
     model.train(was_training)
-    return ModelOutputs(torch.cat(logits), torch.cat(margins), torch.cat(seen) if seen else None)
+    # Moved at the end, all at once: to move every batch would let the device wait for the host in between.
+    return ModelOutputs(torch.cat(logits).cpu(), torch.cat(margins).cpu(), torch.cat(seen).cpu() if seen else None)
 
 
 def _margin(loss: Loss, embeddings: Tensor, batch: Batch) -> Tensor:
     if not isinstance(loss, AngularLoss):
-        return torch.full((len(embeddings),), torch.nan)
+        return embeddings.new_full((len(embeddings),), torch.nan)
     return loss.margin_rad(embeddings, batch).float()

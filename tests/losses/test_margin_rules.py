@@ -102,4 +102,4 @@ def test_arcface_by_both_is_the_margin_objective_of_qlung() -> None:
     qlung: Any = make_loss("qlung")
     arcface = make_loss("arcface", m_rad=0.2, scale=15, **rules)
     embeddings = make_embeddings(qlung)
-    torch.testing.assert_close(qlung.dfam(embeddings, BATCH), arcface(embeddings, BATCH))
+    torch.testing.assert_close(qlung.dfam(embeddings, qlung.cosines(embeddings), BATCH), arcface(embeddings, BATCH))

@@ -22,7 +22,7 @@ from rsbench import Backbone, Frontend, Loss
 from rsbench.core.errors import PluginError, SpecError
 from rsbench.core.spec import OptimPart
 from rsbench.training.finetune import freeze, layer_scales
-from rsbench.training.optim import HalfStep, make_average, make_optimiser
+from rsbench.training.optim import HalfStep, make_average, make_optimiser, move_average
 from rsbench.training.predict import Model
 
 Run = Callable[..., Any]
@@ -114,8 +114,8 @@ def test_averages_of_what_stands_still_stand_still() -> None:
     average = make_average(model, OptimPart(ema_decay=0.9))
     assert average is not None
     for _ in range(20):
-        average.update_parameters(model)
-    kept = average.module.state_dict()
+        move_average(average, model, 0.9)
+    kept = average.state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in model.state_dict().items())
 
 

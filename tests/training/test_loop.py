@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_models import Perceptron, make_model
 
 import rsbench
 from rsbench.core.errors import RunFailed
 from rsbench.core.spec import OptimPart
-from rsbench.training.optim import HalfStep, learning_rate, make_average
+from rsbench.training.optim import HalfStep, learning_rate, make_average, move_average
 
 Run = Callable[..., Any]
 LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
@@ -116,13 +117,14 @@ def test_averaged_weights_are_what_is_kept(tiny_run: Run) -> None:
 
 
 def test_average_follows_its_definition() -> None:
-    model = torch.nn.Linear(2, 1, bias=False)
+    model = make_model(Perceptron(2, 1))
     average = make_average(model, OptimPart(ema_decay=0.5))
     assert average is not None
-    for value in (0.0, 1.0, 1.0):
-        torch.nn.init.constant_(model.weight, value)
-        average.update_parameters(model)
-    assert average.module.weight.tolist() == [[0.75, 0.75]]
+    for decay, value in ((0.0, 0.0), (0.5, 1.0), (0.5, 1.0)):
+        for parameter in model.parameters():
+            torch.nn.init.constant_(parameter, value)
+        move_average(average, model, decay)
+    assert all((parameter == 0.75).all() for parameter in average.parameters())
 
 
 def test_half_step_is_the_middle_between_before_and_after() -> None:

@@ -178,7 +178,7 @@ def test_a_copy_recomputes_its_own_parts() -> None:
     expected = model.eval().backbone(features).detach()
     for parameter in model.parameters():
         nn.init.constant_(parameter, torch.nan)
-    copied = average.module.eval().backbone
+    copied = average.eval().backbone
     embeddings = copied(features)
     assert torch.equal(embeddings, expected)
     embeddings.sum().backward()
