@@ -24,7 +24,7 @@ from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..evaluation.selection import better
 from .checkpoint import Checkpoints, TrainingState
-from .clipset import ClipSet
+from .clipset import ClipSet, why_no_numbers
 from .optim import HalfStep, learning_rate, make_average, make_optimiser
 from .predict import Model
 
@@ -124,7 +124,13 @@ def train(
 
             total += loss * len(chosen)
             if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
-                watch.step(epoch, position + 1, _finite(loss, epoch, position, spec))
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise RunFailed(
+                        f"The loss of '{spec.loss.name}' became {value} in epoch {epoch + 1}, step {position + 1}. "
+                        f"{why_no_numbers(clips, rows, spec)}"
+                    )
+                watch.step(epoch, position + 1, value)
 
         kept = cast(Model, average.module) if average else model
         evaluation = evaluate(kept, epoch + 1)
@@ -203,13 +209,3 @@ def _seed(device: torch.device, seed: int) -> None:
 def _generator(seed: int, axis: str, index: int) -> torch.Generator:
     """Draws are made on the CPU, so that a GPU sees the same order and the same masks."""
     return torch.Generator().manual_seed(derive(seed, axis, index))
-
-
-def _finite(loss: Tensor, epoch: int, position: int, spec: RunSpec) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
-        raise RunFailed(
-            f"The loss of '{spec.loss.name}' became {value} in epoch {epoch + 1}, step {position + 1}. "
-            f"Lower optim.lr (now {spec.optim.lr:g}), or set optim.clip_norm=1."
-        )
-    return value
