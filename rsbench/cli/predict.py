@@ -71,7 +71,8 @@ def predict(
 
     Recordings with annotations (a clips.csv that lists them, a .txt as ICBHI has it, a .json as SPRSound has it) are
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
-    at the operating point. A recording that cannot be read is named and left out; the exit code is then 1.
+    at the operating point. A recording that cannot be read is named and left out; the exit code is then 1. One without
+    sound, or with channels that cancel each other, is noted.
     """
     from ..core.display import Display
     from ..core.files import write_bytes
@@ -97,6 +98,8 @@ def predict(
         display.say(f"{len(heard.rows)} clips in {out}, the model card in {beside}")
     elif len(heard.rows):
         _print(chosen, heard, form, standard_output())
+    for note in heard.notes:
+        typer.echo(f"note: {note}", err=True)
     for message in heard.errors:
         typer.echo(f"error: {message}", err=True)
     if heard.errors:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import DataError
-from .audio import AudioInfo, probe, read
+from .audio import AudioInfo, decode
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
@@ -31,6 +31,7 @@ class DataCheck:
     overlapping: clips that start before an earlier one of their recording has ended; allowed.
     clipped: clips whose end lies past the end of their recording by 0.1 s at most; allowed.
     poor_quality: recordings labelled so. twins: names of recordings that hold the same samples.
+    oddities: what is odd about the sound of some recordings → their file names; allowed.
     """
 
     table: ClipTable
@@ -46,6 +47,7 @@ class DataCheck:
     clipped: int
     poor_quality: int
     twins: tuple[tuple[str, ...], ...]
+    oddities: dict[str, tuple[str, ...]]
 
     @property
     def broken(self) -> bool:
@@ -60,7 +62,7 @@ class DataCheck:
 
 def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
-    infos, unreadable, twins = _decode(table.recordings)
+    infos, unreadable, twins, oddities = _decode(table.recordings)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
     clipped, problems = _bounds(table.clips, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
@@ -82,6 +84,7 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
         twins=twins,
+        oddities=oddities,
     )
 
 
@@ -92,28 +95,36 @@ def count_overlapping(clips: pd.DataFrame) -> int:
     return int((ordered["start_s"] < ended).sum())
 
 
-def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], list[str], tuple[tuple[str, ...], ...]]:
-    """Header of each readable recording, what is wrong with the others, and which hold the same samples.
+def _decode(
+    recordings: pd.DataFrame,
+) -> tuple[dict[str, AudioInfo], list[str], tuple[tuple[str, ...], ...], dict[str, tuple[str, ...]]]:
+    """Header of each readable recording, what is wrong with the others, which hold the same samples, what is odd.
 
     All are decoded to the end.
     """
 
-    def one(path: str) -> tuple[AudioInfo, str] | DataError:
+    def one(path: str) -> tuple[AudioInfo, str, tuple[str, ...]] | DataError:
         try:
-            samples, rate = read(Path(path))
-            return probe(Path(path)), hashlib.sha256(samples.tobytes() + str(rate).encode()).hexdigest()
+            sound = decode(Path(path))
         except DataError as error:
             return error
+        digest = hashlib.sha256(sound.samples.tobytes() + str(sound.info.rate).encode()).hexdigest()
+        return sound.info, digest, sound.oddities()
 
     with ThreadPoolExecutor() as pool:
         found = dict(zip(recordings["recording"], pool.map(one, recordings["path"]), strict=True))
     decoded = {name: known for name, known in found.items() if not isinstance(known, DataError)}
+    files = dict(zip(recordings["recording"], (Path(path).name for path in recordings["path"]), strict=True))
     alike: dict[str, list[str]] = {}
-    for name, (_, sound) in decoded.items():
+    odd: dict[str, list[str]] = {}
+    for name, (_, sound, oddities) in decoded.items():
         alike.setdefault(sound, []).append(name)
+        for oddity in oddities:
+            odd.setdefault(oddity, []).append(files[name])
     twins = tuple(tuple(names) for names in alike.values() if len(names) > 1)
     unreadable = [str(error) for error in found.values() if isinstance(error, DataError)]
-    return {name: info for name, (info, _) in decoded.items()}, unreadable, twins
+    infos = {name: info for name, (info, _, _) in decoded.items()}
+    return infos, unreadable, twins, {oddity: tuple(names) for oddity, names in odd.items()}
 
 
 def _bounds(clips: pd.DataFrame, durations_s: pd.Series) -> tuple[int, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,7 +125,39 @@ def _decode(path: Path, rate: int) -> tuple[np.ndarray, float, np.ndarray] | Dat
 
 
 def _resampled(native: np.ndarray, native_rate: int, rate: int) -> np.ndarray:
+    common = math.gcd(native_rate, rate)
+    if native_rate // common * (rate // common) > LARGEST_KERNEL:
+        return resample_directly(native, native_rate // common, rate // common)
     samples: np.ndarray = resample(torch.from_numpy(native), native_rate, rate).numpy()
+    return samples
+
+
+LARGEST_KERNEL = 2**21  # weights; torchaudio's table of them has gigabytes for rates with hardly a common factor
+_WEIGHTS_AT_ONCE = 2**20
+_ZERO_CROSSINGS, _ROLLOFF = 6, 0.99  # of torchaudio's filter
+
+
+def resample_directly(native: np.ndarray, orig: int, new: int) -> np.ndarray:
+    """What `torchaudio.functional.resample` gives, in memory that does not depend on common factors.
+
+    Every sample has its own weights (a sinc in a Hann window), computed as they are needed and not kept.
+
+    Args:
+        native: (n,) float32.
+        orig: the rate in Hz, divided by the greatest common factor of both.
+        new: the rate wanted, likewise.
+    """
+    base = _ROLLOFF * min(orig, new)
+    width = math.ceil(_ZERO_CROSSINGS * orig / base)
+    taps = np.arange(-width, width + 1)
+    padded = np.pad(native, (width, width + 1))
+    samples = np.empty(-(-len(native) * new // orig), dtype=np.float32)
+    for start in range(0, len(samples), step := max(1, _WEIGHTS_AT_ONCE // len(taps))):
+        place = np.arange(start, min(start + step, len(samples))) * orig
+        nearest, share = place // new, (place % new) / new
+        time = np.clip((taps - share[:, None]) * (base / orig), -_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+        weights = np.sinc(time) * np.cos(time * (np.pi / 2 / _ZERO_CROSSINGS)) ** 2 * (base / orig)
+        samples[start : start + step] = (weights * padded[nearest[:, None] + taps + width]).sum(axis=1)
     return samples
 
 

@@ -73,7 +73,7 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
         pd.factorize(clips["patient"], sort=True)[0],
         pd.factorize(clips["device"], sort=True)[0],
     )
-    known = ClipMetadata(*(torch.tensor(column, device=device) for column in columns))
+    known = ClipMetadata(tuple(clips["clip_id"]), *(torch.tensor(column, device=device) for column in columns))
     if experiment.frontend is None:
         return EmbeddingClips(known, torch.as_tensor(dataset.embeddings, device=device))
     frontend = experiment.frontend.to(device)

@@ -18,7 +18,7 @@ from ..evaluation.metrics import at_operating_point, predicted_classes
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
 from ..evaluation.selection import rule
 from ..training.checkpoint import Checkpoints, TrainingState
-from ..training.clipset import ClipSet
+from ..training.clipset import ClipSet, why_no_numbers
 from ..training.loop import Evaluation
 from ..training.predict import Model, ModelOutputs, predict
 from .prepare import Experiment
@@ -61,10 +61,7 @@ def predict_rows(
     chosen = torch.as_tensor(rows, device=clips.known.labels.device)
     predicted = predict(model, clips, chosen, spec.optim.batch_size, advance, keep_embeddings=keep_embeddings)
     if not torch.isfinite(predicted.logits).all():
-        raise RunFailed(
-            f"'{spec.loss.name}' gives logits that are not numbers. "
-            f"Lower optim.lr (now {spec.optim.lr:g}), or set optim.clip_norm=1."
-        )
+        raise RunFailed(f"'{spec.loss.name}' gives logits that are not numbers. {why_no_numbers(clips, chosen, spec)}")
     return predicted
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ..core.display import Advance, Display
 from ..core.errors import DataError
-from ..data.audio import read
+from ..data.audio import decode
 from ..data.clips import CLASSES, clip_bounds
 from ..data.waveforms import Waveforms, of_recording
 from ..evaluation.metrics import predicted_classes
@@ -38,11 +38,13 @@ COLUMNS = (
 class Heard:
     """What became of some recordings.
 
-    rows: COLUMNS, a row per clip. errors: a message for each recording that could not be heard.
+    rows: COLUMNS, a row per clip. errors: a message for each recording that could not be heard. notes: one for each
+    that was, and whose sound is odd.
     """
 
     rows: pd.DataFrame
     errors: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 class Predictor:
@@ -58,31 +60,44 @@ class Predictor:
 
     def predict_all(self, planned: WindowPlan, display: Display) -> Heard:
         """Hear one recording after the other; one that cannot be heard stops none."""
-        rows, errors = [], list(planned.errors)
+        rows, errors, notes = [], list(planned.errors), []
         with display.track("predicting", planned.clips) as advance:
             for recording in planned.recordings:
                 try:
-                    rows.append(self.predict(recording, advance))
+                    heard, oddities = self.predict(recording, advance)
+                    rows.append(heard)
+                    notes += [f"{recording.path}: {what}; what is said of it means little" for what in oddities]
                 except DataError as error:
                     errors.append(str(error))
                     advance(len(recording.clips), "")
-        return Heard(pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS), tuple(errors))
+        found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS)
+        return Heard(found, tuple(errors), tuple(notes))
 
-    def predict(self, recording: Recording, advance: Advance) -> pd.DataFrame:
-        """COLUMNS of a recording's clips. Raises DataError where it cannot be read, or a clip lies outside it."""
+    def predict(self, recording: Recording, advance: Advance) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """COLUMNS of a recording's clips, and what is odd about its sound.
+
+        Raises DataError where it cannot be read, a clip lies outside it, or what the model says of it is no number.
+        """
         name = str(recording.path)
-        native, native_rate = read(recording.path)
+        sound = decode(recording.path)
+        native, native_rate = sound.samples, sound.info.rate
         waveforms = of_recording(name, native, native_rate, self.classifier.frontend.rate)
         ids = [f"{name}:{number}" for number in range(len(recording.clips))]
         clips, _ = clip_bounds(recording.clips.assign(clip_id=ids, recording=name), waveforms.durations_s)
         logits, probabilities = self._classify(waveforms, clips, recording, advance)
+        if not np.isfinite(logits).all():  # weights are finite, or they are refused when they are read
+            start_s = clips["start_s"][~np.isfinite(logits).all(axis=1)].iloc[0]
+            raise DataError(
+                f"{name}: its clip at {start_s:g} s gets no numbers from the model. Mend it, or leave it out."
+            )
         measures = measure_recording(self.index, name, native, native_rate, clips[["start_s", "end_s"]].to_numpy())
         called = predicted_classes(logits, self.point.normal_offset)
-        return clips.assign(
+        rows = clips.assign(
             called=[CLASSES[index] for index in called],
             **dict(zip(PROBABILITIES, probabilities.T, strict=True)),
             quality=self.index.score(np.array(measures), self.normaliser),
-        )[list(COLUMNS)]
+        )
+        return rows[list(COLUMNS)], sound.oddities()
 
     def _classify(
         self, waveforms: Waveforms, clips: pd.DataFrame, recording: Recording, advance: Advance

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from ..core.draws import sent
 from ..core.loss import Batch
-from ..core.spec import AugmentPart
+from ..core.spec import AugmentPart, RunSpec
 from ..features.augment import spec_augment
 from ..features.frontends import FrontendModule
 
 
 @dataclass(frozen=True)
 class ClipMetadata:
-    """What is known of every clip apart from its sound; all (N,), on the device."""
+    """What is known of every clip apart from its sound; all (N,), on the device. clip_ids: N names."""
 
+    clip_ids: tuple[str, ...]
     labels: Tensor
     quality: Tensor
     patient: Tensor
@@ -79,3 +80,19 @@ class EmbeddingClips(ClipSet):
         """Drawn evenly from all views, the clip as it is among them."""
         drawn = torch.randint(self.embeddings.shape[1], (count, len(rows)), generator=draws)
         return self.embeddings[rows.expand(count, -1), sent(drawn, rows.device)].flatten(0, 1)
+
+
+@torch.no_grad()
+def why_no_numbers(clips: ClipSet, rows: Tensor, spec: RunSpec) -> str:
+    """What to do about a loss or logits of these clips that are no numbers: blame a recording, or the training."""
+    broken: list[str] = []
+    for chosen in rows.split(spec.optim.batch_size):
+        finite = clips.features(chosen).flatten(1).isfinite().all(dim=1)
+        broken += [clips.known.clip_ids[row] for row in chosen[~finite].tolist()]
+    if broken:
+        more = f", and of {len(broken) - 1} more clips" if len(broken) > 1 else ""
+        return (
+            f"The features of clip {broken[0]}{more} are no numbers: its recording is at fault, not the training. "
+            "Look at it (rsbench data check), and mend it or leave it out."
+        )
+    return f"Lower optim.lr (now {spec.optim.lr:g}), or set optim.clip_norm=1."

@@ -25,7 +25,7 @@ from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..evaluation.selection import better
 from .checkpoint import Checkpoints, TrainingState
-from .clipset import ClipSet
+from .clipset import ClipSet, why_no_numbers
 from .optim import HalfStep, learning_rate, make_average, make_optimiser, move_average
 from .predict import Model
 
@@ -125,7 +125,13 @@ def train(
 
             total += loss * len(chosen)
             if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
-                watch.step(epoch, position + 1, _finite(loss, epoch, position, spec))
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise RunFailed(
+                        f"The loss of '{spec.loss.name}' became {value} in epoch {epoch + 1}, step {position + 1}. "
+                        f"{why_no_numbers(clips, rows, spec)}"
+                    )
+                watch.step(epoch, position + 1, value)
 
         kept = model if average is None else average
         evaluation = evaluate(kept, epoch + 1)
@@ -199,13 +205,3 @@ def _seed(device: torch.device, seed: int) -> None:
         torch.cuda.default_generators[
             torch.cuda.current_device() if device.index is None else device.index
         ].manual_seed(seed)
-
-
-def _finite(loss: Tensor, epoch: int, position: int, spec: RunSpec) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
-        raise RunFailed(
-            f"The loss of '{spec.loss.name}' became {value} in epoch {epoch + 1}, step {position + 1}. "
-            f"Lower optim.lr (now {spec.optim.lr:g}), or set optim.clip_norm=1."
-        )
-    return value

@@ -6,7 +6,9 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
 
 from rsbench.core.errors import DataError
@@ -135,6 +137,14 @@ def test_poor_quality_recordings_are_counted_beside_the_official_number(real_roo
     counts = found.counts.set_index(["subset", "what"])
     assert counts.loc[("inter2022", "Poor Quality")].tolist() == [8, 8]
     assert counts.loc[("train2022", "Poor Quality")].tolist() == [177, 177]
+
+
+def test_recordings_without_sound_are_counted_and_named(icbhi: Path) -> None:
+    path = icbhi / DATABASE / "101_1b1_Al_sc_Meditron.wav"
+    soundfile.write(path, np.zeros(8000), 4000)
+    found = check(read_icbhi(icbhi), FOUR)
+    assert not found.broken
+    assert "1 with no sound: 101_1b1_Al_sc_Meditron.wav." in printed(found)
 
 
 @pytest.mark.parametrize("name", ["four-class", "four-class-strict"])

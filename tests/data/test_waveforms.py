@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from rsbench.data.audio import read
 from rsbench.data.clips import ClipTable, clip_bounds
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
-from rsbench.data.waveforms import prepare
+from rsbench.data.waveforms import of_recording, prepare, resample_directly
 
 Record = Callable[..., Path]
 
@@ -135,6 +136,23 @@ def test_a_file_that_went_away(table: ClipTable) -> None:
     Path(table.recordings["path"][0]).unlink()
     with pytest.raises(DataError, match=r"101_1b1_Al_sc_Meditron\.wav: there is no such recording"):
         prepare(table, 8000)
+
+
+@pytest.mark.parametrize(("native", "rate"), [(4000, 16_000), (44_100, 16_000), (16_000, 4000), (8001, 800)])
+def test_weights_that_are_not_kept_resample_as_torchaudios_do(native: int, rate: int) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, native // 2 + 3).astype(np.float32)
+    common = math.gcd(native, rate)
+    found = resample_directly(samples, native // common, rate // common)
+    expected = torchaudio.functional.resample(torch.from_numpy(samples), native, rate).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)  # torchaudio's weights are of 24 bits
+
+
+def test_rates_without_a_common_factor_need_no_table_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waveforms, "resample", None)
+    tone = np.sin(2 * np.pi * 400 * np.arange(44_099) / 44_099).astype(np.float32)
+    found = of_recording("a", tone, 44_099, 16_000).samples
+    expected = np.sin(2 * np.pi * 400 * np.arange(16_000) / 16_000)
+    np.testing.assert_allclose(found[100:-100], expected[100:-100], atol=2e-3)
 
 
 def test_a_late_end_is_clipped_and_counted_and_a_later_one_an_error() -> None:

@@ -19,7 +19,7 @@ from tiny import CLIP_S, Cli, Outcome
 from torchaudio.functional import resample
 
 from rsbench.data.clips import CLASSES
-from rsbench.inference.classifier import load_classifier
+from rsbench.inference.classifier import Classifier, load_classifier
 from rsbench.results.run import Run
 
 RUN = "qlung-tiny-s0"
@@ -176,6 +176,31 @@ def test_bad_files_are_named_and_stop_no_other(predict: Callable[..., Outcome], 
     assert len(errors) == 5
     _, rows = rows_of(said)
     assert set(rows["recording"]) == {str(whole), *map(str, others)}
+
+
+def test_what_is_odd_about_a_recording_is_noted(predict: Callable[..., Outcome], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "zeros.wav", np.zeros(4000), 4000)
+    said = predict(tmp_path / "zeros.wav", "--format", "csv", "--quiet")
+    assert said.code == 0
+    assert f"note: {tmp_path / 'zeros.wav'}: no sound" in said.err
+
+
+def test_no_class_is_called_without_numbers(
+    predict: Callable[..., Outcome], sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, *others = sorted(sounds.iterdir())
+    heard = Classifier.forward
+
+    def forward(self: Classifier, waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, probabilities = heard(self, waveforms)
+        monkeypatch.undo()  # of the first recording alone
+        return logits * torch.nan, probabilities * torch.nan
+
+    monkeypatch.setattr(Classifier, "forward", forward)
+    said = predict(sounds, "--format", "json")
+    assert said.code == 1
+    assert f"error: {broken}: its clip at 0 s gets no numbers from the model" in said.err
+    assert set(rows_of(said)[1]["recording"]) == set(map(str, others))
 
 
 def test_a_short_recording_is_repeated_and_faded_as_in_training(

@@ -16,6 +16,7 @@ from small_models import Perceptron, make_model
 import rsbench
 from rsbench.core.errors import RunFailed
 from rsbench.core.spec import OptimPart
+from rsbench.data.gathering import ClipGatherer
 from rsbench.training.optim import HalfStep, learning_rate, make_average, move_average
 
 Run = Callable[..., Any]
@@ -94,6 +95,20 @@ def test_runs_are_paired_across_losses(tiny_root: Path, tmp_path: Path) -> None:
     first, second = (model.state_dict() for model in models)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_recording_at_fault_is_named_and_not_the_training(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    gather = ClipGatherer.gather
+
+    def gather_broken(self: ClipGatherer, rows: torch.Tensor) -> torch.Tensor:
+        clips = gather(self, rows)
+        clips[rows == 0] = torch.nan
+        return clips
+
+    monkeypatch.setattr(ClipGatherer, "gather", gather_broken)
+    with pytest.raises(RunFailed, match=r"The features of clip \S+:0.* its recording is at fault") as caught:
+        tiny_run(validation__fraction=0, select="last")
+    assert "optim.lr" not in str(caught.value)
 
 
 def test_nan_is_a_recorded_failure_that_names_the_remedy(tiny_run: Run, tmp_path: Path) -> None:

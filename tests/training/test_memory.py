@@ -43,7 +43,8 @@ class Drawing(Perceptron):
 def embedded_clips(count: int) -> EmbeddingClips:
     draws = torch.Generator().manual_seed(count)
     labels = torch.randint(len(COUNTS), (count,), generator=draws)
-    known = ClipMetadata(labels, torch.rand(count, generator=draws), torch.zeros_like(labels), torch.zeros_like(labels))
+    names, quality = tuple(map(str, range(count))), torch.rand(count, generator=draws)
+    known = ClipMetadata(names, labels, quality, torch.zeros_like(labels), torch.zeros_like(labels))
     return EmbeddingClips(known, torch.randn(count, 1, 5, generator=draws))
 
 

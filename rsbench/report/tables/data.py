@@ -44,6 +44,9 @@ def _print_facts(found: DataCheck, console: Console) -> None:
         console.print(f"Patients on both sides of {name}: {len(patients)} ({', '.join(patients[:SHOWN])}).")
     for names in found.twins:
         console.print(f"One sound under {len(names)} names: {escape(_twins_in_words(names, found))}.")
+    for oddity, files in found.oddities.items():
+        more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        console.print(f"[yellow]{len(files)} with {oddity}: {escape(', '.join(files[:SHOWN]))}{more}.[/]")
     console.print(
         f"Overlapping clips: {found.overlapping}. Ends clipped to the recording: {found.clipped}. {POOR_QUALITY} "
         f"recordings: {found.poor_quality}. Unreadable recordings: {len(found.unreadable)}."
