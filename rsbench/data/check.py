@@ -12,6 +12,7 @@ import pandas as pd
 from ..core.errors import DataError
 from .audio import AudioInfo, probe, read
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
+from .consistency import doubts, same_sound
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
 
@@ -31,6 +32,7 @@ class DataCheck:
     overlapping: clips that start before an earlier one of their recording has ended; allowed.
     clipped: clips whose end lies past the end of their recording by 0.1 s at most; allowed.
     poor_quality: recordings labelled so. twins: names of recordings that hold the same samples.
+    doubts: what is allowed, and seldom meant.
     """
 
     table: ClipTable
@@ -46,6 +48,7 @@ class DataCheck:
     clipped: int
     poor_quality: int
     twins: tuple[tuple[str, ...], ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def broken(self) -> bool:
@@ -62,8 +65,9 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
     infos, unreadable, twins = _decode(table.recordings)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
-    clipped, problems = _bounds(table.clips, durations_s)
+    clipped, problems = _bounds(table, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
+    parted, together = same_sound(table, rules, twins)
     formats = pd.DataFrame(
         [(info.rate, info.subtype, info.channels) for info in infos.values()],
         columns=["rate", "coding", "channels"],
@@ -77,11 +81,12 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         splits=_sides(table, label_map, rules),
         on_both_sides={rule.name: both for rule in rules if (both := _on_both_sides(table.clips, rule))},
         unreadable=tuple(unreadable),
-        problems=tuple(problems),
+        problems=(*problems, *parted),
         overlapping=count_overlapping(table.clips),
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
         twins=twins,
+        doubts=(*doubts(table, rules), *together),
     )
 
 
@@ -116,12 +121,13 @@ def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], list[str], 
     return {name: info for name, (info, _) in decoded.items()}, unreadable, twins
 
 
-def _bounds(clips: pd.DataFrame, durations_s: pd.Series) -> tuple[int, list[str]]:
+def _bounds(table: ClipTable, durations_s: pd.Series) -> tuple[int, list[str]]:
     """Clips clipped at their recording's end, and an error for each recording that is left too early."""
     clipped, problems = 0, []
+    clips = table.clips
     for _, one in clips[clips["recording"].isin(durations_s.index)].groupby("recording"):
         try:
-            clipped += clip_bounds(one, durations_s)[1]
+            clipped += clip_bounds(one, durations_s, table.places)[1]
         except DataError as error:
             problems.append(str(error))
     return clipped, problems

@@ -1,0 +1,114 @@
+"""What may be wrong with clips that can each be read: too short, twice, on two sides, a patient spelled in two ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..core.errors import DataError
+from .annotations import refuse_all
+from .audio import probe
+from .clips import ClipTable
+from .splits import Split
+
+SHORT_S = 0.02  # the shortest real cycle has 0.2 s, the shortest real event 0.126 s
+
+
+def refuse_doubtful(table: ClipTable) -> None:
+    """Raise DataError for clips of less than a sample, and for patients who seem to be spelled in several ways."""
+    refuse_all([*_below_one_sample(table), *_several_spellings(table)])
+
+
+def doubts(table: ClipTable, rules: Sequence[Split]) -> list[str]:
+    """What may be meant, and seldom is: clips of less than 20 ms, one interval twice, subsets that no split takes."""
+    return [*_short(table), *_one_interval_twice(table), *_in_no_split(table, rules)]
+
+
+def same_sound(table: ClipTable, rules: Sequence[Split], twins: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Names under which one sound stands: those on both sides of a split, and those that no split parts."""
+    recordings = table.recordings[table.recordings["recording"].isin(table.clips["recording"])]
+    parted, together = [], []
+    for names in twins:
+        one = recordings[recordings["recording"].isin(names)]
+        both = [rule.name for rule in rules if not set(rule.train) & set(rule.test) and _on_both_sides(one, rule)]
+        paths = table.recordings.set_index("recording").loc[list(names), "path"]
+        told = " and ".join(paths)
+        if both:
+            parted.append(f"{told}: one sound, in train and in test of {', '.join(both)}. Keep one of them.")
+        else:
+            together.append(f"{told}: one sound. Keep one of them, unless it is meant to count twice.")
+    return parted, together
+
+
+def _on_both_sides(recordings: pd.DataFrame, rule: Split) -> bool:
+    return bool(rule.train_rows(recordings).any() and rule.test_rows(recordings).any())
+
+
+def _below_one_sample(table: ClipTable) -> Iterator[str]:
+    """Of no other recordings than those of very short clips is the header read."""
+    short = _shorter_than(table.clips, SHORT_S)
+    paths = table.recordings.set_index("recording")["path"]
+    for name, clips in short.groupby("recording", sort=False):
+        try:
+            rate = probe(Path(paths[name])).rate
+        except DataError:
+            continue  # whoever decodes it says so
+        for clip in _shorter_than(clips, 1 / rate).to_dict("records"):
+            yield f"{_length_told(table, clip)}, less than one sample at {rate} Hz. Mend its times, or leave it out."
+
+
+def _short(table: ClipTable) -> Iterator[str]:
+    for clip in _shorter_than(table.clips, SHORT_S).to_dict("records"):
+        yield f"{_length_told(table, clip)}. Were seconds and milliseconds mixed up?"
+
+
+def _shorter_than(clips: pd.DataFrame, length_s: float) -> pd.DataFrame:
+    return clips[clips["end_s"] - clips["start_s"] < length_s]
+
+
+def _length_told(table: ClipTable, clip: Mapping[Hashable, Any]) -> str:
+    length_ms = 1000 * (clip["end_s"] - clip["start_s"])
+    interval = f"from {clip['start_s']:g} to {clip['end_s']:g} s"
+    return f"{table.place(clip['clip_id'])}: the clip {interval} is {length_ms:.3g} ms long"
+
+
+def _one_interval_twice(table: ClipTable) -> Iterator[str]:
+    """With the same label it counts twice; with two it is nothing that a classifier could learn."""
+    intervals = ["recording", "start_s", "end_s"]
+    first: dict[tuple, Mapping[Hashable, Any]] = {}
+    for clip in table.clips[table.clips.duplicated(intervals, keep=False)].to_dict("records"):
+        earlier = first.setdefault(tuple(clip[column] for column in intervals), clip)
+        if earlier is not clip:
+            labels = " and ".join(f"'{label}'" for label in dict.fromkeys((earlier["label"], clip["label"])))
+            yield (
+                f"{table.place(clip['clip_id'])}: the same interval as {table.place(earlier['clip_id'])}, labelled "
+                f"{labels}. Keep one of them."
+            )
+
+
+def _in_no_split(table: ClipTable, rules: Sequence[Split]) -> Iterator[str]:
+    taken = {subset for rule in rules for subset in (*rule.train, *rule.test)}
+    for subset, clips in table.clips[~table.clips["subset"].isin(taken)].groupby("subset"):
+        yield (
+            f"Subset '{subset}' is in no split: its {len(clips)} clips are neither trained nor judged on; the first: "
+            f"{table.place(clips['clip_id'].iloc[0])}."
+        )
+
+
+def _several_spellings(table: ClipTable) -> Iterator[str]:
+    """7, 7.0 and 007, P1 and p1: one patient counted as several may be on both sides of a split."""
+    first = table.clips.drop_duplicates("patient")
+    for _, clips in first.groupby(first["patient"].map(_spelled_plainly)):
+        if len(clips) > 1:
+            told = ", ".join(f"'{row['patient']}' ({table.place(row['clip_id'])})" for row in clips.to_dict("records"))
+            yield f"Patients {told} seem to be one. Spell a patient in one way, and two patients not so alike."
+
+
+def _spelled_plainly(patient: str) -> str:
+    text = re.sub(r"[\s_-]+", "", str(patient).casefold())
+    text = re.sub(r"\.0+$", "", text)
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
