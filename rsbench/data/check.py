@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..core.errors import DataError
 from .audio import AudioInfo, probe, read
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
-from .consistency import doubts, same_sound
+from .consistency import doubts, same_samples, same_sound
+from .identity import sketch
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
 
@@ -63,7 +64,8 @@ class DataCheck:
 
 def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
-    infos, unreadable, twins = _decode(table.recordings)
+    infos, sketches, unreadable = _decode(table.recordings)
+    twins = same_samples(table.recordings, infos, sketches)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
     clipped, problems = _bounds(table, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
@@ -85,7 +87,7 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         overlapping=count_overlapping(table.clips),
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
-        twins=twins,
+        twins=tuple(map(tuple, twins)),
         doubts=(*doubts(table, rules), *together),
     )
 
@@ -97,28 +99,26 @@ def count_overlapping(clips: pd.DataFrame) -> int:
     return int((ordered["start_s"] < ended).sum())
 
 
-def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], list[str], tuple[tuple[str, ...], ...]]:
-    """Header of each readable recording, what is wrong with the others, and which hold the same samples.
+def _decode(recordings: pd.DataFrame) -> tuple[dict[str, AudioInfo], dict[str, np.ndarray], list[str]]:
+    """Header and sketch of each readable recording, and what is wrong with the others.
 
     All are decoded to the end.
     """
 
-    def one(path: str) -> tuple[AudioInfo, str] | DataError:
+    def one(path: str) -> tuple[AudioInfo, np.ndarray] | DataError:
         try:
             samples, rate = read(Path(path))
-            return probe(Path(path)), hashlib.sha256(samples.tobytes() + str(rate).encode()).hexdigest()
+            return probe(Path(path)), sketch(samples, rate)
         except DataError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
         found = dict(zip(recordings["recording"], pool.map(one, recordings["path"]), strict=True))
     decoded = {name: known for name, known in found.items() if not isinstance(known, DataError)}
-    alike: dict[str, list[str]] = {}
-    for name, (_, sound) in decoded.items():
-        alike.setdefault(sound, []).append(name)
-    twins = tuple(tuple(names) for names in alike.values() if len(names) > 1)
+    infos = {name: info for name, (info, _) in decoded.items()}
+    sketches = {name: coarse for name, (_, coarse) in decoded.items()}
     unreadable = [str(error) for error in found.values() if isinstance(error, DataError)]
-    return {name: info for name, (info, _) in decoded.items()}, unreadable, twins
+    return infos, sketches, unreadable
 
 
 def _bounds(table: ClipTable, durations_s: pd.Series) -> tuple[int, list[str]]:

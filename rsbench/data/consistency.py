@@ -7,14 +7,17 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..core.errors import DataError
 from .annotations import refuse_all
-from .audio import probe
+from .audio import AudioInfo, probe, read
 from .clips import ClipTable
+from .identity import TOLERANCE_DB
 from .splits import Split
 
+ROUNDING = 2.5 / 2**15  # between the 16 bit that two programs make of one sample
 SHORT_S = 0.02  # the shortest real cycle has 0.2 s, the shortest real event 0.126 s
 
 
@@ -26,6 +29,35 @@ def refuse_doubtful(table: ClipTable) -> None:
 def doubts(table: ClipTable, rules: Sequence[Split]) -> list[str]:
     """What may be meant, and seldom is: clips of less than 20 ms, one interval twice, subsets that no split takes."""
     return [*_short(table), *_one_interval_twice(table), *_in_no_split(table, rules)]
+
+
+def same_samples(
+    recordings: pd.DataFrame, infos: Mapping[str, AudioInfo], sketches: Mapping[str, np.ndarray]
+) -> list[list[str]]:
+    """Names under which one sound stands, whatever the container, two and more each.
+
+    Args:
+        recordings: of a clip table.
+        infos: header of each recording that can be read, by its name.
+        sketches: likewise; see `identity`. Only where they agree are samples compared.
+    """
+    paths = recordings.set_index("recording")["path"]
+    groups: dict[tuple[int, int], list[list[str]]] = {}
+    for name, info in infos.items():
+        of_one_length = groups.setdefault((info.rate, info.frames), [])
+        for group in of_one_length:
+            near = np.abs(sketches[group[0]] - sketches[name]) < TOLERANCE_DB
+            if near.all() and _agree(Path(paths[group[0]]), Path(paths[name])):
+                group.append(name)
+                break
+        else:
+            of_one_length.append([name])
+    return [group for of_one_length in groups.values() for group in of_one_length if len(group) > 1]
+
+
+def _agree(one: Path, other: Path) -> bool:
+    """Whether the samples of two recordings of one length are the same but for rounding."""
+    return bool(np.abs(read(one)[0] - read(other)[0]).max() <= ROUNDING)
 
 
 def same_sound(table: ClipTable, rules: Sequence[Split], twins: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
