@@ -24,7 +24,7 @@ SHOWN = 20  # errors that are told in full before they are only counted
 LARGEST = 2**28  # bytes of a text: no annotation is near it
 SEPARATORS = (",", ";", "\t", "|")
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|[+-]?inf", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|nan|[+-]?inf", re.ASCII | re.IGNORECASE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _POINTER = "version https://git-lfs"
 

@@ -38,9 +38,15 @@ def _nearest_first(root: Path) -> Iterator[Path]:
 def _folders_in(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
-            yield from (folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            yield from (folder / entry.name for entry in entries if _is_open_folder(entry))
     except OSError:
         return
+
+
+def _is_open_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, not a hidden one; a link in a circle is none."""
+    is_folder = Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+    return is_folder and not entry.name.startswith(".")
 
 
 def recordings_in(folder: Path) -> list[Path]:
