@@ -150,7 +150,7 @@ def clip_bounds(
             f"{f'{place}: recording' if place else 'Recording'} {first['recording']} is "
             f"{duration[beyond].iloc[0]:.3f} s long, but its clip "
             f"{first['clip_id']} runs from {first['start_s']:.3f} to {first['end_s']:.3f} s.{others} Mend the "
-            "annotation, or fetch the recording again: it may be cut off."
+            "annotation (were seconds and milliseconds mixed up?), or fetch the recording again: it may be cut off."
         )
     late = clips["end_s"] > duration
     return clips.assign(end_s=clips["end_s"].where(~late, duration)), int(late.sum())

@@ -18,6 +18,7 @@ from .identity import TOLERANCE_DB
 from .splits import Split
 
 ROUNDING = 2.5 / 2**15  # between the 16 bit that two programs make of one sample
+NAMED = 4  # recordings of one sound that a message names
 SHORT_S = 0.02  # the shortest real cycle has 0.2 s, the shortest real event 0.126 s
 
 
@@ -68,7 +69,8 @@ def same_sound(table: ClipTable, rules: Sequence[Split], twins: Sequence[Sequenc
         one = recordings[recordings["recording"].isin(names)]
         both = [rule.name for rule in rules if not set(rule.train) & set(rule.test) and _on_both_sides(one, rule)]
         paths = table.recordings.set_index("recording").loc[list(names), "path"]
-        told = " and ".join(paths)
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        told = " and ".join(paths[:NAMED]) + more
         if both:
             parted.append(f"{told}: one sound, in train and in test of {', '.join(both)}. Keep one of them.")
         else:

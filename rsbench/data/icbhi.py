@@ -111,7 +111,11 @@ def _database(root: Path) -> tuple[Path, list[str]]:
         if (files := [path for path in recordings_in(folder) if _NAME.fullmatch(path.stem)])
     }
     if not found:
-        raise DataError(f"{root}: {_absent(DATABASE)} {where_recordings_lie(root)}")
+        if (root / DATABASE).is_dir():
+            why = f"{root / DATABASE}: no recording is called as those of ICBHI are, 101_1b1_Al_sc_Meditron for one."
+        else:
+            why = f"{root}: {_absent(DATABASE)}"
+        raise DataError(f"{why} {where_recordings_lie(root)}")
     database = root / DATABASE if root / DATABASE in found else next(iter(found))
     others = [folder for folder in found if folder != database]
     for folder in others:

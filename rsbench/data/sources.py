@@ -65,8 +65,9 @@ class Roots:
         found = [name for name, places in folders.items() if any(place.is_dir() for place in places)]
         if not found + self.own_datasets():
             looked = ", ".join(map(str, [*self.general, *self.named.values()])) or "nowhere: no root was given"
+            lie = " ".join(map(where_recordings_lie, self.general))
             raise DataError(
-                f"No data set was found (looked in {looked}). A root holds a folder per data set, named "
+                f"No data set was found (looked in {looked}). {lie} A root holds a folder per data set, named "
                 f"{', '.join(registered)}, or one with a {CLIPS_CSV}. Name it with --root DIR or RSBENCH_DATA."
             )
         return found + self.own_datasets()

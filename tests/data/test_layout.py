@@ -68,8 +68,17 @@ def test_no_recording_is_never_accepted(icbhi: Path, sprsound: Callable[..., Pat
             load_table(name, Roots((icbhi.parent,)), partial=True)
 
 
+def test_a_database_of_other_recordings_is_called_so(icbhi: Path) -> None:
+    for path in (icbhi / DATABASE).glob("*.wav"):
+        path.rename(path.with_name(f"copy of {path.name}"))
+    with pytest.raises(DataError, match=rf"{DATABASE}: no recording is called as those of ICBHI are.*{DATABASE} \(3\)"):
+        load_table("icbhi", Roots((icbhi.parent,)), partial=True)
+
+
 def test_a_folder_of_another_name_is_named(icbhi: Path) -> None:
     shutil.move(icbhi, icbhi.with_name("ICBHI"))
+    with pytest.raises(DataError, match=rf"No data set was found .*Recordings lie in .*/ICBHI/{DATABASE} \(3\)"):
+        Roots((icbhi.parent,)).present()
     with pytest.raises(DataError, match=rf"Recordings lie in .*/ICBHI/{DATABASE} \(3\)"):
         load_table("icbhi", Roots((icbhi.parent,)), partial=True)
 
