@@ -69,7 +69,7 @@ def carry_out(block: Block, cli: Cli, names: dict[str, Any]) -> None:
 @pytest.fixture
 def desk(tmp_path: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to follow a page in, with the recordings that pages name: breath.wav, visits/, and a root."""
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 5 * RATE)
+    generator = np.random.default_rng(0)
     root = tmp_path / "recordings"
     for folder in (root / "mine", root / "clinic", tmp_path / "visits"):
         folder.mkdir(parents=True)
@@ -78,11 +78,11 @@ def desk(tmp_path: Path, tiny_root: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         "visits/first",
         *(f"recordings/mine/{name}" for name in ("p01_left", "p02_base", "p03_base")),
     ):
-        soundfile.write(tmp_path / f"{name}.wav", noise, RATE)
+        soundfile.write(tmp_path / f"{name}.wav", generator.uniform(-0.1, 0.1, 5 * RATE), RATE)
     marks = [(index * CLIP_S, (index + 1) * CLIP_S, word) for index, word in enumerate(("n", "c", "w", "cw", "?"))]
     for patient in range(1, 26):
         pd.DataFrame(marks).to_csv(root / f"clinic/{patient}_left.txt", sep="\t", header=False, index=False)
-        soundfile.write(root / f"clinic/{patient}_left.wav", noise, RATE)
+        soundfile.write(root / f"clinic/{patient}_left.wav", generator.uniform(-0.1, 0.1, 5 * RATE), RATE)
     for name in ("tiny", "far"):
         (root / name).symlink_to(tiny_root / name)
     monkeypatch.chdir(tmp_path)

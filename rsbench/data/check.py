@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..core.errors import DataError
 from .audio import AudioInfo, decode
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
+from .consistency import doubts, same_samples, same_sound
+from .identity import sketch
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
 
@@ -31,7 +33,8 @@ class DataCheck:
     overlapping: clips that start before an earlier one of their recording has ended; allowed.
     clipped: clips whose end lies past the end of their recording by 0.1 s at most; allowed.
     poor_quality: recordings labelled so. twins: names of recordings that hold the same samples.
-    oddities: what is odd about the sound of some recordings → their file names; allowed.
+    doubts: what is allowed, and seldom meant. oddities: what is odd about the sound of some recordings → their file
+        names; allowed.
     """
 
     table: ClipTable
@@ -47,6 +50,7 @@ class DataCheck:
     clipped: int
     poor_quality: int
     twins: tuple[tuple[str, ...], ...]
+    doubts: tuple[str, ...]
     oddities: dict[str, tuple[str, ...]]
 
     @property
@@ -62,10 +66,12 @@ class DataCheck:
 
 def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
-    infos, unreadable, twins, oddities = _decode(table.recordings)
+    infos, sketches, oddities, unreadable = _decode(table.recordings)
+    twins = same_samples(table.recordings, infos, sketches)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
-    clipped, problems = _bounds(table.clips, durations_s)
+    clipped, problems = _bounds(table, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
+    parted, together = same_sound(table, rules, twins)
     formats = pd.DataFrame(
         [(info.rate, info.subtype, info.channels) for info in infos.values()],
         columns=["rate", "coding", "channels"],
@@ -79,11 +85,12 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         splits=_sides(table, label_map, rules),
         on_both_sides={rule.name: both for rule in rules if (both := _on_both_sides(table.clips, rule))},
         unreadable=tuple(unreadable),
-        problems=tuple(problems),
+        problems=(*problems, *parted),
         overlapping=count_overlapping(table.clips),
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
-        twins=twins,
+        twins=tuple(map(tuple, twins)),
+        doubts=(*doubts(table, rules), *together),
         oddities=oddities,
     )
 
@@ -95,44 +102,49 @@ def count_overlapping(clips: pd.DataFrame) -> int:
     return int((ordered["start_s"] < ended).sum())
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    info: AudioInfo
+    sketch: np.ndarray
+    oddities: tuple[str, ...]
+
+
 def _decode(
     recordings: pd.DataFrame,
-) -> tuple[dict[str, AudioInfo], list[str], tuple[tuple[str, ...], ...], dict[str, tuple[str, ...]]]:
-    """Header of each readable recording, what is wrong with the others, which hold the same samples, what is odd.
+) -> tuple[dict[str, AudioInfo], dict[str, np.ndarray], dict[str, tuple[str, ...]], list[str]]:
+    """Header and sketch of each readable recording, what is odd about some, and what is wrong with the others.
 
     All are decoded to the end.
     """
 
-    def one(path: str) -> tuple[AudioInfo, str, tuple[str, ...]] | DataError:
+    def one(path: str) -> _Decoded | DataError:
         try:
             sound = decode(Path(path))
         except DataError as error:
             return error
-        digest = hashlib.sha256(sound.samples.tobytes() + str(sound.info.rate).encode()).hexdigest()
-        return sound.info, digest, sound.oddities()
+        return _Decoded(sound.info, sketch(sound.samples, sound.info.rate), sound.oddities())
 
     with ThreadPoolExecutor() as pool:
         found = dict(zip(recordings["recording"], pool.map(one, recordings["path"]), strict=True))
     decoded = {name: known for name, known in found.items() if not isinstance(known, DataError)}
+    infos = {name: known.info for name, known in decoded.items()}
+    sketches = {name: known.sketch for name, known in decoded.items()}
     files = dict(zip(recordings["recording"], (Path(path).name for path in recordings["path"]), strict=True))
-    alike: dict[str, list[str]] = {}
     odd: dict[str, list[str]] = {}
-    for name, (_, sound, oddities) in decoded.items():
-        alike.setdefault(sound, []).append(name)
-        for oddity in oddities:
+    for name, known in decoded.items():
+        for oddity in known.oddities:
             odd.setdefault(oddity, []).append(files[name])
-    twins = tuple(tuple(names) for names in alike.values() if len(names) > 1)
     unreadable = [str(error) for error in found.values() if isinstance(error, DataError)]
-    infos = {name: info for name, (info, _, _) in decoded.items()}
-    return infos, unreadable, twins, {oddity: tuple(names) for oddity, names in odd.items()}
+    return infos, sketches, {oddity: tuple(names) for oddity, names in odd.items()}, unreadable
 
 
-def _bounds(clips: pd.DataFrame, durations_s: pd.Series) -> tuple[int, list[str]]:
+def _bounds(table: ClipTable, durations_s: pd.Series) -> tuple[int, list[str]]:
     """Clips clipped at their recording's end, and an error for each recording that is left too early."""
     clipped, problems = 0, []
+    clips = table.clips
     for _, one in clips[clips["recording"].isin(durations_s.index)].groupby("recording"):
         try:
-            clipped += clip_bounds(one, durations_s)[1]
+            clipped += clip_bounds(one, durations_s, table.places)[1]
         except DataError as error:
             problems.append(str(error))
     return clipped, problems

@@ -58,7 +58,7 @@ def _listed(table: ClipTable, display: Display) -> pd.DataFrame:
             info = probe(Path(path))
             durations_s.append(info.frames / info.rate)
             advance(1, "")
-    clips, _ = clip_bounds(table.clips, pd.Series(durations_s, index=recordings.index))
+    clips, _ = clip_bounds(table.clips, pd.Series(durations_s, index=recordings.index), table.places)
     listed = clips.assign(
         dataset=table.dataset,
         path=clips["recording"].map(recordings).map(lambda path: str(Path(path).absolute())),

@@ -38,6 +38,7 @@ class ClipTable:
     missing: official recordings that the root does not hold.
     notes: what was mended while reading, in words.
     words: the class of each label that is the data set's own word; None leaves its clips out.
+    places: where clips are written down, by clip_id: "FILE, line 3".
     """
 
     dataset: str
@@ -48,6 +49,11 @@ class ClipTable:
     notes: tuple[str, ...] = ()
     synthetic: bool = False
     words: Mapping[str, str | None] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, clip_id: str) -> str:
+        """Where a clip is written down, or its id where nobody said."""
+        return self.places.get(clip_id, f"Data set '{self.dataset}', clip {clip_id}")
 
     @property
     def partial(self) -> bool:
@@ -118,7 +124,9 @@ def label_map(name: str) -> LabelMap:
 TOLERANCE_S = 0.1
 
 
-def clip_bounds(clips: pd.DataFrame, durations_s: pd.Series | Mapping[str, float]) -> tuple[pd.DataFrame, int]:
+def clip_bounds(
+    clips: pd.DataFrame, durations_s: pd.Series | Mapping[str, float], places: Mapping[str, str] | None = None
+) -> tuple[pd.DataFrame, int]:
     """Clips with no end past the end of the recording, and how many were clipped to it.
 
     An infinite end is the end of the recording, and not counted.
@@ -126,6 +134,7 @@ def clip_bounds(clips: pd.DataFrame, durations_s: pd.Series | Mapping[str, float
     Args:
         clips: a clip table; columns clip_id, recording, start_s, end_s.
         durations_s: length of each recording, by its name.
+        places: see `ClipTable`.
 
     Raises:
         DataError: a clip starts past the end of its recording, or ends more than 0.1 s past it.
@@ -136,10 +145,12 @@ def clip_bounds(clips: pd.DataFrame, durations_s: pd.Series | Mapping[str, float
     if beyond.any():
         first = clips[beyond].iloc[0]
         others = f" So do {beyond.sum() - 1} more clips." if beyond.sum() > 1 else ""
+        place = (places or {}).get(first["clip_id"])
         raise DataError(
-            f"Recording {first['recording']} is {duration[beyond].iloc[0]:.3f} s long, but its clip "
+            f"{f'{place}: recording' if place else 'Recording'} {first['recording']} is "
+            f"{duration[beyond].iloc[0]:.3f} s long, but its clip "
             f"{first['clip_id']} runs from {first['start_s']:.3f} to {first['end_s']:.3f} s.{others} Mend the "
-            "annotation, or fetch the recording again: it may be cut off."
+            "annotation (were seconds and milliseconds mixed up?), or fetch the recording again: it may be cut off."
         )
     late = clips["end_s"] > duration
     return clips.assign(end_s=clips["end_s"].where(~late, duration)), int(late.sum())

@@ -7,25 +7,31 @@ normal, crackle, wheeze or both; a program may bring words of its own, and say w
 
 from __future__ import annotations
 
-import csv
 import math
+import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from ..core.errors import DataError, PluginError, did_you_mean
-from .annotations import Place, frames, read_each, read_text
+from .annotations import Place, frames, places_of, read_each, read_table, shown
 from .clips import CLASSES, ClipTable
+from .layout import folders_below, is_file, names_in, recordings_in
 
 CLIPS_CSV = "clips.csv"
 REQUIRED = ("path", "label", "patient")
 TIMES = ("start_s", "end_s")
 OPTIONAL = {"device": "", "location": "", "subset": "test", "record_label": ""}
+SUBSETS = ("train", "test")
+NAMED = 3  # recordings that a note names
 OF_THE_RECORDING = ("path", "patient", "device", "location", "subset", "record_label")
 
 Row = tuple[Place, dict[str, str]]
+NamesOnDisk = dict[Path, dict[str, str]]  # folder → its names with accents of one character → as they are spelled
 
 
 def read_folder(root: Path, dataset: str) -> ClipTable:
@@ -33,9 +39,10 @@ def read_folder(root: Path, dataset: str) -> ClipTable:
     path = root / CLIPS_CSV
     if not path.is_file():
         raise DataError(f"{root}: there is no {CLIPS_CSV}, with the columns {', '.join((*REQUIRED, *TIMES))}.")
-    reader = csv.DictReader(read_text(path).splitlines(keepends=True), strict=True)
-    _check_columns(Place(path, "line 1"), reader.fieldnames or [])
-    return _table(dataset, root, _lines(path, reader), {})
+    columns, rows = read_table(path)
+    _check_columns(Place(path, "line 1"), columns)
+    table = _table(dataset, root, map(_with_a_known_subset, rows), {})
+    return replace(table, notes=tuple(_unlisted(path, table)))
 
 
 def clip_table(
@@ -64,43 +71,53 @@ def clip_table(
     return _table(dataset, root, _records(dataset, clips), words)
 
 
-def _lines(path: Path, reader: csv.DictReader[str]) -> Iterator[Row]:
-    """The rows of a clips.csv. Raises DataError where a line is not csv or has not the header's columns."""
-    try:
-        for row in reader:
-            place = Place(path, f"line {reader.line_num}")
-            if None in row or None in row.values():
-                raise place.error(
-                    "columns", "more or fewer values than the header has columns. Quote fields that hold commas."
-                )
-            yield place, {column: text.strip() for column, text in row.items()}
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.reader.line_num}: not csv ({error}). Quote fields that hold commas."
-        ) from None
+def _with_a_known_subset(row: Row) -> Row:
+    """The row. Raises DataError where its subset is another than those of a data set that brings no splits."""
+    place, values = row
+    subset = values.get("subset", "")
+    if subset and subset not in SUBSETS:
+        raise place.error(
+            "subset",
+            f"unknown subset {shown(subset)}.{did_you_mean(subset[:80], SUBSETS)} Patients for validation are drawn "
+            "from train.",
+        )
+    return row
+
+
+def _unlisted(path: Path, table: ClipTable) -> Iterator[str]:
+    """A note of the recordings beside a clips.csv that none of its rows names."""
+    listed = set(map(os.path.realpath, table.recordings["path"]))
+    below = [file for folder in folders_below(path.parent) for file in recordings_in(folder)]
+    others = [file.relative_to(path.parent).as_posix() for file in below if os.path.realpath(file) not in listed]
+    if others:
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        yield f"{path}: no row has {', '.join(others[:NAMED])}{more}."
 
 
 def _records(dataset: str, clips: pd.DataFrame) -> Iterator[Row]:
     """The rows of a data frame as a csv would hold them."""
     for number, row in enumerate(clips.to_dict("records"), start=1):
         place = Place(f"Data set '{dataset}'", f"clip {number} ({row['path']})")
-        yield place, {str(column): "" if pd.isna(value) else str(value).strip() for column, value in row.items()}
+        texts = {str(column): "" if pd.isna(value) else str(value).strip() for column, value in row.items()}
+        yield place, {column: unicodedata.normalize("NFC", text) for column, text in texts.items()}
 
 
 def _check_columns(place: Place, columns: Sequence[str]) -> None:
     needed = (*REQUIRED, *(TIMES if set(TIMES) & set(columns) else ()))
     for column in needed:
         if column not in columns:
-            raise DataError(f"{place}: the column {column} is not there. Needed: {', '.join(needed)}.")
+            there = f" There are {', '.join(map(shown, columns[:20]))}." if columns else ""
+            raise DataError(f"{place}: the column {column} is not there. Needed: {', '.join(needed)}.{there}")
     known = (*REQUIRED, *TIMES, *OPTIONAL)
     for column in columns:
         if column not in known:
-            raise DataError(f"{place}: unknown column '{column}'.{did_you_mean(column, known)}")
+            raise DataError(f"{place}: unknown column {shown(column)}.{did_you_mean(column[:80], known)}")
 
 
 def _table(dataset: str, root: Path, rows: Iterable[Row], words: Mapping[str, str | None]) -> ClipTable:
     labels = (*CLASSES, *words)
-    found = read_each(lambda row: (row[0], _read_clip(row[1], root, row[0], labels)), rows)
+    names: NamesOnDisk = {}
+    found = read_each(lambda row: (row[0], _read_clip(row[1], root, row[0], labels, names)), rows)
     clips: list[dict[str, Any]] = []
     recordings: dict[str, dict[str, Any]] = {}
     lengths: dict[str, int] = {}
@@ -110,32 +127,52 @@ def _table(dataset: str, root: Path, rows: Iterable[Row], words: Mapping[str, st
         first = recordings.setdefault(name, own)
         for column in OF_THE_RECORDING:
             if first[column] != own[column]:
-                raise place.error(column, f"{own[column]!r}, but {first[column]!r} in an earlier clip of {name}.")
+                raise place.error(
+                    column, f"{shown(own[column])}, but {shown(first[column])} in an earlier clip of {name}."
+                )
         index = lengths.get(name, 0)
         lengths[name] = index + 1
-        clips.append({**clip, "clip_id": f"{name}:{index}"})
+        clips.append({**clip, "clip_id": f"{name}:{index}", "place": place})
     if not clips:
         raise DataError(f"Data set '{dataset}' in {root}: there is no clip in it. Give a row per clip.")
-    return ClipTable(dataset, *frames(clips, list(recordings.values())), words=words)
+    return ClipTable(dataset, *frames(clips, list(recordings.values())), words=words, places=places_of(clips))
 
 
-def _read_clip(row: Mapping[str, str], root: Path, place: Place, labels: Sequence[str]) -> dict[str, Any]:
+def _read_clip(
+    row: Mapping[str, str], root: Path, place: Place, labels: Sequence[str], names: NamesOnDisk
+) -> dict[str, Any]:
     """A row with its defaults filled in, times as numbers and its path resolved."""
     values: dict[str, Any] = {**OPTIONAL, **row}
     values["subset"] = values["subset"] or OPTIONAL["subset"]
     for column in ("path", "patient"):
         if not values[column]:
             raise place.error(column, "is empty. Fill it in.")
-    relative = Path(values["path"])
+    path = _file(values["path"], root, place, names)
+    if values["label"] not in labels:
+        hint = f"{did_you_mean(values['label'][:80], labels)} A word of the data set's own gets a class in `words`."
+        raise place.error("label", f"unknown label {shown(values['label'])}.{hint}")
+    name = PurePosixPath(values["path"]).with_suffix("").as_posix()
+    return {**values, **_times(row, place), "recording": name, "path": str(path)}
+
+
+def _file(given: str, root: Path, place: Place, names: NamesOnDisk) -> Path:
+    """The file of a relative path, found too where the disk spells accents in two characters each."""
+    relative = PurePosixPath(given)
     if relative.is_absolute():
         raise place.error("path", f"{relative} is absolute. Give it relative to the folder of the recordings.")
-    if not (root / relative).is_file():
-        raise place.error("path", f"there is no file {root / relative}. Put the path right, relative to {root}.")
-    if values["label"] not in labels:
-        hint = f"{did_you_mean(values['label'], labels)} A word of the data set's own gets a class in `words`."
-        raise place.error("label", f"unknown label {values['label']!r}.{hint}")
-    name = relative.with_suffix("").as_posix()
-    return {**values, **_times(row, place), "recording": name, "path": str(root / relative)}
+    if ".." in relative.parts:
+        raise place.error("path", f"{shown(given)} leaves the folder of the recordings. Put the file into {root}.")
+    path = root
+    for part in relative.parts:
+        if not os.path.lexists(path / part):
+            if path not in names:
+                names[path] = {unicodedata.normalize("NFC", name): name for name in names_in(path)}
+            part = names[path].get(part, part)
+        path /= part
+    if not is_file(path):
+        slashes = " Write / between folders." if "\\" in given else ""
+        raise place.error("path", f"there is no file {shown(given)}. Put the path right, relative to {root}.{slashes}")
+    return path
 
 
 def _times(row: Mapping[str, str], place: Place) -> dict[str, float]:

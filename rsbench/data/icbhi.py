@@ -13,10 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import DataError
-from .annotations import Place, frames, read_each, read_text
+from .annotations import frames, places_of, read_each, read_lines, read_text, shown
 from .audio import audio_files
 from .clips import ClipTable
 from .datasets import register_dataset
+from .layout import folders_below, recordings_in, where_recordings_lie
 from .splits import Split
 
 DATABASE = "ICBHI_final_database"
@@ -71,16 +72,13 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
     ],
 )
 def read_icbhi(root: Path) -> ClipTable:
-    """Read the folder that holds the database and the official list (which may lie inside the database)."""
-    database = root / DATABASE
-    places = [folder / OFFICIAL_LIST for folder in (root, database) if (folder / OFFICIAL_LIST).is_file()]
-    if not database.is_dir() or not places:
-        absent = DATABASE if not database.is_dir() else OFFICIAL_LIST
-        raise DataError(f"{root}: there is no {absent}. This folder must hold {LAYOUT}.")
-    subsets, notes = read_official_list(places[0])
+    """Read the database, wherever it lies below `root`, by the official list there."""
+    database, also = _database(root)
+    official_list = _official_list(root)
+    subsets, notes = read_official_list(official_list)
     audio = _by_name(audio_files(database))
     annotations = _by_name({path.stem: path for path in sorted(database.glob("*.txt")) if _NAME.fullmatch(path.stem)})
-    _refuse_strangers(places[0], subsets, {**annotations, **audio})
+    _refuse_strangers(official_list, subsets, {**annotations, **audio})
 
     names = sorted(audio)
     for name in names:
@@ -96,51 +94,99 @@ def read_icbhi(root: Path) -> ClipTable:
         known = {**parts.groupdict(), "recording": name, "subset": subsets[name]}
         recordings.append({**known, "path": str(audio[name]), "record_label": ""})
         clips += [{**known, **cycle, "clip_id": f"{name}:{index}"} for index, cycle in enumerate(cycles)]
-    table = ClipTable(
-        "icbhi", *frames(clips, recordings), OFFICIAL, tuple(sorted(set(subsets) - set(audio))), tuple(notes)
-    )
+    missing = tuple(sorted(set(subsets) - set(audio)))
+    table = ClipTable("icbhi", *frames(clips, recordings), OFFICIAL, missing, (*notes, *also), places=places_of(clips))
     _assert_official(table, root)
     return table
+
+
+def _database(root: Path) -> tuple[Path, list[str]]:
+    """The folder of the recordings, and a note of each copy that is not read.
+
+    It is the one of the official layout, or any below `root` that holds recordings of such names.
+    """
+    found = {
+        folder: sorted((path.name, path.exists() and path.stat().st_size) for path in files)
+        for folder in folders_below(root)
+        if (files := [path for path in recordings_in(folder) if _NAME.fullmatch(path.stem)])
+    }
+    if not found:
+        if (root / DATABASE).is_dir():
+            why = f"{root / DATABASE}: no recording is called as those of ICBHI are, 101_1b1_Al_sc_Meditron for one."
+        else:
+            why = f"{root}: {_absent(DATABASE)}"
+        raise DataError(f"{why} {where_recordings_lie(root)}")
+    database = root / DATABASE if root / DATABASE in found else next(iter(found))
+    others = [folder for folder in found if folder != database]
+    for folder in others:
+        if found[folder] != found[database] and database != root / DATABASE:
+            raise DataError(
+                f"{root}: recordings of ICBHI lie in {database} and in {folder}, and not the same ones. Put them into "
+                f"one folder, {root / DATABASE}, or name one of them with --root icbhi=FOLDER."
+            )
+    return database, [f"{folder} holds recordings too, and is not read beside {database}." for folder in others]
+
+
+def _official_list(root: Path) -> Path:
+    """The official list at or below `root`; capitals do not matter."""
+    found = [
+        path
+        for folder in folders_below(root)
+        for path in sorted(folder.glob("*.txt"))
+        if path.name.lower() == OFFICIAL_LIST.lower()
+    ]
+    if not found:
+        above = root.absolute().parent / OFFICIAL_LIST
+        hint = f" There is one in {above.parent}: move it." if above.is_file() else ""
+        raise DataError(f"{root}: {_absent(OFFICIAL_LIST)}{hint}")
+    for path in found[1:]:
+        if read_text(path) != read_text(found[0]):
+            raise DataError(f"{found[0]} and {path} are not the same list. Keep one of them.")
+    return found[0]
+
+
+def _absent(what: str) -> str:
+    return f"there is no {what}. This folder must hold {LAYOUT}."
 
 
 def read_official_list(path: Path) -> tuple[dict[str, str], list[str]]:
     """Recording → "train" or "test", and what was mended: the misnamed one stands under its true name."""
     subsets: dict[str, str] = {}
     notes = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        place = Place(path, f"line {number}")
+    for place, line in read_lines(path):
         words = line.split()
         if len(words) != 2 or words[1] not in ("train", "test") or not _NAME.fullmatch(words[0]):
-            raise place.error("recording, part", f"{line!r} is not a recording's name and train or test.")
+            raise place.error("recording, part", f"{shown(line)} is not a recording's name and train or test.")
         name = ALIASES.get(words[0], words[0])
         if name != words[0]:
             notes.append(f"{path.name}: {words[0]} is read as {name}, the recording's name in the database.")
         if subsets.setdefault(name, words[1]) != words[1]:
             raise place.error("part", f"{name} is in train and in test. Fetch the official list again.")
+    if not subsets:
+        raise DataError(f"{path}: the official list is empty. Fetch it again.")
     return subsets, notes
 
 
 def read_cycles(path: Path) -> list[dict]:
-    """The cycles of an annotation file: start_s, end_s and label.
+    """The cycles of an annotation file: start_s, end_s, label and place (file and line).
 
     Raises DataError that names file, line and field, and for a file without a cycle.
     """
     cycles = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        place = Place(path, f"line {number}")
+    for place, line in read_lines(path):
         words = line.split()
         if len(words) != 4:
-            raise place.error("start, end, crackle, wheeze", f"{len(words)} values in {line!r}; there must be four.")
+            raise place.error(
+                "start, end, crackle, wheeze",
+                f"{len(words)} values in {shown(line)}; there must be four, with blanks or tabs between.",
+            )
         start_s, end_s = place.seconds(words[0], "start"), place.seconds(words[1], "end")
         place.interval(start_s, end_s, "end")
         for field, flag in zip(("crackle", "wheeze"), words[2:], strict=True):
             if flag not in ("0", "1"):
-                raise place.error(field, f"{flag!r} is not a flag. Write 0 or 1.")
-        cycles.append({"start_s": start_s, "end_s": end_s, "label": LABELS[words[2], words[3]]})
+                raise place.error(field, f"{shown(flag)} is not a flag. Write 0 or 1.")
+        label = LABELS[words[2], words[3]]
+        cycles.append({"start_s": start_s, "end_s": end_s, "label": label, "place": str(place)})
     if not cycles:
         raise DataError(f"{path}: the annotation file holds no cycle. Fetch it again.")
     return cycles

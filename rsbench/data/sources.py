@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,10 @@ from ..core.cache import cache_dir
 from ..core.errors import DataError, did_you_mean
 from ..core.plugins import discover_datasets
 from .clips import ClipTable
+from .consistency import refuse_doubtful
 from .datasets import DATASETS, read_dataset
 from .folder import CLIPS_CSV, read_folder
+from .layout import where_recordings_lie
 
 SYNTHETIC = ("synthetic", "synthetic-shift")  # generated into the cache: these need no root
 
@@ -62,8 +65,9 @@ class Roots:
         found = [name for name, places in folders.items() if any(place.is_dir() for place in places)]
         if not found + self.own_datasets():
             looked = ", ".join(map(str, [*self.general, *self.named.values()])) or "nowhere: no root was given"
+            lie = " ".join(map(where_recordings_lie, self.general))
             raise DataError(
-                f"No data set was found (looked in {looked}). A root holds a folder per data set, named "
+                f"No data set was found (looked in {looked}). {lie} A root holds a folder per data set, named "
                 f"{', '.join(registered)}, or one with a {CLIPS_CSV}. Name it with --root DIR or RSBENCH_DATA."
             )
         return found + self.own_datasets()
@@ -85,20 +89,25 @@ def load_table(dataset: str, roots: Roots, *, partial: bool = False) -> ClipTabl
         partial: accept a set of which official recordings are missing.
 
     Raises:
-        DataError: no folder, a wrong folder, broken annotations, or an incomplete set without `partial`.
+        DataError: no folder, a wrong folder, no recording, broken annotations, or an incomplete set without `partial`.
         PluginError: the data set's reader fails, or returns something else than its clip table.
     """
     discover_datasets()
     folder = cache_dir() / "synthetic" if dataset in SYNTHETIC else roots.folder(dataset)
     table = read_dataset(dataset, folder) if dataset in DATASETS.names() else read_folder(folder, dataset)
+    if not len(table.recordings):
+        raise DataError(f"Data set '{dataset}' in {folder}: no recording was found. {where_recordings_lie(folder)}")
+    refuse_doubtful(table)
     if table.partial and not partial:
         raise _incomplete(table, folder)
     return table
 
 
 def _existing(folder: str, given_as: str) -> Path:
-    path = Path(folder).expanduser()
-    if not path.is_dir():
+    path = Path(folder)
+    with contextlib.suppress(RuntimeError):  # ~ of an unknown user stays as it is
+        path = path.expanduser()
+    if not folder or not path.is_dir():
         raise DataError(f"{given_as}: there is no folder {path.absolute()}. Name one that holds a folder per data set.")
     return path
 
@@ -115,9 +124,10 @@ def _no_folder(dataset: str, candidates: Sequence[Path]) -> DataError:
             f"folder, or --root {dataset}=FOLDER, or set RSBENCH_DATA. {hint}"
         )
     looked = " and ".join(str(path.absolute()) for path in candidates)
+    lie = " ".join(where_recordings_lie(path.parent) for path in candidates if path.parent.is_dir())
     return DataError(
         f"Data set '{dataset}': there is no folder {looked}. Say --root DIR, where DIR/{dataset} is its folder, or "
-        f"name it alone with --root {dataset}=FOLDER. {hint}"
+        f"name it alone with --root {dataset}=FOLDER. {lie} {hint}"
     )
 
 

@@ -10,19 +10,23 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from ..core.errors import DataError, did_you_mean
-from .annotations import Place, frames, read_each, read_text
-from .audio import audio_files
+from .annotations import Place, frames, places_of, read_each, read_text, shown
+from .audio import audio_files, readable
 from .clips import ClipTable
 from .datasets import register_dataset
+from .layout import folders_below, where_recordings_lie
 from .splits import Split
 
 LABELS = ("Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle")
 POOR_QUALITY = "Poor Quality"  # a label of recordings; these have no events
+RECORD_LABELS = ("Normal", "CAS", "DAS", "CAS & DAS", POOR_QUALITY)
+NAMED = 3  # recordings that a note names
 DEVICE = "Yunting II"  # the stethoscope of all recordings
 
 TRAIN, INTRA, INTER = ("train2022",), ("intra2022",), ("inter2022",)  # subsets
@@ -36,7 +40,8 @@ OFFICIAL = pd.DataFrame(
     ],
     columns=["subset", "recordings", "patients", *LABELS, POOR_QUALITY],
 )
-_NAME = re.compile(r"(?P<patient>\d+)_[\d.]+_[01]_(?P<location>p[1-4])_\d+")
+# Later editions have places up to p8, and names without a patient's number.
+_NAME = re.compile(r"(?P<patient>\d*)_[\d.]+_[01]_(?P<location>p[1-8])_\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,19 @@ class Layout:
     test_wav: str
     test_json: str
 
-    def parts(self, root: Path) -> dict[str, tuple[Path, Path]]:
-        """Subset → (folder of recordings, folder of annotations)."""
-        tests = root / self.test_json
+    def parts(self, base: Path) -> dict[str, tuple[Path, Path]]:
+        """Subset → (folder of recordings, folder of annotations), in the folder that holds the release."""
+        tests = base / self.test_json
         return {
-            "train2022": (root / self.train_wav, root / self.train_json),
-            "intra2022": (root / self.test_wav, tests / "intra_test_json"),
-            "inter2022": (root / self.test_wav, tests / "inter_test_json"),
+            "train2022": (base / self.train_wav, base / self.train_json),
+            "intra2022": (base / self.test_wav, tests / "intra_test_json"),
+            "inter2022": (base / self.test_wav, tests / "inter_test_json"),
         }
+
+    def folders(self, base: Path) -> int:
+        """How many of its folders of annotations, and then of recordings, are there."""
+        found = [(wav.is_dir(), described.is_dir()) for wav, described in self.parts(base).values()]
+        return sum(10 * described + wav for wav, described in found)
 
 
 @dataclass(frozen=True)
@@ -71,27 +81,19 @@ class Described:
 TWIN = "41279835_14.1_0_p1_2050"
 
 
-def _biocas(folder: str) -> Layout:
-    return Layout(*(f"{folder}{part}2022_{kind}" for part in ("train", "test") for kind in ("wav", "json")))
-
-
-def _classification(train: str) -> Layout:
-    return Layout(
-        f"Classification/train_classification_wav{train}",
-        f"Classification/train_classification_json{train}",
-        "Classification/valid_classification_wav/2022",
-        "Classification/valid_classification_json/2022",
-    )
-
-
-# The one of which most is there is taken. In copies of the older release the training part may have no folder
-# of its year.
-LAYOUTS = (
-    _biocas("BioCAS2022/"),
-    _biocas(""),
-    _classification("/2022"),
-    _classification(""),
+# What the repository and its copies have called the two folders of a part.
+TRAINING = ("train2022_{}", "train_classification_{}/2022", "train_classification_{}", "train_{}")
+TESTING = (
+    "test2022_{}",
+    "valid_classification_{}/2022",
+    "test_classification_{}/2022",
+    "valid_classification_{}",
+    "test_{}",
 )
+LAYOUTS = [
+    Layout(*(part.format(kind) for part in (train, test) for kind in ("wav", "json")))
+    for train, test in product(TRAINING, TESTING)
+]
 HOLDS = (
     "BioCAS2022/ with train2022_wav, train2022_json, test2022_wav and test2022_json/{inter,intra}_test_json (or "
     "the older Classification/{train,valid}_classification_{wav,json}/2022)"
@@ -122,9 +124,10 @@ HOLDS = (
     ],
 )
 def read_sprsound(root: Path) -> ClipTable:
-    """Read the folder that holds BioCAS2022/ or Classification/."""
-    parts = _layout(root).parts(root)
-    audio = {folder: audio_files(folder) for folder, _ in parts.values() if folder.is_dir()}
+    """Read the release of 2022, wherever its folders lie below `root`."""
+    base, layout = _layout(root)
+    parts = layout.parts(base)
+    audio = {folder: _audio_files(folder) for folder, _ in parts.values() if folder.is_dir()}
     annotated: dict[Path, set[str]] = {folder: set() for folder in audio}
     described: list[Described] = []
     missing: list[str] = []
@@ -140,72 +143,138 @@ def read_sprsound(root: Path) -> ClipTable:
             described.append(Described(path, found, subset))
         # No list of the official names is published, so of the others only their number is known.
         missing += [f"a recording of {subset}"] * max(0, official[subset] - len(files))
+    if not described:
+        raise DataError(f"{base}: none of its annotations has a recording. {where_recordings_lie(root)}")
     _refuse_unannotated(audio, annotated)
+    _refuse_in_two_subsets(described)
     read = read_each(_read_recording, described)
+    recordings = [recording for recording, _ in read]
     clips = [event for _, events in read for event in events]
-    return ClipTable("sprsound", *frames(clips, [recording for recording, _ in read]), OFFICIAL, tuple(missing))
+    return ClipTable(
+        "sprsound",
+        *frames([clip for clip in clips if clip["record_label"] != POOR_QUALITY], recordings),
+        OFFICIAL,
+        tuple(missing),
+        tuple(_notes(recordings, clips)),
+        places=places_of(clips),
+    )
 
 
-def _layout(root: Path) -> Layout:
-    def annotated(layout: Layout) -> int:
-        return sum(described.is_dir() for _, described in layout.parts(root).values())
+def _layout(root: Path) -> tuple[Path, Layout]:
+    """The folder that holds the release, and how: of all that are there the one of which most is there."""
+    candidates = [(base, layout) for base in folders_below(root) for layout in LAYOUTS]
+    base, best = max(candidates, key=lambda candidate: candidate[1].folders(candidate[0]))
+    if best.folders(base) < 10:
+        raise DataError(
+            f"{root}: there are no annotations of SPRSound 2022. This folder must hold {HOLDS}. "
+            f"{where_recordings_lie(root)}"
+        )
+    return base, best
 
-    best = max(LAYOUTS, key=annotated)
-    if not annotated(best):
-        raise DataError(f"{root}: there are no annotations of SPRSound 2022. This folder must hold {HOLDS}.")
-    return best
+
+def _audio_files(folder: Path) -> dict[str, Path]:
+    with readable(folder):
+        return audio_files(folder)
+
+
+def _notes(recordings: list[dict], clips: list[dict]) -> list[str]:
+    """What was mended of what was read."""
+    unnumbered = [recording["recording"] for recording in recordings if recording["patient"] == recording["recording"]]
+    poor = [clip for clip in clips if clip["record_label"] == POOR_QUALITY]
+    notes = []
+    if unnumbered:
+        notes.append(
+            f"{len(unnumbered)} recordings name no patient, and each is taken for a patient of its own: "
+            f"{', '.join(unnumbered[:NAMED])}."
+        )
+    if poor:
+        notes.append(f"{len(poor)} events of {POOR_QUALITY} recordings are left out; the first: {poor[0]['place']}.")
+    return notes
 
 
 def _read_recording(described: Described) -> tuple[dict, list[dict]]:
     """The recording's row and a row per event."""
     path = described.annotation
-    record_label, events = read_events(path)
     parts = _NAME.fullmatch(path.stem)
     if parts is None:
         raise DataError(f"{path}: the name is not patient_age_gender_location_number. Put it right or remove the file.")
-    known = {**parts.groupdict(), "recording": path.stem, "device": DEVICE, "subset": described.subset}
+    record_label, events = read_events(path)
+    if record_label is None:
+        raise DataError(f"{path}: the field record_annotation is not there or of the wrong kind. Fetch the file again.")
+    if record_label not in RECORD_LABELS:
+        hint = did_you_mean(shown(record_label), RECORD_LABELS)
+        raise DataError(f"{path}, record_annotation: unknown label {shown(record_label)}.{hint}")
+    known = {
+        "patient": parts["patient"] or path.stem,
+        "location": parts["location"],
+        "recording": path.stem,
+        "device": DEVICE,
+        "subset": described.subset,
+        "record_label": record_label,
+    }
     rows = [{**known, **event, "clip_id": f"{path.stem}:{index}"} for index, event in enumerate(events)]
-    return {**known, "path": str(described.recording), "record_label": record_label}, rows
+    return {**known, "path": str(described.recording)}, rows
 
 
-def read_events(path: Path) -> tuple[str, list[dict]]:
-    """The recording's own label, and its events: start_s, end_s and label of each; a Poor Quality one has none.
+def read_events(path: Path) -> tuple[str | None, list[dict]]:
+    """The recording's own label, None in editions that have none, and its events.
 
-    Raises DataError that names file, event and field.
+    An event has start_s, end_s, label and place (file and number). Those of a Poor Quality recording, which the release
+    has not, are to be left out. Raises DataError that names file, event and field.
     """
     content = _read_json(path)
     # The data set's README writes recording_annotation, its files record_annotation.
     record_label = content.get("record_annotation", content.get("recording_annotation"))
     events = content.get("event_annotation")
-    if not isinstance(record_label, str) or not isinstance(events, list):
-        absent = "record_annotation" if not isinstance(record_label, str) else "event_annotation"
+    if not isinstance(record_label, str | None) or not isinstance(events, list):
+        absent = "event_annotation" if isinstance(record_label, str | None) else "record_annotation"
         raise DataError(f"{path}: the field {absent} is not there or of the wrong kind. Fetch the file again.")
     return record_label, [_read_event(event, Place(path, f"event {n}")) for n, event in enumerate(events, start=1)]
 
 
 def _read_event(event: object, place: Place) -> dict:
-    """start_s, end_s and label of an event, whose times are milliseconds, as text."""
+    """start_s, end_s, label and place of an event, whose times are milliseconds, as text."""
     if not isinstance(event, dict):
-        raise place.error("event_annotation", f"{event!r} is not an event with start, end and type.")
+        raise place.error("event_annotation", f"{shown(event)} is not an event with start, end and type.")
     for field in ("start", "end", "type"):
         if field not in event:
             raise place.error(field, "the field is not there. Fetch the file again.")
     start_s = place.seconds(event["start"], "start", per_second=1000)
     end_s = place.seconds(event["end"], "end", per_second=1000)
     place.interval(start_s, end_s, "end")
-    if event["type"] not in LABELS:
-        raise place.error("type", f"unknown event {event['type']!r}.{did_you_mean(str(event['type']), LABELS)}")
-    return {"start_s": start_s, "end_s": end_s, "label": event["type"]}
+    label = event["type"]
+    if label not in LABELS:
+        raise place.error("type", f"unknown event {shown(label)}.{did_you_mean(shown(label), LABELS)}")
+    return {"start_s": start_s, "end_s": end_s, "label": label, "place": str(place)}
 
 
 def _read_json(path: Path) -> dict:
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), object_pairs_hook=_once_each)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg}). Fetch the file again.") from None
+    except (ValueError, RecursionError) as error:  # a field twice, digits without end, brackets without end
+        raise DataError(f"{path}: no annotation ({str(error).split(';')[0]}). Fetch the file again.") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: not an annotation: it must be an object with event_annotation. Fetch it again.")
     return content
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {shown(next(name for name in names if names.count(name) > 1))} is there twice")
+    return fields
+
+
+def _refuse_in_two_subsets(described: list[Described]) -> None:
+    """A recording belongs to one subset: in train and in test it would be trained on and judged."""
+    first: dict[str, Described] = {}
+    for one in described:
+        other = first.setdefault(one.recording.stem, one)
+        if other is not one:
+            raise DataError(f"{other.annotation} and {one.annotation} annotate one recording. Remove one of them.")
 
 
 def _refuse_unannotated(audio: dict[Path, dict[str, Path]], annotated: dict[Path, set[str]]) -> None:

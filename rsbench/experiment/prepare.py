@@ -235,7 +235,7 @@ def _read_clips(
     table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec
 ) -> DatasetClips:
     """A data set's clips, all of them part "unused", without a quality."""
-    clips, clipped = clip_bounds(table.clips, waveforms.durations_s)
+    clips, clipped = clip_bounds(table.clips, waveforms.durations_s, table.places)
     clips = clips.assign(class_index=label_map(spec.data.label_map).indices(table))
     paths = table.recordings.set_index("recording")["path"]
     clips = clips.dropna(subset="class_index").assign(

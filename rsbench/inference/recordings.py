@@ -13,11 +13,13 @@ from ..core.errors import DataError
 from ..data.audio import ENDINGS, probe
 from ..data.folder import CLIPS_CSV, read_folder
 from ..data.icbhi import read_cycles
-from ..data.sprsound import read_events
+from ..data.layout import folders_below, names_in
+from ..data.sprsound import POOR_QUALITY, read_events
 
 NO_ANNOTATIONS = "none"
 LEAVE_ASIDE = f"Or leave annotations aside with --annotations {NO_ANNOTATIONS}: recordings are then cut into windows."
 WINDOW_COLUMNS = ("start_s", "end_s", "label")
+ANNOTATED_COLUMNS = (*WINDOW_COLUMNS, "place")  # where it is written down, "FILE, line 3"
 
 
 @dataclass(frozen=True)
@@ -96,31 +98,53 @@ class Annotations:
                 self._listed |= _listed_clips(home)
 
     def clips(self, recording: Path) -> pd.DataFrame | None:
-        """WINDOW_COLUMNS of a recording, None where nothing is written down. Raises DataError naming file and field."""
+        """ANNOTATED_COLUMNS of a recording, None where nothing is written down; a Poor Quality one has no clips.
+
+        Raises DataError naming file and field.
+        """
         if self.none:
             return None
         if recording.resolve() in self._listed:
             return self._listed[recording.resolve()]
-        beside = (self.folder or recording.parent) / recording.name
-        cycles, events = beside.with_suffix(".txt"), beside.with_suffix(".json")
+        cycles, events = self._files(recording)
         try:
             if cycles.is_file():
-                return pd.DataFrame(read_cycles(cycles), columns=WINDOW_COLUMNS)
+                return pd.DataFrame(read_cycles(cycles), columns=ANNOTATED_COLUMNS)
             if events.is_file():
-                return pd.DataFrame(read_events(events)[1], columns=WINDOW_COLUMNS)
+                record_label, found = read_events(events)
+                return pd.DataFrame([] if record_label == POOR_QUALITY else found, columns=ANNOTATED_COLUMNS)
         except DataError as error:
             raise DataError(f"{error} {LEAVE_ASIDE}") from None
         return None
 
+    def refuse_none_of(self, recordings: Sequence[Path]) -> None:
+        """Raise DataError where a folder was named that has an annotation of none of the recordings."""
+        if not self.folder or not recordings or any(map(self._has, recordings)):
+            return
+        wanted = {file.name for recording in recordings for file in self._files(recording)}
+        homes = [folder for folder in folders_below(self.folder) if wanted & set(names_in(folder))]
+        raise DataError(
+            f"--annotations {self.folder}: no annotation of these recordings lies in it, as {recordings[0].stem}.txt "
+            f"or .json would. {f'Name {homes[0]}, which has some. ' if homes else ''}{LEAVE_ASIDE}"
+        )
+
+    def _has(self, recording: Path) -> bool:
+        return recording.resolve() in self._listed or any(file.is_file() for file in self._files(recording))
+
+    def _files(self, recording: Path) -> tuple[Path, Path]:
+        beside = (self.folder or recording.parent) / recording.name
+        return beside.with_suffix(".txt"), beside.with_suffix(".json")
+
 
 def _listed_clips(folder: Path) -> dict[Path, pd.DataFrame]:
-    """WINDOW_COLUMNS of every recording in the clips.csv of a folder, by the recording's path."""
+    """ANNOTATED_COLUMNS of every recording in the clips.csv of a folder, by the recording's path."""
     try:
         table = read_folder(folder, folder.name)
     except DataError as error:
         raise DataError(f"{error} {LEAVE_ASIDE}") from None
     paths = table.recordings.set_index("recording")["path"]
-    grouped = table.clips.groupby("recording", sort=False)[list(WINDOW_COLUMNS)]
+    clips = table.clips.assign(place=table.clips["clip_id"].map(table.places))
+    grouped = clips.groupby("recording", sort=False)[list(ANNOTATED_COLUMNS)]
     return {Path(paths[name]).resolve(): clips for name, clips in grouped}
 
 
@@ -128,10 +152,13 @@ def make_plan(sounds: Sequence[Path], annotations: Annotations, clip_s: float, h
     """What is to be heard of files, and of the recordings in folders and all folders below.
 
     A recording whose annotation holds no clip, as a Poor Quality one of SPRSound, is cut into windows too.
+
+    Raises DataError where annotations were to lie in a folder that has none of any recording.
     """
     found, errors = [], []
-    for sound in sounds:
-        paths = _recordings_below(sound) if sound.is_dir() else [sound]
+    by_sound = [(sound, _recordings_below(sound) if sound.is_dir() else [sound]) for sound in sounds]
+    annotations.refuse_none_of([path for _, paths in by_sound for path in paths])
+    for sound, paths in by_sound:
         if not paths:
             errors.append(f"{sound}: there is no recording ({', '.join(ENDINGS)}) in this folder. Name another.")
         for path in paths:
@@ -152,7 +179,11 @@ def _plan(path: Path, annotations: Annotations, clip_s: float, hop_s: float) -> 
     info = probe(path)
     clips = annotations.clips(path)
     if clips is not None and len(clips):
-        return Recording(path, clips.reset_index(drop=True), annotated=True)
+        short = clips[(clips["end_s"] - clips["start_s"]) * info.rate < 1]
+        if len(short):
+            place = short["place"].iloc[0]
+            raise DataError(f"{place}: the clip is shorter than one sample at {info.rate} Hz. Mend its times.")
+        return Recording(path, clips[list(WINDOW_COLUMNS)].reset_index(drop=True), annotated=True)
     length_s = info.frames / info.rate
     windows = [(start_s, min(start_s + clip_s, length_s), "") for start_s in window_starts(length_s, clip_s, hop_s)]
     return Recording(path, pd.DataFrame(windows, columns=WINDOW_COLUMNS), annotated=False)

@@ -74,7 +74,7 @@ def load_quality_data(dataset: str, roots: Roots, display: Display, *, partial: 
 def _clips(table: ClipTable, recordings: pd.DataFrame) -> pd.DataFrame:
     """The clips as a run prepares them, so that what it measured is found in the cache."""
     about = recordings.set_index("recording")
-    clips, _ = clip_bounds(table.clips, about["end_s"])
+    clips, _ = clip_bounds(table.clips, about["end_s"], table.places)
     clips = clips.assign(class_index=label_map("four-class").indices(table)).dropna(subset="class_index")
     clips = clips.astype({"class_index": int}).reset_index(drop=True)
     known = {column: clips["recording"].map(about[column]) for column in ("path", "rate")}

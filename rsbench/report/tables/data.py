@@ -29,6 +29,10 @@ def render(found: DataCheck, console: Console) -> None:
     _print_facts(found, console)
     for note in table.notes:
         console.print(f"Note: {escape(note)}")
+    for doubt in found.doubts[:SHOWN]:
+        console.print(f"[yellow]{escape(doubt)}[/]")
+    if len(found.doubts) > SHOWN:
+        console.print(f"[yellow]… and {len(found.doubts) - SHOWN} more.[/]")
     for problem in (*found.unreadable, *found.problems):
         console.print(f"[red]{escape(problem)}[/]")
 
