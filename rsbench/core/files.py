@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +20,12 @@ from numpy.typing import NDArray
 
 from .errors import ResultsError, StorageError
 
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # .NAME.PID.tmp
+
 
 @contextlib.contextmanager
 def locked(folder: Path, wait_s: float = 0) -> Iterator[None]:
-    """Hold a folder, made if need be, against other processes.
+    """Hold a folder, made if need be, against other processes; what killed ones left half-written in it goes.
 
     Raises ResultsError when one of them keeps it longer than that, StorageError where it cannot be written to.
     """
@@ -37,6 +41,7 @@ def locked(folder: Path, wait_s: float = 0) -> Iterator[None]:
         raise StorageError(explain_os_error(error, folder)) from error
     with lock:
         try:
+            _remove_leftovers(folder.rglob(".*.tmp"))
             yield
         finally:
             lock.release()
@@ -51,6 +56,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
         with temporary.open("wb") as file:
             yield file
             file.flush()
@@ -61,6 +67,29 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
             temporary.unlink()
+
+
+def _remove_leftovers(temporaries: Iterable[Path]) -> None:
+    """Remove those whose process is gone."""
+    for path in temporaries:
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and _is_gone(int(found[1])):
+            with contextlib.suppress(OSError):  # somebody else removed it, or it may not be removed: it is no harm
+                path.unlink()
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether no other process has this number. Windows cannot be asked without ending the process."""
+    if pid == os.getpid():  # of an earlier process of the same number: this one is not at work there yet
+        return True
+    try:
+        if os.name != "nt":
+            os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # somebody else's
+        return False
+    return False
 
 
 def explain_os_error(error: OSError, path: Path) -> str:
@@ -77,6 +106,27 @@ def explain_os_error(error: OSError, path: Path) -> str:
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with writing(path) as file:
         file.write(content)
+
+
+def seal(content: bytes | memoryview) -> bytes:
+    """What stands behind the content of a sealed file, so that damage is noticed: its sha256, in a line of its own."""
+    return f"\nsha256 {hashlib.sha256(content).hexdigest()}\n".encode()
+
+
+def write_sealed(path: Path, content: bytes | memoryview) -> None:
+    with writing(path) as file:
+        file.write(content)
+        file.write(seal(content))
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """The content of a sealed file; None where there is none, or it is not as it was written."""
+    try:
+        whole = path.read_bytes() if path.is_file() else b""  # a pipe of that name would never end
+    except OSError:
+        return None
+    content = whole[: -len(seal(b""))]
+    return content if whole.endswith(seal(content)) else None
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -102,7 +152,7 @@ def damaged(path: Path, why: object, folder: Path | None = None) -> ResultsError
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     with writing(path) as file:
-        frame.to_parquet(file, index=False, compression="zstd")
+        frame.to_parquet(file, index=False, compression="zstd", write_page_checksum=True)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
