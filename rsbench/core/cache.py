@@ -12,7 +12,7 @@ import platformdirs
 from filelock import FileLock
 
 from .errors import DataError
-from .files import read_sealed, seal, sha256_of
+from .files import read_sealed, remove, seal, sha256_of
 
 CONTENT = "content.json"  # a built folder's files, their sizes and hashes
 
@@ -44,7 +44,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not _is_whole(folder):
-                _remove(folder)
+                remove(folder)
                 _build(folder, build)
     except OSError as error:
         raise cache_error(folder, error) from error
@@ -85,17 +85,9 @@ def _list_content(folder: Path) -> None:
     (folder / CONTENT).write_bytes(listed + seal(listed))
 
 
-def _remove(path: Path) -> None:
-    """Whatever it is: a folder, a file, a link, or nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     unfinished = folder.with_name(f"{folder.name}.unfinished")  # one name is enough: the lock is held
-    _remove(unfinished)
+    remove(unfinished)
     unfinished.mkdir()
     try:
         build(unfinished)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -29,27 +30,43 @@ def locked(folder: Path, wait_s: float = 0) -> Iterator[None]:
 
     Raises ResultsError when one of them keeps it longer than that, StorageError where it cannot be written to.
     """
+    with _holding(folder / ".lock", f"{folder}: another process is at work on this very folder.", wait_s):
+        _remove_leftovers(folder.rglob(".*.tmp"))
+        yield
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold a file that is about to be made against other processes. Raises as `locked` does."""
+    lock = path.with_name(f".{path.name}.lock")
+    with _holding(lock, f"{path}: another process is making this very file.", wait_s=0):
+        yield
+        with contextlib.suppress(OSError):  # Windows removes nothing that is open
+            lock.unlink()
+
+
+@contextlib.contextmanager
+def _holding(path: Path, refusal: str, wait_s: float) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
         lock.acquire(timeout=wait_s)
     except Timeout:
-        raise ResultsError(
-            f"{folder}: another process is at work on this very folder. Wait for it, or stop it first."
-        ) from None
+        raise ResultsError(f"{refusal} Wait for it, or stop it first.") from None
     except OSError as error:
-        raise StorageError(explain_os_error(error, folder)) from error
+        raise StorageError(explain_os_error(error, path.parent)) from error
     with lock:
         try:
-            _remove_leftovers(folder.rglob(".*.tmp"))
             yield
         finally:
             lock.release()
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` only when the block ends without an error.
+
+    The one that was there is replaced, or, where `previous` is given, kept under that name.
 
     Raises StorageError when the disk is full or the folder cannot be written to.
     """
@@ -61,6 +78,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if previous and path.exists():
+            path.replace(previous)
         temporary.replace(path)
     except OSError as error:
         raise StorageError(explain_os_error(error, path)) from error
@@ -92,6 +111,14 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
+def remove(path: Path) -> None:
+    """Whatever it is: a folder and all that is in it, a file, a link, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def explain_os_error(error: OSError, path: Path) -> str:
     """What an error of the file system means for a run, and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -113,8 +140,8 @@ def seal(content: bytes | memoryview) -> bytes:
     return f"\nsha256 {hashlib.sha256(content).hexdigest()}\n".encode()
 
 
-def write_sealed(path: Path, content: bytes | memoryview) -> None:
-    with writing(path) as file:
+def write_sealed(path: Path, content: bytes | memoryview, previous: Path | None = None) -> None:
+    with writing(path, previous) as file:
         file.write(content)
         file.write(seal(content))
 
@@ -129,9 +156,13 @@ def read_sealed(path: Path) -> bytes | None:
     return content if whole.endswith(seal(content)) else None
 
 
+def json_bytes(content: Any) -> bytes:
+    """JSON as files hold it, its keys left in their order; NaN has no place in it and is an error."""
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, content: Any) -> None:
-    """JSON with sorted keys left as they are; NaN has no place in it and is an error."""
-    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    write_bytes(path, json_bytes(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:
