@@ -178,7 +178,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def damaged(path: Path, why: object, folder: Path | None = None) -> ResultsError:
     """What to say of a file in a folder, `path.parent` unless another is given, that rsbench can make again."""
-    return ResultsError(f"{path}: cannot be read ({why}). Delete the folder {folder or path.parent} and run it again.")
+    reason = str(why).partition("\n")[0]
+    return ResultsError(
+        f"{path}: cannot be read ({reason}). Delete the folder {folder or path.parent} and run it again."
+    )
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
