@@ -1,7 +1,8 @@
-"""The cache folder, and building something in it once: whole or not at all, whoever else builds or dies."""
+"""The cache folder, and building something in it once: whole or not at all, whoever else builds, dies or damages it."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,11 @@ import platformdirs
 from filelock import FileLock
 
 from .errors import DataError
+from .files import read_sealed, remove, seal, sha256_of
+
+CONTENT = "content.json"  # a built folder's files, their sizes and hashes
+
+_hashed: dict[Path, list[tuple[int, int]]] = {}  # folders that this process found whole → their files' sizes and times
 
 
 def cache_dir() -> Path:
@@ -19,24 +25,26 @@ def cache_dir() -> Path:
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Make `folder` by calling `build` on an empty one, unless it is there already.
+    """Make `folder` by calling `build` on an empty one, unless it is there already, as it was built.
 
-    A folder of this name is always complete: it is built under a temporary name, brought to disk and renamed. A second
-    process that asks for it waits for the first and uses its work; what a dead process left is removed.
+    It is built under a temporary name, brought to disk and renamed. A second process that asks for it waits for the
+    first and uses its work; what a dead process left is removed. One whose files are not what they were is built
+    again: their sizes are compared at every call, their hashes once per process, and when a file was written to.
 
     Args:
-        folder: the folder to make; its name should say what it holds (a content hash), for it is never made anew.
+        folder: the folder to make; its name should say what it holds (a content hash), for it is made once.
         build: writes the files into the folder it is given.
 
     Raises:
         DataError: the cache cannot be written to, or the disk is full. Whatever else `build` raises passes.
     """
-    if folder.is_dir():
+    if _is_whole(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
+            if not _is_whole(folder):
+                remove(folder)
                 _build(folder, build)
     except OSError as error:
         raise cache_error(folder, error) from error
@@ -46,18 +54,44 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
 def cache_error(path: Path, error: OSError) -> DataError:
     """What to say when `path` in the cache cannot be written."""
     return DataError(
-        f"The cache cannot be written at {path}: {error.strerror or error}. Make room there, or set RSBENCH_CACHE to "
-        "a folder that you may write to and that has enough room."
+        f"The cache cannot be written at {error.filename or path}: {error.strerror or error}. Make room there, or set "
+        "RSBENCH_CACHE to a folder that you may write to and that has enough room."
     )
+
+
+def _is_whole(folder: Path) -> bool:
+    listed = read_sealed(folder / CONTENT)
+    if listed is None:
+        return False
+    content = {folder / name: (size, sha256) for name, (size, sha256) in json.loads(listed).items()}
+    try:
+        stats = [path.stat() for path in content]
+        if [stat.st_size for stat in stats] != [size for size, _ in content.values()]:
+            return False
+        stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+        if _hashed.get(folder) != stamps:
+            if any(sha256_of(path) != sha256 for path, (_, sha256) in content.items()):
+                return False
+            _hashed[folder] = stamps
+    except OSError:  # a file is missing, or cannot be read
+        return False
+    return True
+
+
+def _list_content(folder: Path) -> None:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    content = {path.relative_to(folder).as_posix(): (path.stat().st_size, sha256_of(path)) for path in paths}
+    listed = json.dumps(content).encode()
+    (folder / CONTENT).write_bytes(listed + seal(listed))
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     unfinished = folder.with_name(f"{folder.name}.unfinished")  # one name is enough: the lock is held
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
+    remove(unfinished)
     unfinished.mkdir()
     try:
         build(unfinished)
+        _list_content(unfinished)
         for path in sorted(unfinished.rglob("*"), reverse=True):  # files before the folders that list them
             _to_disk(path)
         _to_disk(unfinished)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,23 +21,40 @@ from numpy.typing import NDArray
 
 from .errors import ResultsError, StorageError
 
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # .NAME.PID.tmp
+
 
 @contextlib.contextmanager
 def locked(folder: Path, wait_s: float = 0) -> Iterator[None]:
-    """Hold a folder, made if need be, against other processes.
+    """Hold a folder, made if need be, against other processes; what killed ones left half-written in it goes.
 
     Raises ResultsError when one of them keeps it longer than that, StorageError where it cannot be written to.
     """
+    with _holding(folder / ".lock", f"{folder}: another process is at work on this very folder.", wait_s):
+        _remove_leftovers(folder.rglob(".*.tmp"))
+        yield
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold a file that is about to be made against other processes. Raises as `locked` does."""
+    lock = path.with_name(f".{path.name}.lock")
+    with _holding(lock, f"{path}: another process is making this very file.", wait_s=0):
+        yield
+        with contextlib.suppress(OSError):  # Windows removes nothing that is open
+            lock.unlink()
+
+
+@contextlib.contextmanager
+def _holding(path: Path, refusal: str, wait_s: float) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
         lock.acquire(timeout=wait_s)
     except Timeout:
-        raise ResultsError(
-            f"{folder}: another process is at work on this very folder. Wait for it, or stop it first."
-        ) from None
+        raise ResultsError(f"{refusal} Wait for it, or stop it first.") from None
     except OSError as error:
-        raise StorageError(explain_os_error(error, folder)) from error
+        raise StorageError(explain_os_error(error, path.parent)) from error
     with lock:
         try:
             yield
@@ -43,24 +63,60 @@ def locked(folder: Path, wait_s: float = 0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` only when the block ends without an error.
+
+    The one that was there is replaced, or, where `previous` is given, kept under that name.
 
     Raises StorageError when the disk is full or the folder cannot be written to.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
         with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if previous and path.exists():
+            path.replace(previous)
         temporary.replace(path)
     except OSError as error:
         raise StorageError(explain_os_error(error, path)) from error
     finally:
         with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
             temporary.unlink()
+
+
+def _remove_leftovers(temporaries: Iterable[Path]) -> None:
+    """Remove those whose process is gone."""
+    for path in temporaries:
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and _is_gone(int(found[1])):
+            with contextlib.suppress(OSError):  # somebody else removed it, or it may not be removed: it is no harm
+                path.unlink()
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether no other process has this number. Windows cannot be asked without ending the process."""
+    if pid == os.getpid():  # of an earlier process of the same number: this one is not at work there yet
+        return True
+    try:
+        if os.name != "nt":
+            os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # somebody else's
+        return False
+    return False
+
+
+def remove(path: Path) -> None:
+    """Whatever it is: a folder and all that is in it, a file, a link, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def explain_os_error(error: OSError, path: Path) -> str:
@@ -79,9 +135,34 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         file.write(content)
 
 
+def seal(content: bytes | memoryview) -> bytes:
+    """What stands behind the content of a sealed file, so that damage is noticed: its sha256, in a line of its own."""
+    return f"\nsha256 {hashlib.sha256(content).hexdigest()}\n".encode()
+
+
+def write_sealed(path: Path, content: bytes | memoryview, previous: Path | None = None) -> None:
+    with writing(path, previous) as file:
+        file.write(content)
+        file.write(seal(content))
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """The content of a sealed file; None where there is none, or it is not as it was written."""
+    try:
+        whole = path.read_bytes() if path.is_file() else b""  # a pipe of that name would never end
+    except OSError:
+        return None
+    content = whole[: -len(seal(b""))]
+    return content if whole.endswith(seal(content)) else None
+
+
+def json_bytes(content: Any) -> bytes:
+    """JSON as files hold it, its keys left in their order; NaN has no place in it and is an error."""
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
 def write_json(path: Path, content: Any) -> None:
-    """JSON with sorted keys left as they are; NaN has no place in it and is an error."""
-    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    write_bytes(path, json_bytes(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -97,12 +178,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def damaged(path: Path, why: object, folder: Path | None = None) -> ResultsError:
     """What to say of a file in a folder, `path.parent` unless another is given, that rsbench can make again."""
-    return ResultsError(f"{path}: cannot be read ({why}). Delete the folder {folder or path.parent} and run it again.")
+    reason = str(why).partition("\n")[0]
+    return ResultsError(
+        f"{path}: cannot be read ({reason}). Delete the folder {folder or path.parent} and run it again."
+    )
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     with writing(path) as file:
-        frame.to_parquet(file, index=False, compression="zstd")
+        frame.to_parquet(file, index=False, compression="zstd", write_page_checksum=True)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:

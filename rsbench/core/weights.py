@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from .backbone import Backbone, PublicWeights
@@ -27,6 +28,7 @@ AGAIN = "Get the file again."
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # what a repository's weights are called, the best first
 WRAPPERS = ("state_dict", "model")  # under which training scripts keep the state dict beside other things
 DATA_PARALLEL = "module."
+CHECKSUM = "tensors_sha256"  # what a run's weights say of themselves
 
 # What NumPy's arrays and numbers are pickled as: published checkpoints hold some beside their tensors.
 _ARRAY, _NUMBER = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
@@ -219,7 +221,7 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
 def _opened(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load_tensors(path)
         with torch.serialization.safe_globals(NUMPY_PICKLES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -232,6 +234,33 @@ def _opened(path: Path) -> Any:
         raise WeightsError(
             f"{path} cannot be read as a checkpoint; it may be incomplete, so get it again. ({_first_line(error)})"
         ) from None
+
+
+def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """A safetensors file of tensors on the CPU, with a checksum in its metadata."""
+    return save(dict(tensors), {CHECKSUM: _tensors_sha256(tensors)})
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; those that `save_tensors` wrote are checked.
+
+    Raises WeightsError where they are not as they were written; SafetensorError or OSError where they cannot be read.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        expected = (file.metadata() or {}).get(CHECKSUM)
+    if expected not in (None, _tensors_sha256(tensors)):
+        raise WeightsError(f"{path} is damaged: its tensors are not those that were written. {AGAIN}")
+    return tensors
+
+
+def _tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Over names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -96,7 +96,7 @@ def read_embeddings(path: Path) -> EmbeddingFile:
     """Read and check a whole file. Raises DataError naming the file, the column and the remedy."""
     with _readable(path):
         sha256 = sha256_of(path)
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     for column in ("clip_id", "embedding"):
         if column not in table.column_names:
             raise DataError(
@@ -119,7 +119,8 @@ def write_embeddings(file: IO[bytes], index: pd.DataFrame, vectors: np.ndarray, 
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     table = table.append_column("embedding", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
     attrs = json.dumps(provenance.model_dump(mode="json"))
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), ATTRS: attrs}), file)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), ATTRS: attrs})
+    pq.write_table(table, file, write_page_checksum=True)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +11,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ..core.cache import cache_dir, cache_error
-from ..core.files import sha256_of
+from ..core.cache import cache_dir
+from ..core.errors import StorageError
+from ..core.files import read_sealed, sha256_of, write_sealed
 from .audio import readable
 
 # A file changed this lately could change again with the same size and time: it is not remembered yet.
 SETTLED_NS = 2_000_000_000
 
 
-def content_hashes(paths: Iterable[Path]) -> list[str]:
-    """sha256 of each file. Raises DataError for a file that is not there or may not be read."""
-    memory = cache_dir() / "hashes.json"
+def content_hashes(dataset: str, paths: Iterable[Path]) -> list[str]:
+    """sha256 of each file of a data set. Raises DataError for a file that is not there or may not be read."""
+    memory = cache_dir() / "hashes" / f"{dataset}.json"
     resolved = [path.resolve() for path in paths]
     known = _recall(memory)
     stamps = {path: _stamp(path) for path in resolved}
@@ -50,19 +51,13 @@ def _sha256(path: Path) -> str:
 
 
 def _recall(memory: Path) -> dict[str, list]:
-    return json.loads(memory.read_bytes()) if memory.is_file() else {}
+    """Path → size, time of change, sha256; nothing where the memory is damaged."""
+    return json.loads(read_sealed(memory) or "{}")
 
 
 def _remember(memory: Path, settled: dict[str, list]) -> None:
-    """Add to what other processes have remembered meanwhile. Written whole or not at all."""
-    try:
+    """Add to what other processes have remembered meanwhile."""
+    with contextlib.suppress(OSError, StorageError):  # a memory that cannot be kept costs time, nothing else
         memory.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{memory}.lock"):
-            unfinished = memory.with_suffix(".unfinished")
-            with unfinished.open("w", encoding="utf-8") as file:
-                json.dump({**_recall(memory), **settled}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(memory)
-    except OSError as error:
-        raise cache_error(memory, error) from error
+            write_sealed(memory, json.dumps({**_recall(memory), **settled}).encode())

@@ -65,7 +65,7 @@ def prepare(table: ClipTable, rate: int, progress: Callable[[int, int], None] | 
     recordings = table.recordings.sort_values("recording")
     names = recordings["recording"].tolist()
     paths = [Path(path) for path in recordings["path"]]
-    contents = dict(zip(names, content_hashes(paths), strict=True))
+    contents = dict(zip(names, content_hashes(table.dataset, paths), strict=True))
     key = hashlib.sha256(json.dumps([FORMAT_VERSION, rate, contents], sort_keys=True).encode()).hexdigest()[:24]
     folder = cache_dir() / "waveforms" / f"{table.dataset}-{rate}-{key}"
     build_once(folder, lambda empty: _build(empty, names, paths, rate, progress))

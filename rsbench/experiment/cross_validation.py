@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core.files import write_bytes
+from ..core.errors import StorageError
+from ..core.files import read_sealed, remove, write_sealed
 from ..evaluation.metrics import at_operating_point
 from ..evaluation.scoring import HEADLINE
 from ..evaluation.selection import better, rule
@@ -77,6 +78,18 @@ def cross_validate(experiment: Experiment, context: RunContext, checkpoints: Che
 
 
 def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> HeldOut:
+    """Train a fold, once more where what it kept was damaged since. Raises StorageError when it is damaged again."""
+    for _ in range(2):
+        held_out = _held_out(fold, context, checkpoints)
+        if held_out is not None:
+            return held_out
+        context.display.say(f"note: predictions in {checkpoints.folder} were damaged; this fold is trained anew")
+        remove(checkpoints.folder)
+    raise StorageError(f"{checkpoints.folder}: what is written there cannot be read again. Give another --out DIR.")
+
+
+def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> HeldOut | None:
+    """Do what is left to do of a fold's training; None where the predictions of an earlier epoch are damaged."""
     model, _ = build_model(fold)
     clips = clip_set(fold.train_data, fold, context.device)
     rows = fold.train_data.rows("validation")
@@ -85,12 +98,15 @@ def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints)
         predicted = predict_rows(kept, clips, rows, fold.spec)
         buffer = io.BytesIO()
         np.savez(buffer, logits=predicted.logits.numpy(), margin_rad=predicted.margin_rad.numpy())
-        write_bytes(_kept(checkpoints, epoch), buffer.getvalue())
+        write_sealed(_kept(checkpoints, epoch), buffer.getvalue())
         return Evaluation({}, {})
 
     plan = TrainingSchedule(fold.spec.optim.epochs, {})
     progress = fit(fold, context, model.to(context.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
-    epochs = [np.load(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
+    contents = [read_sealed(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
+    epochs = [np.load(io.BytesIO(content)) for content in contents if content is not None]
+    if len(epochs) < plan.until:
+        return None
     return HeldOut(
         fold.train_data.clips.iloc[rows],
         np.stack([kept["logits"] for kept in epochs]),

@@ -5,7 +5,7 @@ The work is kept in pieces beside the file, in FILE.unfinished, so that the same
 
 from __future__ import annotations
 
-import shutil
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 
 from ..core.backbone import BACKBONES, Backbone, create_backbone
 from ..core.errors import DataError
-from ..core.files import writing
+from ..core.files import locked_file, read_sealed, remove, write_sealed, writing
 from ..core.fingerprint import code_sha256
 from ..core.plugins import discover, load
 from ..core.seeds import derive
@@ -99,37 +99,49 @@ def prepare_embedding(
 
 
 def run_embedding(job: EmbeddingJob, context: RunContext) -> None:
-    """Do what is left to do. Raises DataError when FILE, or its pieces, were made by other settings."""
+    """Do what is left to do.
+
+    Raises DataError when FILE, or its pieces, were made by other settings, ResultsError when another process makes it.
+    """
+    with locked_file(job.out):
+        _embed(job, context)
+
+
+def _embed(job: EmbeddingJob, context: RunContext) -> None:
+    pieces = job.out.with_name(f"{job.out.name}.unfinished")
     if job.out.exists():
         if not same_work(read_provenance(job.out), job.provenance):
             raise DataError(f"{job.out} was made by other settings or code. Choose another --out, or delete it.")
+        remove(pieces)  # of a process that was killed at the very end
         context.display.say(f"already done: {job.out}")
         return
-    pieces = job.out.with_name(f"{job.out.name}.unfinished")
     _claim(pieces, job)
     waveforms = {table.dataset: job.data_cache.waveforms(table.dataset, job.frontend.rate) for table in job.tables}
     backbone = job.backbone.to(context.device).eval()
     frontend = job.frontend.to(context.device)
     done = PIECE * len(list(pieces.glob("*.npy")))
-    made: list[Path] = []
+    made: list[np.ndarray] = []
     with context.display.track("embedding", job.clips, min(done, job.clips)) as advance:
         for table in job.tables:
             gatherer = gather_from(waveforms[table.dataset], table.clips, frontend, job.spec.clip_s, context.device)
             for start in range(0, len(table.clips), PIECE):
                 rows = range(start, min(start + PIECE, len(table.clips)))
                 piece = pieces / f"{table.dataset}-{start:06d}.npy"
-                made.append(piece)
-                if piece.exists():
+                kept = read_sealed(piece)  # None where it is damaged, too: it is made again
+                if kept is not None:
+                    made.append(np.load(io.BytesIO(kept)))
                     continue
                 vectors = np.concatenate(list(_vectors(job, backbone, frontend, gatherer, rows)))
                 _check_finite(vectors, table.clips["clip_id"].iloc[rows.start : rows.stop], job)
-                with writing(piece) as file:
-                    np.save(file, vectors)
+                made.append(vectors)
+                buffer = io.BytesIO()
+                np.save(buffer, vectors)
+                write_sealed(piece, buffer.getvalue())
                 advance(len(rows), table.dataset)
-    vectors = np.concatenate([np.load(piece) for piece in made])
+    vectors = np.concatenate(made)
     with writing(job.out) as file:
         write_embeddings(file, _index(job), vectors.reshape(-1, vectors.shape[-1]), job.provenance)
-    shutil.rmtree(pieces)
+    remove(pieces)
 
 
 def same_work(one: Provenance, other: Provenance) -> bool:
@@ -139,12 +151,14 @@ def same_work(one: Provenance, other: Provenance) -> bool:
 
 
 def _claim(pieces: Path, job: EmbeddingJob) -> None:
-    """Make the folder of pieces, or take over one that the same settings began."""
+    """Make the folder of pieces, or take over one that the same settings began; of what is damaged nothing is kept."""
     begun = pieces / "provenance.json"
-    if begun.is_file() and not same_work(Provenance.model_validate_json(begun.read_bytes()), job.provenance):
+    kept = read_sealed(begun)
+    if kept is None:
+        remove(pieces)
+    elif not same_work(Provenance.model_validate_json(kept), job.provenance):
         raise DataError(f"{pieces} was begun with other settings or code. Choose another --out, or delete that folder.")
-    with writing(begun) as file:
-        file.write(job.provenance.model_dump_json(indent=1).encode())
+    write_sealed(begun, job.provenance.model_dump_json(indent=1).encode())
 
 
 def _check_finite(vectors: np.ndarray, clip_ids: pd.Series, job: EmbeddingJob) -> None:

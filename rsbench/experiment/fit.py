@@ -30,7 +30,7 @@ def fit(
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
     rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
-    done = checkpoints.epochs_done()
+    done = _epochs_done(checkpoints, context)
     if 0 < done < plan.until:
         context.display.say(f"going on after epoch {done} of {plan.until}")
     with context.display.track("training", steps * plan.until, steps * done) as advance:
@@ -39,6 +39,16 @@ def fit(
             epoch=on_epoch,
         )
         return train(model, clips, rows, experiment.spec, plan, checkpoints, evaluate, watch)
+
+
+def _epochs_done(checkpoints: Checkpoints, context: RunContext) -> int:
+    """Epochs that are on disk to go on from; says what is damaged there."""
+    resumed = checkpoints.load()
+    for path in resumed.damaged:
+        context.display.say(f"note: {path}, or weights that go with it, were damaged; it is left out")
+    if resumed.damaged and not resumed.progress.epochs_done:
+        context.display.say("note: no earlier state is there; training begins anew")
+    return resumed.progress.epochs_done
 
 
 LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from ..core.display import Display
-from ..core.errors import DataError, InstallationError, RsbenchError, RunFailed, StorageError
+from ..core.errors import DataError, InstallationError, ResultsError, RsbenchError, RunFailed, StorageError
 from ..core.fingerprint import training_sha256
 from ..core.installation import libraries_blamed
 from ..data.identity import mismatched
@@ -25,7 +25,7 @@ from ..results.environment import environment
 from ..results.run import Run
 from ..results.schema import ChosenEpoch, Cost, Environment, WeightsUsed
 from ..results.store import RunFolder
-from ..training.checkpoint import Checkpoints, TrainingState
+from ..training.checkpoint import Checkpoints, TrainingState, weights_name
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
 from .build import build_model, clip_set
@@ -80,12 +80,28 @@ def run_experiment(experiment: Experiment, context: RunContext, on_epoch: OnEpoc
         if done or checkpoints.begun():
             _same_audio(run, experiment)
         if done:
+            _clear(run, checkpoints)
             context.display.say(f"already done: {run.path}{_code_since(run)}")
             return run
         with _recorded(run.folder):
             _execute(experiment, context, run.folder, checkpoints, on_epoch)
-        checkpoints.finish()
+        _clear(Run(run.path), checkpoints)
     return Run(run.path)
+
+
+def clear_leftovers(run: Run) -> None:
+    """Remove from a finished run's folder what training goes on from; there is none but after a kill at the very end.
+
+    Nothing happens while another process is at work on it.
+    """
+    checkpoints = Checkpoints(run.path / store.CHECKPOINTS)
+    if checkpoints.begun():
+        with contextlib.suppress(ResultsError), run.folder.locked():
+            _clear(run, checkpoints)
+
+
+def _clear(run: Run, checkpoints: Checkpoints) -> None:
+    checkpoints.finish({weights_name(name, chosen.epoch) for name, chosen in run.selection.items()})
 
 
 def _same_audio(run: Run, experiment: Experiment) -> None:
@@ -177,6 +193,8 @@ def _execute(
         evaluate=judged,
         on_epoch=record,
     )
+    # Once more: a kill between an epoch's state and its row left the row out.
+    folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
     seen = predict_chosen(model, clips, experiment, checkpoints, progress, context.display)
     predictions = seen.predictions
     chosen = {name: ChosenEpoch(epoch=kept.epoch, score=kept.score) for name, kept in progress.kept.items()}

@@ -92,7 +92,7 @@ class RunFolder:
     def read_parquet(self, name: str) -> pd.DataFrame:
         """Raises ResultsError when the file is damaged or not there."""
         try:
-            return pd.read_parquet(self.path / name)
+            return pd.read_parquet(self.path / name, page_checksum_verification=True)
         except (OSError, ValueError) as error:
             raise damaged(self.path / name, error, self.path) from error
 

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
-from ..core.errors import ResultsError, RunFailed, did_you_mean
-from ..core.files import locked, read_json, write_json
+from ..core.errors import ResultsError, RunFailed, SpecError, did_you_mean
+from ..core.files import json_bytes, locked, write_json
 from ..experiment.context import DataCache, RunContext, make_context
+from ..experiment.run import clear_leftovers
 from ..results.run import Run
 from .engines import Engine, RunTask, WorkerConfig
 from .plan import PlannedRun, StudyPlan, plan_runs, runs_folder
@@ -80,9 +83,17 @@ def open_study(out: Path, name: str) -> Study:
     if not kept.is_file():
         begun = sorted(path.parent.name for path in out.glob(f"sweeps/*/{STUDY}"))
         raise ResultsError(f"{kept}: no study '{name}' was begun here.{did_you_mean(name, begun)}")
-    content = read_json(kept)
-    crew = WorkerConfig(**content["crew"] | {"out": str(out)})
-    return make_study(parse_sweep(content["sweep"], str(kept)), crew, quiet=False)
+    try:
+        content = json.loads(kept.read_bytes())
+        crew = TypeAdapter(WorkerConfig).validate_python(content["crew"] | {"out": str(out)})
+        sweep = parse_sweep(content["sweep"], str(kept))
+    except (OSError, ValueError, LookupError, TypeError, SpecError) as error:
+        reason = str(error).splitlines()[0]
+        raise ResultsError(
+            f"{kept}: cannot be read ({reason}). Give the command that began the study again: it writes the file anew, "
+            "and goes on."
+        ) from error
+    return make_study(sweep, crew, quiet=False)
 
 
 def describe(study: Study, at_once: int, *, retry_failed: bool) -> list[str]:
@@ -129,6 +140,7 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
     """
     with locked(study.folder):
         _remember(study)
+        study.store.clear_leftovers()
         if retry_failed:
             study.store.forget_failures()
         stop = Stop(study.sweep)
@@ -149,6 +161,9 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
             with StudyDisplay(study.context.display, "runs", len(tasks), stop.note) as display:
                 engine.runs(tasks, display, stop)
     runs = study.planned().runs
+    for run in runs:
+        if run.state == "done":
+            clear_leftovers(Run(runs_folder(study.context) / run.run_id))
     missing = [run for run in runs if run.state != "done"]
     boards = _boards(study, runs)
     if missing or not runs:
@@ -197,7 +212,7 @@ def _remember(study: Study) -> None:
     """Keep what the study is, so that `status` and `results` need its name alone."""
     now = {"sweep": study.sweep.model_dump(mode="json"), "crew": asdict(study.crew)}
     kept = study.folder / STUDY
-    if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) != json.loads(json.dumps(now)):
+    if kept.is_file() and kept.read_bytes() != json_bytes(now):
         study.context.display.say("note: this study was begun with other settings; what still fits is kept")
     write_json(kept, now)
 

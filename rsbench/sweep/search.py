@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,27 @@ def database_in(study_folder: Path) -> Iterator[None]:
 
 
 def open_storage(study_folder: Path) -> RDBStorage:
-    """The database of a study, made where there is none."""
+    """The database of a study, made where there is none, or a damaged one: the records on disk fill it again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study_folder.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(study_folder / DATABASE):
+        (study_folder / DATABASE).unlink()
     engine = {
         "connect_args": {"timeout": 60},  # seconds, for someone who looks at it meanwhile
         "poolclass": NullPool,  # no connection outlives its use, and none has to be closed by the garbage collector
     }
     return RDBStorage(f"sqlite:///{study_folder / DATABASE}", engine_kwargs=engine)
+
+
+def _is_whole(database: Path) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=60)) as connection:
+            found: tuple[str] = connection.execute("PRAGMA quick_check").fetchone()
+            return found == ("ok",)
+    except sqlite3.OperationalError:  # busy, or a full disk: no damage
+        return True
+    except sqlite3.DatabaseError:
+        return False
 
 
 def open_study(storage: RDBStorage, cell: Cell, space: Space, search: Search, store: TrialStore) -> optuna.Study:

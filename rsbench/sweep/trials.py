@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from ..core.errors import ResultsError, RsbenchError, RunFailed
-from ..core.files import locked, read_json, write_bytes, write_json
+from ..core.files import damaged, locked, write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..experiment.build import build_model, clip_set
@@ -67,6 +69,9 @@ class TrialRecord:
         return self.state != "running"
 
 
+_RECORD = TypeAdapter(TrialRecord, config=ConfigDict(extra="forbid"))
+
+
 class TrialStore:
     """The trials of a study on disk: `<out>/sweeps/<name>/trials`."""
 
@@ -81,8 +86,10 @@ class TrialStore:
         path = self.path(trial_id) / RECORD
         if not path.is_file():
             return None
-        content = read_json(path)
-        return TrialRecord(**content | {"scores": tuple(content["scores"])})
+        try:
+            return _RECORD.validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise damaged(path, str(error).splitlines()[-1].strip()) from error
 
     def records(self) -> list[TrialRecord]:
         """All of them, by id, whatever their state."""
@@ -108,6 +115,14 @@ class TrialStore:
     def write(self, record: TrialRecord) -> None:
         """Keep a record; with the end of a trial its checkpoints go."""
         write_json(self.path(record.trial_id) / RECORD, asdict(record))
+        self._clear(record)
+
+    def clear_leftovers(self) -> None:
+        """Remove checkpoints of finished trials; there are none but after a kill at their very end."""
+        for record in self.records():
+            self._clear(record)
+
+    def _clear(self, record: TrialRecord) -> None:
         if record.finished:
             shutil.rmtree(self.path(record.trial_id) / CHECKPOINTS, ignore_errors=True)
 

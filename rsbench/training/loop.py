@@ -90,11 +90,11 @@ def train(
     stateful: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
     if average is not None:
         stateful["average"] = average
-    progress = TrainingState()
-    if (resumed := checkpoints.load()) is not None:
-        progress, tensors = resumed
-        for name, holder in stateful.items():
-            holder.load_state_dict(tensors[name])
+    resumed = checkpoints.load()
+    progress = resumed.progress
+    while resumed.tensors:  # emptied: a second copy would stay in memory as long as the training lasts
+        name, state = resumed.tensors.popitem()
+        stateful[name].load_state_dict(state)
 
     steps = -(-len(rows) // optim.batch_size)
     for epoch in range(progress.epochs_done, plan.until):

@@ -8,11 +8,12 @@ import multiprocessing
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from rsbench.core.errors import ResultsError
-from rsbench.core.files import write_json, write_parquet, writing
+from rsbench.core.files import read_sealed, write_json, write_parquet, write_sealed, writing
 from rsbench.results.run import load_runs
 from rsbench.results.store import RunFolder
 
@@ -94,3 +95,51 @@ def test_damage_is_named(tmp_path: Path, name: str) -> None:
 def test_no_runs_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="there are no runs here.*rsbench run"):
         load_runs(tmp_path)
+
+
+GONE = 2**22 + 1  # no process has such a number
+
+
+@pytest.mark.parametrize("pid", [GONE, os.getpid(), 10**30], ids=["gone", "as ours", "absurd"])
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path, pid: int) -> None:
+    left = [tmp_path / f".figures.json.{pid}.tmp", tmp_path / "predictions" / f".far.parquet.{pid}.tmp"]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_bytes(b"half of")
+    write_json(tmp_path / "figures.json", {})
+    assert [path.exists() for path in left] == [False, True]
+    with RunFolder(tmp_path).locked():
+        assert not left[1].exists()
+
+
+def test_what_others_write_or_call_so_stays(tmp_path: Path) -> None:
+    others = [tmp_path / f".figures.json.{os.getppid()}.tmp", tmp_path / ".notes.tmp", tmp_path / ".a.1b.tmp"]
+    for path in others:
+        path.write_bytes(b"half of")
+    with RunFolder(tmp_path).locked():
+        write_json(tmp_path / "figures.json", {})
+    assert all(path.exists() for path in others)
+
+
+def test_a_sealed_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    write_sealed(path, b"content")
+    assert read_sealed(path) == b"content"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert read_sealed(path) is None
+        path.write_bytes(whole[:place])
+        assert read_sealed(path) is None
+    assert read_sealed(tmp_path) is None
+    assert read_sealed(tmp_path / "nothing") is None
+
+
+def test_a_table_whose_numbers_changed_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "frame.parquet"
+    write_parquet(path, pd.DataFrame({"number": np.random.default_rng(0).random(1000)}))
+    whole = path.read_bytes()
+    for place in range(100, 7000, 500):  # of the numbers, which are 8 bytes each
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ResultsError, match=r"frame\.parquet: cannot be read"):
+            RunFolder(tmp_path).read_parquet("frame.parquet")

@@ -66,7 +66,7 @@ def load_quality_data(dataset: str, roots: Roots, display: Display, *, partial: 
     recordings["kind"] = _kinds(recordings, clips)
     clips["kind"] = clips["recording"].map(recordings.set_index("recording")["kind"])
     fit, fitted_on = _to_fit(dataset, clips)
-    hashes = content_hashes(Path(path) for path in recordings["path"])
+    hashes = content_hashes(dataset, (Path(path) for path in recordings["path"]))
     contents = dict(zip(recordings["recording"], hashes, strict=True))
     return QualityData(dataset, recordings, clips, fit, fitted_on, bytes_id(contents), len(table.missing))
 

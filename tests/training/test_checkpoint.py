@@ -1,0 +1,145 @@
+"""What training goes on from: whole states alone, the one before where the last is damaged; the bits stay the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from small_models import trained
+from torch import nn
+
+from rsbench.core.errors import WeightsError
+from rsbench.core.weights import read_state
+from rsbench.training.checkpoint import STATE, STATE_BEFORE, Checkpoints, Kept, TrainingState
+
+Run = Callable[..., Any]
+CHANGES = {"loss": "stochastic", "epochs": 4, "select": "val,last"}
+
+
+class Killed(BaseException):
+    """In the place of kill -9."""
+
+
+def zero_second_half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def swap_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) * 2 // 3] ^= 16
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run something until a number of states have been written."""
+
+    def call(action: Callable[[], Any], states: int) -> None:
+        save, saved = Checkpoints.save, 0
+
+        def kill(*arguments: Any) -> None:
+            nonlocal saved
+            save(*arguments)
+            saved += 1
+            if saved == states:
+                raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Checkpoints, "save", kill)
+            with pytest.raises(Killed):
+                action()
+
+    return call
+
+
+def assert_same_run(one: Any, other: Any) -> None:
+    assert one.metrics == other.metrics
+    assert one.selection == other.selection
+    for name in ("tiny", "far"):
+        pd.testing.assert_frame_equal(one.predictions(name), other.predictions(name), check_exact=True)
+    first, second = (pd.read_csv(run.path / "epochs.csv").drop(columns="seconds") for run in (one, other))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert all(trained(one)[name].equal(tensor) for name, tensor in trained(other).items())
+    left = {path.name for path in (one.path / "checkpoints").iterdir()}
+    assert left == {path.name for path in (other.path / "checkpoints").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from tiny import run_tiny
+
+    changes = {key.replace(".", "__"): value for key, value in CHANGES.items()}
+    return run_tiny(tiny_root, tmp_path_factory.mktemp("whole"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("names", "damage"),
+    [
+        ([STATE], zero_second_half),
+        ([STATE], cut),
+        ([STATE, STATE_BEFORE], swap_a_bit),
+        (["val-*"], swap_a_bit),
+        (["last-*", "val-*"], Path.unlink),
+    ],
+)
+def test_damage_goes_on_from_the_state_before_and_ends_with_the_same_bits(
+    tiny_run: Run, whole: Any, tmp_path: Path, killed_after: Any, names: list[str], damage: Any
+) -> None:
+    killed_after(lambda: tiny_run(**CHANGES), 3)
+    for name in names:
+        for path in tmp_path.glob(f"results/runs/*/checkpoints/{name}"):
+            damage(path)
+    assert_same_run(tiny_run(**CHANGES), whole)
+
+
+def test_damage_is_said(tiny_root: Path, tmp_path: Path, killed_after: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from tiny import TINY_PLUGIN, tiny_settings
+
+    import rsbench
+
+    def run() -> None:
+        rsbench.run(tiny_settings(**CHANGES), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, threads=1)
+
+    killed_after(run, 2)
+    (state,) = tmp_path.glob(f"runs/*/checkpoints/{STATE}")
+    cut(state)
+    run()
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"note: {state}, or weights that go with it, were damaged" in said
+    assert "going on after epoch 1 of 4" in said
+
+
+def test_what_a_kill_at_the_very_end_left_goes_with_the_next_command(tiny_run: Run, whole: Any) -> None:
+    run = tiny_run(**CHANGES)
+    checkpoints = run.path / "checkpoints"
+    for name in (STATE, STATE_BEFORE, "val-099.safetensors", ".last-004.safetensors.4194305.tmp", "fold-1/resume.pt"):
+        (checkpoints / name).parent.mkdir(exist_ok=True)
+        (checkpoints / name).write_bytes(b"left")
+    assert_same_run(tiny_run(**CHANGES), whole)
+
+
+def test_two_states_and_their_weights_are_kept(tmp_path: Path) -> None:
+    checkpoints, progress, model = Checkpoints(tmp_path), TrainingState(), nn.Linear(2, 2)
+    for epoch in range(1, 5):
+        progress.epochs_done = epoch
+        progress.kept["val"] = checkpoints.keep("val", model, 50.0, epoch)
+        checkpoints.save(progress, {})
+        assert Checkpoints(tmp_path).load().progress.kept["val"] == Kept(50.0, epoch, f"val-{epoch:03d}.safetensors")
+    kept = {"val-003.safetensors", "val-004.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {STATE, STATE_BEFORE, *kept}
+
+
+def test_changed_weights_of_a_run_are_not_used(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path).keep("val", nn.Linear(20, 20), 50.0, 1)
+    swap_a_bit(tmp_path / kept.filename)
+    with pytest.raises(WeightsError, match=r"val-001\.safetensors is damaged"):
+        read_state(tmp_path / kept.filename)
