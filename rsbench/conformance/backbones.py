@@ -18,6 +18,7 @@ from ..features.frontends import FRONTENDS, create_frontend
 from .checks import (
     Case,
     Check,
+    bfloat16,
     contract,
     expect,
     expect_close,
@@ -79,6 +80,11 @@ def smallest_build(case: Case, seed: int = 0) -> Backbone:
     return build(case, usual(case), seed)
 
 
+def expect_alike(seen: Tensor, wanted: Tensor, what: str) -> None:
+    """Embeddings agree within rounding, which counts beside their own size: before training, some are of 1e-10."""
+    expect_close(seen, wanted, what, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+
+
 def clips(case: Case, count: int, n_frames: int | None = None) -> Tensor:
     """Features (count, bins, frames), of the usual length by default; (count, D) for what hears no sound."""
     shape = (count, bins(case), n_frames or usual(case)) if hears(case) else (count, EMBEDDED)
@@ -136,7 +142,7 @@ def gradients_are_finite_and_reach_every_parameter(case: Case) -> None:
 def a_clip_alone_is_the_clip_in_a_batch(case: Case) -> None:
     backbone = smallest_build(case).eval()
     batch = clips(case, 3)
-    expect_close(backbone(batch[1:2])[0], backbone(batch)[1], "embeddings alone and in a batch", rtol=1e-4)
+    expect_alike(backbone(batch[1:2])[0], backbone(batch)[1], "embeddings alone and in a batch")
 
 
 @contract(
@@ -183,9 +189,11 @@ def features_are_left_as_they_are(case: Case) -> None:
 def bfloat16_is_close_to_float32(case: Case) -> None:
     backbone, batch = smallest_build(case).eval(), clips(case, 2)
     exact = backbone(batch)
-    with torch.autocast("cpu", torch.bfloat16):
+    with bfloat16():
         rough = backbone(batch)
-    cosine = F.cosine_similarity(rough.float(), exact).min().item()
+    expect_finite(rough, "an embedding in bfloat16")
+    # In float64, and of any length: before training, some embeddings are shorter than the default eps of 1e-8.
+    cosine = F.cosine_similarity(rough.double(), exact.double(), eps=1e-100).min().item()
     expect(cosine > 0.98, f"a cosine of {cosine:.3f}")
 
 
@@ -199,7 +207,7 @@ def compiles(case: Case) -> None:
     plain = backbone(batch)
     backbone.compile(backend="aot_eager")
     with quiet_compiler():
-        expect_close(backbone(batch), plain, "embeddings compiled and not", rtol=1e-4)
+        expect_alike(backbone(batch), plain, "embeddings compiled and not")
 
 
 @contract(

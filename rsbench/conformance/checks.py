@@ -78,10 +78,12 @@ class Check:
     slow: bool = False
 
     def __call__(self, case: Case) -> None:
-        """Look at one thing. Raises BrokenContract, also for whatever error its own code raises, with its place."""
+        """Look at one thing. Raises BrokenContract, also for whatever its code raises, sys.exit too, with its place."""
         try:
             self.look(case)
-        except Exception as error:  # any error of a plugin's own code breaks the contract
+        except KeyboardInterrupt:  # of whoever waits
+            raise
+        except BaseException as error:  # anything else that a plugin's own code raises breaks the contract
             raise_if_library(error)
             own_words = isinstance(error, _Unmet | RsbenchError)
             seen = str(error).rstrip(".") if own_words else in_words(error, case.entry.origin)
@@ -109,6 +111,23 @@ def quiet_compiler() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def bfloat16() -> Iterator[None]:
+    """Autocast on the CPU to bfloat16 as torch itself computes it, without oneDNN, so that what is judged is the case.
+
+    On processors with AMX, oneDNN's convolutions of stride 2 and more leave memory unwritten where their output is one
+    column wide: NaN or another number, as memory has it (oneDNN 3.12, with torch 2.14.1). `bfloat16_faults` in
+    machine.py tells the user of a machine where such a kernel is wrong.
+    """
+    enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+    finally:
+        torch.backends.mkldnn.enabled = enabled
 
 
 def expect_defaults(case: Case) -> None:

@@ -64,7 +64,7 @@ def examine(examination: Examination, advance: Advance) -> Finding:
     passed, broken = 0, list[BrokenContract]()
     for number, check in enumerate(examination.checks):
         try:
-            with one_thread():
+            with undisturbed():
                 check(examination.case)
             passed += 1
         except BrokenContract as error:
@@ -77,13 +77,18 @@ def examine(examination: Examination, advance: Advance) -> Finding:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """What is checked is small: on a busy machine, threads would take ten times as long by waiting for each other."""
-    threads = torch.get_num_threads()
+def undisturbed() -> Iterator[None]:
+    """One thread, and torch as it was before: a verdict depends neither on the load nor on what was checked earlier.
+
+    What is checked is small: on a busy machine, threads would take ten times as long by waiting for each other.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.enable_grad():  # and afterwards as it was, whatever a plugin has set
+            yield
     finally:
+        torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
 
 

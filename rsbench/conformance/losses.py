@@ -15,6 +15,7 @@ from ..core.spec import Range
 from .checks import (
     Case,
     Check,
+    bfloat16,
     contract,
     expect,
     expect_close,
@@ -192,7 +193,7 @@ def finite_in_bfloat16(case: Case) -> None:
     embeddings, batch = training_step(loss, LABELS)
     embeddings = embeddings.bfloat16()
     exact = value(build(case), embeddings.float(), batch)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with bfloat16():
         rough = expect_finite_step(loss, embeddings, batch, "in bfloat16")
     expect_close(rough, exact, "the losses in bfloat16 and float32", rtol=0.05, atol=0.05)
 

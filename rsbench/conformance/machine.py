@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from ..core.cache import cache_dir
 from ..core.errors import DataError
@@ -21,6 +25,15 @@ EXTRAS = {
     "pml": ("pytorch-metric-learning",),
 }
 
+# What bfloat16 on a CPU rests on: in words, the operator, and the shapes of its two operands.
+OPERATORS: tuple[tuple[str, Callable[[Tensor, Tensor], Tensor], tuple[int, ...], tuple[int, ...]], ...] = (
+    ("a matrix product", F.linear, (17, 33), (16, 33)),
+    ("a convolution", partial(F.conv2d, padding=1), (2, 32, 8, 9), (64, 32, 3, 3)),
+    ("a convolution of stride 2", partial(F.conv2d, padding=1, stride=2), (2, 32, 8, 9), (64, 32, 3, 3)),
+    ("a convolution to one column", partial(F.conv2d, padding=1, stride=2), (2, 32, 8, 2), (64, 32, 3, 3)),
+)
+ROUNDING = 0.02  # of the largest value; bfloat16 rounds to 0.004 of each
+
 
 def machine() -> dict[str, str]:
     """What there is, by what it is of; nothing here raises, so that what is broken can be told."""
@@ -30,6 +43,7 @@ def machine() -> dict[str, str]:
         "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
         "threads": f"{torch.get_num_threads()} of {os.cpu_count()} cores",
         "GPU": _gpus(),
+        "bfloat16": _bfloat16(),
         "recordings": _recordings(),
         "cache": str(cache_dir()),
         "extras": "; ".join(f"{extra}: {_extra(packages)}" for extra, packages in EXTRAS.items()),
@@ -54,6 +68,29 @@ def _gpus() -> str:
         return "none"
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return f"{', '.join(names)} (CUDA {torch.version.cuda})"
+
+
+def bfloat16_faults() -> list[str]:
+    """The OPERATORS that this processor's kernels, which torch has from oneDNN, do not compute as in float32."""
+    return [words for words, operator, *shapes in OPERATORS if not _is_exact(operator, *shapes)]
+
+
+def _is_exact(operator: Callable[[Tensor, Tensor], Tensor], *shapes: tuple[int, ...]) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    operands = [torch.randn(shape, generator=generator).bfloat16() for shape in shapes]
+    wanted = operator(*(operand.float() for operand in operands))
+    error = (operator(*operands).float() - wanted).abs().max()  # NaN is no number, and below none
+    return bool(error < ROUNDING * wanted.abs().max())
+
+
+def _bfloat16() -> str:
+    faults = bfloat16_faults()
+    if not faults:
+        return "as float32 within rounding, on the CPU"
+    return (
+        f"torch {torch.__version__} computes {' and '.join(faults)} wrongly on this CPU, whatever the backbone. "
+        "Train with precision=fp32 on it"
+    )
 
 
 def _recordings() -> str:

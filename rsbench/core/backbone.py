@@ -111,6 +111,10 @@ def register_backbone(name: str, *, summary: str = "", paper: str = "") -> Calla
             raise PluginError(
                 f"Backbone '{name}' declares no front end. Add, for example, frontend = Frontend('kaldi-fbank')."
             )
+        if not (isinstance(backbone.smaller, str) and isinstance(backbone.after_colon, str)):
+            raise PluginError(
+                f"Backbone '{name}': smaller and after_colon are text. Say, for example, after_colon = 'model'."
+            )
         BACKBONES.register(name, backbone, summary=summary, paper=paper)
         return backbone
 

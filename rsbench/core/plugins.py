@@ -123,7 +123,7 @@ def scoped(registries: Iterable[Registry[Any]]) -> Iterator[None]:
             _imported.update(before)
 
 
-def in_words(error: Exception, origin: Path) -> str:
+def in_words(error: BaseException, origin: Path) -> str:
     """An error of a plugin's own code with its place: the last line that was reached of the file `origin`, if any."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import torch
@@ -28,10 +29,22 @@ class Pooled(Backbone):
 register_backbone("sound", summary="breaks nothing")(Pooled)
 
 
+@register_backbone("sound-faint", summary="embeddings of 1e-10, which break nothing before training")
+class FaintButSound(Pooled):
+    def forward(self, features: Tensor) -> Tensor:
+        return 1e-10 * super().forward(features)
+
+
 @register_backbone("is_made_with_its_defaults", summary="raises")
 class CannotBeMade(Pooled):
     def __init__(self, n_mels: int, n_frames: int) -> None:
         raise ZeroDivisionError("on purpose")
+
+
+@register_backbone("is_made_with_its_defaults-exit", summary="ends the process")
+class Exits(Pooled):
+    def __init__(self, n_mels: int, n_frames: int) -> None:
+        sys.exit(0)
 
 
 @register_backbone("what_it_declares_exists", summary="a recipe of unknown fields")
@@ -61,6 +74,12 @@ class Deaf(Pooled):
 class OverTheBatch(Pooled):
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features - features.mean(dim=0))
+
+
+@register_backbone("a_clip_alone_is_the_clip_in_a_batch-faint", summary="the same, with embeddings of 1e-10")
+class FaintOverTheBatch(OverTheBatch):
+    def forward(self, features: Tensor) -> Tensor:
+        return 1e-10 * super().forward(features)
 
 
 @register_backbone("its_stages_hold_every_parameter_once", summary="leaves out its last layer")
@@ -109,6 +128,12 @@ class RunningMean(Pooled):
 class FarFromZero(Pooled):
     def forward(self, features: Tensor) -> Tensor:
         return (super().forward(features) + 1000) - 1000
+
+
+@register_backbone("bfloat16_is_close_to_float32-nan", summary="no numbers in half precision")
+class NotInHalfPrecision(Pooled):
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) / (not torch.is_autocast_enabled("cpu"))
 
 
 @register_backbone("compiles", summary="another one when compiled")

@@ -6,8 +6,10 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 
 from rsbench.conformance import checks as room
+from rsbench.conformance.backbones import a_clip_alone_is_the_clip_in_a_batch, bfloat16_is_close_to_float32
 from rsbench.conformance.checks import REGISTRIES, BrokenContract, Case, Check, Kind
 from rsbench.conformance.examination import CHECKS
 from rsbench.core.plugins import load
@@ -58,6 +60,8 @@ def test_what_keeps_every_contract_passes(kind: Kind, check: Check) -> None:
     ("loss", "a_search_may_try_what_it_registers", "the default power=3.0 is outside Range"),
     ("loss", "a_search_may_try_what_it_registers-corner", "the loss with temperature=0.0 has 1 of 1 values NaN"),
     ("backbone", "is_made_with_its_defaults", r"ZeroDivisionError: on purpose \(.*broken_backbones\.py, line \d+\)"),
+    ("backbone", "is_made_with_its_defaults-exit", r"SystemExit: 0 \(.*broken_backbones\.py, line \d+\)"),
+    ("backbone", "bfloat16_is_close_to_float32-nan", "an embedding in bfloat16 has 32 of 32 values NaN or infinite"),
     ("backbone", "what_it_declares_exists-licence", "weights 'some' without a licence"),
     ("backbone", "it_overfits_eight_clips", "it goes from 1"),
     ("backbone", "its_stages_hold_every_parameter_once", "project.weight is in 0 of its stages"),
@@ -68,6 +72,21 @@ def test_what_was_seen_is_said(kind: Kind, name: str, seen: str) -> None:
     (check,) = (check for check in CHECKS[kind] if check.name == name.partition("-")[0])
     with pytest.raises(BrokenContract, match=seen):
         check(Case(kind, name))
+
+
+@pytest.mark.parametrize("check", [bfloat16_is_close_to_float32, a_clip_alone_is_the_clip_in_a_batch])
+def test_faint_embeddings_before_training_break_nothing(check: Check) -> None:
+    """Those of mn40 are of 1e-10: cosines of torch's default eps are 0 there."""
+    check(Case("backbone", "sound-faint"))
+
+
+def test_half_precision_is_judged_without_the_kernels_of_this_processor() -> None:
+    before = torch.backends.mkldnn.enabled
+    with room.bfloat16():
+        assert not torch.backends.mkldnn.enabled
+        assert torch.is_autocast_enabled("cpu")
+    assert torch.backends.mkldnn.enabled == before
+    assert not torch.is_autocast_enabled("cpu")
 
 
 def test_checks_hold_without_asserts() -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import PROJECT, TINY_PLUGIN, Cli
+from torch import Tensor
 
 from rsbench.conformance import examination
+from rsbench.conformance import machine as conformance_machine
 from rsbench.conformance.backbones import CHECKS as OF_BACKBONES
 from rsbench.conformance.checks import Case, Check
 from rsbench.conformance.examination import Examination, plan
 from rsbench.conformance.losses import CHECKS as OF_LOSSES
-from rsbench.conformance.machine import EXTRAS, machine
+from rsbench.conformance.machine import EXTRAS, bfloat16_faults, machine
 from rsbench.core.errors import SpecError
 from rsbench.core.loss import LOSSES
 from rsbench.core.plugins import broken, load
@@ -104,6 +106,16 @@ def test_one_thread_is_enough_and_the_others_are_given_back() -> None:
         torch.set_num_threads(before)
 
 
+def test_what_a_plugin_does_to_torch_ends_with_its_check() -> None:
+    def disturb(case: Case) -> None:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+
+    with torch.enable_grad():
+        examination.examine(Examination(Case("loss", "ce"), (Check("disturbs", "", "", disturb),)), lambda *_: None)
+        assert (torch.is_grad_enabled(), torch.get_default_dtype()) == (True, torch.float32)
+
+
 def test_what_is_named_goes_through_every_check() -> None:
     first, second = plan(["cnn14", "timm:test_vit"])
     assert first.checks == second.checks == OF_BACKBONES
@@ -162,6 +174,29 @@ def test_the_machine_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "imagined: without no-such-package" in found["extras"]
     assert found["plugins"] == "broken plugin cnn7 (theirs.cnn7): ImportError: no such thing"
     assert found["threads"].startswith(f"{torch.get_num_threads()} of ")
+
+
+def test_operators_of_this_processor_get_one_verdict() -> None:
+    assert {tuple(bfloat16_faults()) for _ in range(5)} == {tuple(bfloat16_faults())}
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 0.9])
+def test_a_kernel_that_is_wrong_in_bfloat16_is_told_of_the_machine(
+    wrong: float, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def product(left: Tensor, right: Tensor) -> Tensor:
+        return left @ right.T * (wrong if left.dtype == torch.bfloat16 else 1)
+
+    monkeypatch.setattr(conformance_machine, "OPERATORS", (("a product", product, (4, 4), (4, 4)),))
+    monkeypatch.setattr(examination, "CHECKS", dict.fromkeys(examination.CHECKS, ()))
+    done = cli("doctor", "ce")
+    assert done.code == 0  # no contract is broken
+    assert "computes a product wrongly on this CPU, whatever the backbone. Train" in " ".join(done.out.split())
+
+
+def test_kernels_that_are_right_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conformance_machine, "OPERATORS", conformance_machine.OPERATORS[:1])
+    assert machine()["bfloat16"] == "as float32 within rounding, on the CPU"
 
 
 @pytest.mark.parametrize(("data", "said"), [
