@@ -214,7 +214,8 @@ def _decoded(path: Path, container: Container) -> DecodedSound:
         info = _info(path, file, container)
         pieces: list[np.ndarray] = []
         peak, frames, sums = 0.0, 0, np.zeros((2, info.channels))
-        for piece in _pieces(file, MOST_SAMPLES + 1 if container.mends else info.frames):
+        to_the_end = container.mends or container.open_ended
+        for piece in _pieces(file, MOST_SAMPLES + 1 if to_the_end else info.frames):
             peak, frames = max(peak, _peak(path, piece)), frames + len(piece)
             if frames > MOST_SAMPLES:
                 raise DataError(f"{path}: holds more than {MOST_SAMPLES} samples. Cut it into shorter recordings.")
@@ -224,6 +225,11 @@ def _decoded(path: Path, container: Container) -> DecodedSound:
     if not container.open_ended and frames != info.frames:
         what = "truncated" if frames < info.frames else "its header is wrong"
         raise DataError(f"{path}: {what}: {frames} of {info.frames} samples can be decoded. {REMEDY}")
+    if frames < container.at_least:
+        raise DataError(
+            f"{path}: does not say how long it is, and only {frames} samples of {container.at_least} and more can be "
+            "decoded. Write it anew as WAV or FLAC."
+        )
     if not frames:
         raise DataError(f"{path}: {_NO_SAMPLES} {REMEDY}")
     mean, mean_square = sums / frames

@@ -29,6 +29,7 @@ class Container:
     fault: in words, why this is not the whole of a sound; "" where nothing speaks against it.
     mends: (offset from its start, bytes) to put into the header, so that libsndfile reads all that is there.
     frames: samples per channel that a header promises which `mends` silences. open_ended: only decoding tells.
+    at_least: samples per channel that must be decoded, where no header promises any.
     """
 
     size: int
@@ -36,6 +37,7 @@ class Container:
     mends: tuple[tuple[int, bytes], ...] = ()
     frames: int | None = None
     open_ended: bool = False
+    at_least: int = 0
     start: int = 0
 
 
@@ -86,7 +88,7 @@ def examine(file: BinaryIO, size: int) -> Container | None:
     for magic, form, reader in _READERS:
         if head.startswith(magic) and head[8:].startswith(form):
             return replace(reader(content), start=start)
-    return replace(_mp3(content), start=start) if _mp3_frame_bytes(head) else None
+    return replace(_mp3(content), start=start) if any(_mp3_frame(head)) else None
 
 
 def _behind_tags(content: _Content) -> int:
@@ -234,33 +236,36 @@ _MP3_RATES = (44_100, 48_000, 32_000)
 _MP3_SHARE = {3: 1, 2: 2, 0: 4}  # MPEG-1, 2 and 2.5: the rates are divided by it
 
 
-def _mp3_frame_bytes(head: bytes) -> int:
-    """The length of an MPEG audio frame by its header; 0 where it is none."""
+def _mp3_frame(head: bytes) -> tuple[int, int]:
+    """Bytes and samples per channel of an MPEG audio frame, by its header; both 0 where it is none."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return 0
+        return 0, 0
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
     kbit, rate = head[2] >> 4, head[2] >> 2 & 3
     if version not in _MP3_SHARE or layer == 4 or kbit in (0, 15) or rate == 3:
-        return 0
+        return 0, 0
     bits, hertz = 1000 * _MP3_KBIT[version == 3, layer][kbit - 1], _MP3_RATES[rate] // _MP3_SHARE[version]
     padding = head[2] >> 1 & 1
     if layer == 1:
-        return 4 * (12 * bits // hertz + padding)
-    return (72 if layer == 3 and version != 3 else 144) * bits // hertz + padding
+        return 4 * (12 * bits // hertz + padding), 384
+    samples = 576 if layer == 3 and version != 3 else 1152
+    return samples // 8 * bits // hertz + padding, samples
 
 
 def _mp3(content: _Content) -> Container:
     """Frames are counted; the first may hold no sound, and say how many there are."""
-    at, found = 0, 0
-    while (length := _mp3_frame_bytes(content.at(at, 4))) and at + length <= content.size:
-        at, found = at + length, found + 1
+    at, found, samples = 0, 0, 0
+    while (frame := _mp3_frame(content.at(at, 4)))[0] and at + frame[0] <= content.size:
+        at, found, samples = at + frame[0], found + 1, samples + frame[1]
     first = content.at(0, 64)
     tag = max(first.find(b"Xing"), first.find(b"Info"))
     counted = tag >= 0 and len(first) >= tag + 12 and first[tag + 7] & 1
     promised = int.from_bytes(first[tag + 8 : tag + 12], "big") if counted else 0
-    if found < promised or length:
+    if found < promised or frame[0]:
         return Container(content.size, f"truncated or damaged: {found} of {max(found + 1, promised)} frames are there")
-    return Container(at, _left_over(content, at), open_ended=not counted)
+    # Without that, libsndfile guesses how many there are from the first, and decodes no more than it guessed.
+    at_least = 0 if counted else samples - 4 * 1152  # less what decoders leave out at either end
+    return Container(at, _left_over(content, at), open_ended=not counted, at_least=at_least)
 
 
 _READERS: tuple[tuple[bytes, bytes, Callable[[_Content], Container]], ...] = (

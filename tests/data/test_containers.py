@@ -12,6 +12,7 @@ import soundfile
 
 from rsbench.core.errors import DataError
 from rsbench.data.audio import CANCELLED, MOST_SAMPLES, NO_SOUND, OFFSET, TOO_LOUD, decode, probe, read
+from rsbench.data.containers import _mp3_frame
 
 RATE = 8000
 SAMPLES = np.random.default_rng(0).uniform(-0.5, 0.5, RATE).astype(np.float32)
@@ -94,6 +95,20 @@ def test_a_flac_is_decoded_to_its_end_whatever_it_promises(write: Write, promise
             read(path)
     else:
         assert probe(path).frames == len(read(path)[0]) == RATE
+
+
+def test_an_mp3_that_does_not_count_its_frames_is_whole_or_refused(tmp_path: Path) -> None:
+    """libsndfile guesses their number from the first one, which is right where all are as long."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.tile(SAMPLES, 4) * np.linspace(1, 0, 4 * RATE), RATE)
+    content = path.read_bytes()
+    uncounted = content[_mp3_frame(content)[0] :]  # without the frame that says how many there are
+    path.write_bytes(uncounted)
+    with pytest.raises(DataError, match=r"a\.mp3: does not say how long it is, and only \d+ samples of \d+"):
+        read(path)
+    length, samples = _mp3_frame(uncounted)
+    path.write_bytes(uncounted[:length] * 20)
+    assert probe(path).frames == len(read(path)[0]) >= 18 * samples
 
 
 def test_spoilt_content_of_an_ogg_is_noticed(write: Write) -> None:
