@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -86,8 +88,16 @@ class Check:
         except BaseException as error:  # anything else that a plugin's own code raises breaks the contract
             raise_if_library(error)
             own_words = isinstance(error, _Unmet | RsbenchError)
-            seen = str(error).rstrip(".") if own_words else in_words(error, case.entry.origin)
+            seen = str(error).rstrip(".") if own_words else _in_words(error, case.entry.origin)
             raise BrokenContract(case, self.name, self.contract, " ".join(seen.split()), self.remedy) from error
+
+
+def _in_words(error: BaseException, origin: Path) -> str:
+    """An error with its place, unless that is in rsbench, which only met what a plugin returned."""
+    files = [Path(frame.filename).resolve() for frame in traceback.extract_tb(error.__traceback__)]
+    if origin.resolve() not in files and Path(__file__).resolve().parent.parent in files[-1].parents:
+        return f"what it returns or declares is of another type than it must be ({type(error).__name__}: {error})"
+    return in_words(error, origin)
 
 
 def contract(words: str, remedy: str, *, slow: bool = False) -> Callable[[Callable[[Case], None]], Check]:
@@ -117,9 +127,8 @@ def quiet_compiler() -> Iterator[None]:
 def bfloat16() -> Iterator[None]:
     """Autocast on the CPU to bfloat16 as torch itself computes it, without oneDNN, so that what is judged is the case.
 
-    On processors with AMX, oneDNN's convolutions of stride 2 and more leave memory unwritten where their output is one
-    column wide: NaN or another number, as memory has it (oneDNN 3.12, with torch 2.14.1). `bfloat16_faults` in
-    machine.py tells the user of a machine where such a kernel is wrong.
+    On processors with AMX, oneDNN's convolutions of stride 2 and more give what memory held before, NaN among it, where
+    their output is one column wide (oneDNN 3.12, in torch 2.14.1). `bfloat16_faults` in machine.py tells of them.
     """
     enabled = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = False

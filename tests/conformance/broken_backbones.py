@@ -64,6 +64,12 @@ class WrongWidth(Pooled):
         self.embedding_dim = 17
 
 
+@register_backbone("embeddings_have_their_shape_for_any_length-none", summary="no embeddings at all")
+class ReturnsNothing(Pooled):
+    def forward(self, features: Tensor) -> None:
+        super().forward(features)
+
+
 @register_backbone("embeddings_have_their_shape_for_any_length-deaf", summary="one embedding for all")
 class Deaf(Pooled):
     def forward(self, features: Tensor) -> Tensor:

@@ -61,6 +61,7 @@ def test_what_keeps_every_contract_passes(kind: Kind, check: Check) -> None:
     ("loss", "a_search_may_try_what_it_registers-corner", "the loss with temperature=0.0 has 1 of 1 values NaN"),
     ("backbone", "is_made_with_its_defaults", r"ZeroDivisionError: on purpose \(.*broken_backbones\.py, line \d+\)"),
     ("backbone", "is_made_with_its_defaults-exit", r"SystemExit: 0 \(.*broken_backbones\.py, line \d+\)"),
+    ("backbone", "embeddings_have_their_shape_for_any_length-none", r"Seen: what it returns or declares is of another"),
     ("backbone", "bfloat16_is_close_to_float32-nan", "an embedding in bfloat16 has 32 of 32 values NaN or infinite"),
     ("backbone", "what_it_declares_exists-licence", "weights 'some' without a licence"),
     ("backbone", "it_overfits_eight_clips", "it goes from 1"),
