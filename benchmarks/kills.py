@@ -118,7 +118,7 @@ def main() -> None:
     generator = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        root, out, cache, log = (place / name for name in ("data", "out", "cache", "log"))
+        root, out, cache = (place / name for name in ("data", "out", "cache"))
         write_own_dataset(root / "tiny", {"train": 10, "test": 4})
         write_own_dataset(root / "far", {"test": 5}, seed=1, pitch=0.8)
         os.environ["RSBENCH_CACHE"] = str(cache)
