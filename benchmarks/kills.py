@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import random
 import shutil
@@ -30,7 +31,12 @@ sys.path[:0] = [str(TESTS), str(TESTS / "fuzz")]
 from kills import counted, leftovers  # noqa: E402
 from tiny import CLIP_S, TINY_PLUGIN, write_own_dataset  # noqa: E402
 
-from rsbench.cli import main as rsbench  # noqa: E402
+import rsbench.experiment.embed  # noqa: E402
+import rsbench.experiment.run  # noqa: E402
+import rsbench.sweep.driver  # noqa: E402, F401
+from rsbench.cli import main as command_line  # noqa: E402
+
+HANGS_S = 120
 
 STUDY = {
     "name": "small",
@@ -76,13 +82,14 @@ def started(command: list[str], log: Path, on_call: Callable[[int], None] = lamb
     if pid:
         return pid
     code = 1
+    signal.alarm(HANGS_S)
     try:
         with log.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             sys.argv = ["rsbench", *command]
             with counted(on_call):
-                rsbench()
+                command_line()
             code = 0
     except SystemExit as stop:
         code = int(stop.code or 0)
@@ -102,12 +109,17 @@ def outcome(out: Path) -> str:
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
         if path.suffix == ".parquet":
-            found.update(f"{name} {pd.read_parquet(path).to_json(double_precision=15)}".encode())
+            found.update(f"{name} {_table(path).to_json(double_precision=15)}".encode())
         elif path.name in ("epochs.csv", "folds.csv"):
             found.update(f"{name} {pd.read_csv(path).drop(columns='seconds', errors='ignore').to_csv()}".encode())
         elif path.name in ("metrics.json", "selection.json") or path.suffix == ".safetensors":
             found.update(name.encode() + path.read_bytes())
     return found.hexdigest()
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """Read without threads, which a fork would not survive."""
+    return pd.read_parquet(io.BytesIO(path.read_bytes()), use_threads=False)
 
 
 def main() -> None:

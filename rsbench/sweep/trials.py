@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ..core.errors import ResultsError, RsbenchError, RunFailed
 from ..core.files import damaged, locked, write_bytes, write_json
@@ -69,7 +69,7 @@ class TrialRecord:
         return self.state != "running"
 
 
-_RECORD = TypeAdapter(TrialRecord, config=ConfigDict(extra="forbid"))
+_RECORD = TypeAdapter(TrialRecord)
 
 
 class TrialStore:
