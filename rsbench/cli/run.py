@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import RunFailed, SpecError
+from ..core.errors import RunFailed
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -101,17 +101,10 @@ def run(
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
-    import yaml
-
+    from ..core.settings import read_settings
     from ..core.spec import flatten
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SpecError(f"--spec {path}: cannot be read ({error}).") from None
-    if not isinstance(content, dict):
-        raise SpecError(f"--spec {path}: holds no mapping of keys to values.")
-    return flatten(content)
+    return flatten(read_settings(path, f"--spec {path}"))
 
 
 def _dry_run(specs: list[RunSpec], context: RunContext) -> None:

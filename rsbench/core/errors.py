@@ -6,13 +6,20 @@ The command line prints the message alone and exits with the class's code; Pytho
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
 class RsbenchError(Exception):
-    """Something the user can mend. The message says what, where and how."""
+    """Something the user can mend. The message says what, where and how.
+
+    It may quote names from outside: what would act on a terminal instead of being shown is written as an escape.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in super().__str__())
 
 
 class InstallationError(RsbenchError):
@@ -59,6 +66,15 @@ class ExportFailed(RsbenchError):
     """A model cannot be written for other programs, or would say something else there."""
 
     exit_code = 1
+
+
+def shown(value: object) -> str:
+    """A value from outside as Python writes it, within a line."""
+    return _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

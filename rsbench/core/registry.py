@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .errors import PluginError, SpecError, did_you_mean
+from .errors import PluginError, SpecError, did_you_mean, shown
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
         if name not in self._entries and colon and family in self.families:
             self.families[family].make(member)
         if name not in self._entries:
-            raise SpecError(f"There is no {self.kind} '{name}'.{did_you_mean(name, self._entries)}")
+            raise SpecError(f"There is no {self.kind} {shown(name)}.{did_you_mean(name, self._entries)}")
         return self._entries[name]
 
     def names(self) -> list[str]:
@@ -164,7 +164,7 @@ class Registry(Generic[T]):
                 resolved[key] = adapter.validate_python(value)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
-                raise SpecError(f"{self.kind}.{key}={value!r} for '{name}': {reason}.") from None
+                raise SpecError(f"{self.kind}.{key}={shown(value)} for '{name}': {reason}.") from None
         return resolved
 
     def create(self, name: str, *args: Any, **params: Any) -> Any:

@@ -40,7 +40,7 @@ def root(tiny_root: Path, tmp_path: Path) -> Path:
         (["--device", "gpu"], "no such kind of device"),
         (["--root", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--plugin", "absent.py"], "absent.py: there is no such file"),
-        (["--spec", "absent.yaml"], "--spec absent.yaml: cannot be read"),
+        (["--spec", "absent.yaml"], "--spec absent.yaml: there is no such file"),
         (["--weights", "absent.pt"], "--weights absent.pt: there is no such file"),
         (["--backbone", "mn04", "--weights", "audioset"], "Get mn04_as_mAP_432.pt from https://github.com"),
         (["--set", "validation.fraction=0"], "validation.fraction is 0"),
