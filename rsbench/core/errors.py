@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RsbenchError(Exception):
@@ -75,6 +77,16 @@ def shown(value: object) -> str:
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
+
+
+def in_words(error: BaseException, origin: Path) -> str:
+    """An error of a plugin's own code with its place: the last line that was reached of the file `origin`, if any."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]
+    where = (own or frames)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({where.filename}, line {where.lineno})"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ def libraries_blamed() -> Iterator[None]:
         raise
 
 
-def raise_if_library(error: Exception) -> None:
+def raise_if_library(error: BaseException) -> None:
     """Raise InstallationError where `error` came of importing a library that rsbench needs; else do nothing."""
     library = _at_fault(error)
     if library:

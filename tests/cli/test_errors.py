@@ -136,7 +136,8 @@ def test_a_folder_that_cannot_be_written(cli: Cli, tiny_root: Path, tmp_path: Pa
     (tmp_path / "occupied").write_text("a file")
     done = cli(*BASE, "--root", tiny_root, "--out", tmp_path / "occupied")
     assert done.code == 2
-    assert "--out" in done.err
+    assert "occupied" in done.err
+    assert "cannot be written to" in done.err
 
 
 def test_a_full_disk_keeps_what_is_there(
