@@ -91,7 +91,8 @@ def audit(
     if not tracked:
         raise ResultsError(
             f"No finished run on '{split}' kept the epochs of {', '.join(RULES)}, and they cannot be "
-            "recovered afterwards. Make runs that do: rsbench run --loss ce --backbone cnn6 --select val,last,oracle"
+            "recovered afterwards. Make runs that do: rsbench run --loss LOSS --backbone BACKBONE --train SPLIT "
+            f"--test {split} --select {','.join(RULES)}"
         )
     under: dict[str, _Under] = {}
     notes: list[str] = []

@@ -166,7 +166,8 @@ def that_belong_together(
         damaged = "".join(f"\nleft out: {why}" for why in read.damaged.values())
         raise ResultsError(
             f"No run was judged on '{split}' under '{selection}'. "
-            f"Make one: rsbench run --loss ce --backbone cnn6 --test {split} --select {selection}{damaged}"
+            f"Make one: rsbench run --loss LOSS --backbone BACKBONE --train SPLIT --test {split} --select {selection}"
+            f"{damaged}"
         )
     found = _only(read.rows, only)
     _refuse_mixture(found, mixed)

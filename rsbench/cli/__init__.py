@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
-from ..core.errors import RsbenchError, SpecError
+from ..core.errors import PluginError, RsbenchError, SpecError, in_words
 from ..core.installation import libraries_blamed
 from ..core.plugins import broken_in_words
 from . import (
@@ -37,6 +36,7 @@ from . import (
     show,
     sweep,
 )
+from .streams import dependable_streams, what_was_lost
 
 # What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
 AFTER_AN_INTERRUPT = {
@@ -48,21 +48,29 @@ AFTER_AN_INTERRUPT = {
 }
 
 
-def as_interrupt(signum: int, frame: FrameType | None) -> None:
-    """A batch system's SIGTERM ends a command as Ctrl-C does: recorded, and ready to go on."""
-    raise KeyboardInterrupt
+def interruptible() -> None:
+    """A batch system's SIGTERM and a closed terminal end a command as Ctrl-C does: recorded, and ready to go on."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
+            signal.signal(number, signal.default_int_handler)
 
 
 class Interruptible(TyperGroup):
-    """Commands that Ctrl-C and SIGTERM end in one sentence and with exit code 130."""
+    """Commands that Ctrl-C, SIGTERM and SIGHUP end in one sentence and with exit code 130."""
 
     def invoke(self, ctx: Any) -> Any:
-        signal.signal(signal.SIGTERM, as_interrupt)
+        interruptible()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo(f"Interrupted. {AFTER_AN_INTERRUPT.get(ctx.invoked_subcommand, 'Nothing was kept.')}", err=True)
             raise typer.Exit(130) from None
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
+            # Of rsbench's own nothing ends the process from within: a plugin, or what it calls, does.
+            raise PluginError(f"Code of a plugin ended the command: {in_words(error, Path())}. Mend it.") from error
 
 
 app = typer.Typer(
@@ -113,12 +121,28 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Entry point: every error that a user can mend is one message and an exit code, never a traceback."""
+    with dependable_streams() as out:
+        code = _exit_code()
+        lost = what_was_lost(out)
+        if lost:
+            typer.echo(f"error: {lost}", err=True)
+    sys.exit(code or (1 if out.error else 0))
+
+
+def _exit_code() -> int:
+    """Carry out what was typed, and say what went wrong."""
     try:
         with libraries_blamed():
             app()
+    except SystemExit as stop:  # typer's way to end
+        return int(stop.code or 0)
     except RsbenchError as error:
         # What a broken plugin would have registered is unknown, and its name may be what was asked for.
         notes = broken_in_words() if isinstance(error, SpecError) else []
         lines = [*(f"note: {note}" for note in notes), f"error: {error}"]
-        Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
-        sys.exit(error.exit_code)
+        typer.echo("\n".join(lines), err=True)
+        return error.exit_code
+    except OSError as error:  # of a file or folder that is not what it should be
+        typer.echo(f"error: {error.filename or 'standard output'}: {error.strerror or error}.", err=True)
+        return 2
+    return 0

@@ -43,7 +43,8 @@ def compare(
         found = compare_runs(one, other, split)
     console = standard_output()
     if format_ is Format.json:
-        console.out(json.dumps(found.document(), indent=1, ensure_ascii=False, allow_nan=False), highlight=False)
+        ascii_only = not console.encoding.startswith("utf")
+        console.out(json.dumps(found.document(), indent=1, ensure_ascii=ascii_only, allow_nan=False), highlight=False)
     else:
         for table in pair_tables(found):
             print_table(table, console)

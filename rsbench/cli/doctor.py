@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.plugins import prints_apart
 from .options import PluginOption, QuietOption, standard_output
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def doctor(
     planned = plan(names or (), kind.value if kind else None)
     console = standard_output()
     console.print(_machine_table(machine()))
-    with Display(quiet=quiet).track("checks", sum(len(one.checks) for one in planned)) as advance:
+    with Display(quiet=quiet).track("checks", sum(len(one.checks) for one in planned)) as advance, prints_apart():
         findings = [examine(one, advance) for one in planned]
     console.print(_findings_table(findings))
     console.print(_in_words(findings), markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -60,10 +61,12 @@ def embed(
     settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
     context = make_context(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
     names = [name.strip() for name in data.split(",") if name.strip()]
-    job = prepare_embedding(settings, names, out, context, plugin or ())
-    context.display.say(job.describe())
+    with prints_apart():
+        job = prepare_embedding(settings, names, out, context, plugin or ())
+        context.display.say(job.describe())
     if dry_run:
         typer.echo(json.dumps(job.spec.model_dump(mode="json"), indent=1))
         return
-    run_embedding(job, context)
+    with prints_apart():
+        run_embedding(job, context)
     typer.echo(f"kept in {out}")

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ..core.errors import SpecError
+from ..core.plugins import prints_apart
 from .options import (
     WIDTH_IN_A_PIPE,
     AtOption,
@@ -88,7 +89,8 @@ def predict(
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
-    heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
+    with prints_apart():
+        heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
     if out and len(heard.rows):
         written = io.StringIO()
         _print(chosen, heard, form, Console(file=written, highlight=False, width=WIDTH_IN_A_PIPE))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
+from ..core.plugins import prints_apart
 from .options import PartialOption, PluginOption, QuietOption, ResultsOption, RootOption, standard_output
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def quality(
     found = []
     for name in datasets:
         data = load_quality_data(name, roots, display, partial=partial)
-        found.append(examine(study_indices(data, indices, display), questions, calls[name], display))
+        with prints_apart():
+            found.append(examine(study_indices(data, indices, display), questions, calls[name], display))
     print_sheets([sheet for one in found for sheet in sheets(one)], format_, standard_output())
     if out:
         _write(found, out, display)

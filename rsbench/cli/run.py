@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import RunFailed, SpecError
+from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -93,7 +94,10 @@ def run(
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]
     grid = itertools.product(losses, numbers)
-    specs = [make_spec({**given, **chosen, "seed": seed}, context, plugin or ()) for chosen, seed in grid]
+    try:
+        specs = [make_spec({**given, **chosen, "seed": seed}, context, plugin or ()) for chosen, seed in grid]
+    except SpecError as error:
+        raise SpecError(f"--spec {spec} with these options: {error}" if spec else str(error)) from None
     if dry_run:
         _dry_run(specs, context)
     else:
@@ -101,17 +105,10 @@ def run(
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
-    import yaml
-
+    from ..core.settings import read_settings
     from ..core.spec import flatten
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SpecError(f"--spec {path}: cannot be read ({error}).") from None
-    if not isinstance(content, dict):
-        raise SpecError(f"--spec {path}: holds no mapping of keys to values.")
-    return flatten(content)
+    return flatten(read_settings(path, f"--spec {path}"))
 
 
 def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
@@ -120,8 +117,9 @@ def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
 
     data_cache = context.data_cache()
     for spec in specs:
-        experiment = prepare_experiment(spec, data_cache)
-        _announce(experiment, context)
+        with prints_apart():
+            experiment = prepare_experiment(spec, data_cache)
+            _announce(experiment, context)
         state = Run(context.out / "runs" / experiment.run_id).state
         typer.echo(f"{experiment.run_id}: {'to run' if state == 'absent' else state}")
     typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
@@ -136,15 +134,16 @@ def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
     failed: list[str] = []
     data_cache = context.data_cache()
     for number, spec in enumerate(specs):
-        experiment = prepare_experiment(spec, data_cache)
-        if number == 0:
-            _announce(experiment, context)
-        if len(specs) > 1:
-            context.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
-        try:
-            done.append(run_experiment(experiment, context))
-        except RunFailed as error:
-            failed.append(f"{experiment.run_id}: {error}")
+        with prints_apart():
+            experiment = prepare_experiment(spec, data_cache)
+            if number == 0:
+                _announce(experiment, context)
+            if len(specs) > 1:
+                context.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
+            try:
+                done.append(run_experiment(experiment, context))
+            except RunFailed as error:
+                failed.append(f"{experiment.run_id}: {error}")
     if as_json:
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in done]
         typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))

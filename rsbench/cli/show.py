@@ -43,7 +43,8 @@ def show(
         known = document(shown)
         tables = list(run_tables(known, everything=everything))
     if format_ is Format.json:
-        console.out(json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False), highlight=False)
+        ascii_only = not console.encoding.startswith("utf")
+        console.out(json.dumps(known, indent=1, ensure_ascii=ascii_only, allow_nan=False), highlight=False)
     else:
         for table in tables:
             print_table(table, console)

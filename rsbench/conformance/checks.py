@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import BACKBONES
-from ..core.errors import PluginError, RsbenchError
+from ..core.errors import PluginError, RsbenchError, in_words
 from ..core.installation import raise_if_library
 from ..core.loss import LOSSES
-from ..core.plugins import in_words
 from ..core.registry import Entry, Registry
 from ..quality.index import QUALITY
 

@@ -6,13 +6,22 @@ The command line prints the message alone and exits with the class's code; Pytho
 from __future__ import annotations
 
 import difflib
+import reprlib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RsbenchError(Exception):
-    """Something the user can mend. The message says what, where and how."""
+    """Something the user can mend. The message says what, where and how.
+
+    It may quote names from outside: what would act on a terminal instead of being shown is written as an escape.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in super().__str__())
 
 
 class InstallationError(RsbenchError):
@@ -59,6 +68,25 @@ class ExportFailed(RsbenchError):
     """A model cannot be written for other programs, or would say something else there."""
 
     exit_code = 1
+
+
+def shown(value: object) -> str:
+    """A value from outside as Python writes it, within a line."""
+    return _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
+
+
+def in_words(error: BaseException, origin: Path) -> str:
+    """An error of a plugin's own code with its place: the last line that was reached of the file `origin`, if any."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]
+    where = (own or frames)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({where.filename}, line {where.lineno})"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

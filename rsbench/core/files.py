@@ -122,11 +122,9 @@ def remove(path: Path) -> None:
 def explain_os_error(error: OSError, path: Path) -> str:
     """What an error of the file system means for a run, and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"{path}: the disk is full. Free some room and give the same command again; it continues where it stopped."
-        )
+        return f"{path}: the disk is full. Free some room and give the same command again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return f"{path}: this folder cannot be written to. Give a writable one with --out DIR."
+        return f"{path}: cannot be written to ({error.strerror}). Make it writable, or name another place."
     return f"{path}: {error.strerror or error}."
 
 

@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from .errors import PluginError
+from .errors import PluginError, in_words, shown
 from .installation import raise_if_library
 from .registry import Entry, Registry
 
@@ -62,8 +62,11 @@ def discover_datasets() -> None:
 def _load_installed(group: str) -> None:
     for point in entry_points(group=group):
         try:
-            point.load()
-        except Exception:  # whatever a stranger's package raises: shown by `list`, fatal when asked for
+            with prints_apart():
+                point.load()
+        except BaseException as error:  # whatever a stranger's package raises: shown by `list`, fatal when asked for
+            if is_interrupt(error):
+                raise
             broken[f"{point.name} ({point.value})"] = traceback.format_exc()
 
 
@@ -81,7 +84,11 @@ def _import_once(plugin: str) -> Path:
     if plugin.endswith(".py"):
         if not Path(plugin).is_file():
             raise PluginError(f"--plugin {plugin}: there is no such file.")
+        if not Path(plugin).stat().st_size:
+            raise PluginError(f"--plugin {plugin}: the file is empty, so it registers nothing.")
         plugin = str(Path(plugin).resolve())
+    elif not all(part.isidentifier() for part in plugin.split(".")):
+        raise PluginError(f"--plugin {shown(plugin)}: name a file that ends in .py, or a module as Python imports it.")
     if plugin not in _imported:
         _imported[plugin] = _import(plugin)
     return _imported[plugin]
@@ -90,23 +97,43 @@ def _import_once(plugin: str) -> Path:
 def _import(plugin: str) -> Path:
     path = Path(plugin)
     try:
-        if not plugin.endswith(".py"):
-            return Path(importlib.import_module(plugin).__file__ or plugin)
-        name = f"rsbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
+        with prints_apart():
+            return _executed(plugin, path)
     except PluginError:
         raise
-    except Exception as error:  # any error of the user's own code is reported with its place
+    except BaseException as error:  # whatever the user's own code raises, sys.exit too, is reported with its place
+        if is_interrupt(error):
+            raise
         raise_if_library(error)
         raise PluginError(
-            f"Plugin {plugin} cannot be imported: {in_words(error, path)}. Mend it, or leave out --plugin."
+            f"Plugin {plugin} cannot be imported: {in_words(error, path)}. Mend it, or do without it."
         ) from error
+
+
+def _executed(plugin: str, path: Path) -> Path:
+    if not plugin.endswith(".py"):
+        return Path(importlib.import_module(plugin).__file__ or plugin)
+    name = f"rsbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
     return path.resolve()
+
+
+def prints_apart() -> contextlib.AbstractContextManager[object]:
+    """What code of strangers prints goes to standard error: standard output is for results."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether somebody interrupted the process: a signal raises KeyboardInterrupt between lines, code on one."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    reached = traceback.extract_tb(error.__traceback__)
+    return not (reached and (reached[-1].line or "").startswith("raise "))
 
 
 @contextlib.contextmanager
@@ -121,14 +148,6 @@ def scoped(registries: Iterable[Registry[Any]]) -> Iterator[None]:
         finally:
             _imported.clear()
             _imported.update(before)
-
-
-def in_words(error: BaseException, origin: Path) -> str:
-    """An error of a plugin's own code with its place: the last line that was reached of the file `origin`, if any."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]
-    where = (own or frames)[-1]
-    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
 
 
 def broken_in_words() -> list[str]:

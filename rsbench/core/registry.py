@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .errors import PluginError, SpecError, did_you_mean
+from .errors import PluginError, RsbenchError, SpecError, did_you_mean, in_words, shown
+from .installation import raise_if_library
 
 T = TypeVar("T")
 
+NAME = re.compile(r"[\w.:+-]{1,100}")
 UNITS = {"_rad": "rad", "_s": "s", "_ms": "ms", "_hz": "Hz", "_db": "dB"}
 
 
@@ -113,6 +116,8 @@ class Registry(Generic[T]):
 
         Raises PluginError when the name is taken, naming both files, or when a class lacks a method of its contract.
         """
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise PluginError(f"{self.kind} {shown(name)}: a name is letters, digits and _ - . : without a space.")
         if inspect.isabstract(value):
             lacking = " and ".join(sorted(typing.cast(Any, value).__abstractmethods__))
             raise PluginError(f"{self.kind} '{name}' does not define {lacking}, which every {self.kind} must.")
@@ -131,7 +136,7 @@ class Registry(Generic[T]):
         if name not in self._entries and colon and family in self.families:
             self.families[family].make(member)
         if name not in self._entries:
-            raise SpecError(f"There is no {self.kind} '{name}'.{did_you_mean(name, self._entries)}")
+            raise SpecError(f"There is no {self.kind} {shown(name)}.{did_you_mean(name, self._entries)}")
         return self._entries[name]
 
     def names(self) -> list[str]:
@@ -164,10 +169,19 @@ class Registry(Generic[T]):
                 resolved[key] = adapter.validate_python(value)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
-                raise SpecError(f"{self.kind}.{key}={value!r} for '{name}': {reason}.") from None
+                raise SpecError(f"{self.kind}.{key}={shown(value)} for '{name}': {reason}.") from None
         return resolved
 
     def create(self, name: str, *args: Any, **params: Any) -> Any:
-        """Build `name`: positional arguments are the contract's, keywords its hyper-parameters."""
-        value = typing.cast(Callable[..., Any], self.entry(name).value)
-        return value(*args, **self.resolve(name, params))
+        """Build `name`: positional arguments are the contract's, keywords its hyper-parameters.
+
+        Raises PluginError with the place where its own code fails.
+        """
+        entry, options = self.entry(name), self.resolve(name, params)
+        try:
+            return typing.cast(Callable[..., Any], entry.value)(*args, **options)
+        except RsbenchError:
+            raise
+        except Exception as error:  # any error of the user's own code
+            raise_if_library(error)
+            raise PluginError(f"{self.kind} '{name}' cannot be made: {in_words(error, entry.origin)}.") from error

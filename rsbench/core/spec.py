@@ -13,15 +13,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from .errors import SpecError
+from .errors import SpecError, shown
+from .settings import DEEPEST, parse_settings
 
 PROTOCOL: Literal[2] = 2  # of new runs; those of an earlier one can be read, and stand on boards of their own
 DEFAULT_TRAIN = "synthetic"
 DEFAULT_CLIP_S = 8.0
+MOST_SEEDS = 10_000  # of a command or a study
+LARGEST_SEED = 2**63 - 1  # a whole number of tables and random generators
 
 # Keys that people type without the part they belong to.
 SHORT_KEYS = {
@@ -35,6 +37,8 @@ SHORT_KEYS = {
     "epochs": "optim.epochs",
 }
 
+KEY = re.compile(r"[\w.:-]{1,200}")
+
 
 def _split_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -47,6 +51,13 @@ class Part(BaseModel):
     """A frozen part of the spec; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+            raise PydanticCustomError("number", "Input should be a number")
+        return value
 
 
 class Choice(BaseModel):
@@ -104,9 +115,9 @@ class ValidationPart(Part):
 class AugmentPart(Part):
     """SpecAugment; widths are shares of the features' bins and frames (48 of 128 and 160 of 798 as published)."""
 
-    freq_masks: int = Field(2, ge=0)
+    freq_masks: int = Field(2, ge=0, le=1000)
     freq_share: float = Field(48 / 128, ge=0, le=1)
-    time_masks: int = Field(2, ge=0)
+    time_masks: int = Field(2, ge=0, le=1000)
     time_share: float = Field(160 / 798, ge=0, le=1)
     quirks: Names = ()
 
@@ -115,8 +126,8 @@ class OptimPart(Part):
     algorithm: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-6, ge=0)
-    batch_size: int = Field(64, ge=1)
-    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(64, ge=1, le=1_000_000)
+    epochs: int = Field(50, ge=1, le=1_000_000)
     final_lr_share: float = Field(1e-3, ge=0, le=1, description="the cosine ends at lr times this")
     warmup_epochs: float = Field(0.0, ge=0)
     clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 leaves it alone")
@@ -163,7 +174,7 @@ class RunSpec(Part):
     optim: OptimPart = OptimPart()
     select: Names = ("val", "last")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     tuning_trials: int = Field(0, ge=0, description="trials that these settings were chosen from; 0: as published")
     protocol: Literal[1, 2] = PROTOCOL
 
@@ -184,7 +195,7 @@ class EmbedSpec(Part):
     augment: AugmentPart = AugmentPart()
     clip_s: ClipSeconds = DEFAULT_CLIP_S
     views: int = Field(0, ge=0, le=100, description="augmented views of each clip, beside the clip as it is")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
 
 
 def run_id(spec: RunSpec, identity: Mapping[str, Any], backbone: str) -> str:
@@ -197,27 +208,34 @@ def run_id(spec: RunSpec, identity: Mapping[str, Any], backbone: str) -> str:
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`KEY=VALUE` as typed after `--set`; the value is JSON, a list or mapping as YAML writes them, or else a word."""
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise SpecError(f"--set {text}: write KEY=VALUE, for example --set optim.lr=1e-4.")
     key, value = key.strip(), value.strip()
+    if not equals or not KEY.fullmatch(key):
+        raise SpecError(f"--set {shown(text)}: write KEY=VALUE, for example --set optim.lr=1e-4.")
     try:
         return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, _yaml(value) if value.startswith(("[", "{")) else value
+    except (ValueError, RecursionError):  # no JSON, thousands of digits, or thousands of brackets
+        return key, _yaml(key, value) if value.startswith(("[", "{")) else value
 
 
-def _yaml(text: str) -> Any:
+def _yaml(key: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SpecError(f"--set …={text}: a list is written [a, b], a mapping {{name: a, weights: b}}.") from None
+        return parse_settings(text, f"--set {key}={shown(text)}")
+    except SpecError as error:
+        raise SpecError(f"{error} A list is written [a, b], a mapping {{name: a, weights: b}}.") from None
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted keys; short keys ("loss", "epochs") are written out."""
+    """Nested settings as dotted keys; short keys ("loss", "epochs") are written out.
+
+    Raises SpecError for what can be no key, and for settings that are nested without end.
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"
+        if not KEY.fullmatch(name) or name.count(".") > DEEPEST:
+            raise SpecError(
+                f"{shown(name)}: the spec has no such key. Keys are words with a dot, for example optim.lr."
+            )
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{name}."))
         else:
@@ -225,18 +243,26 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`0`, `0-4` or `0,2,5-7` as a list of seeds, in order, without repeats."""
-    seeds: list[int] = []
+def parse_seeds(text: str, given_as: str = "--seeds") -> list[int]:
+    """`0`, `0-4` or `0,2,5-7` as a list of seeds, in order, without repeats. Raises SpecError for anything else."""
+    found = f"{given_as} {shown(text)}"
     try:
-        for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        ranges = [_seed_range(part) for part in text.split(",")]
     except ValueError:
-        raise SpecError(f"--seeds {text}: write numbers and ranges, for example 0-4 or 0,1,7.") from None
-    if not seeds:
-        raise SpecError(f"--seeds {text}: the range is empty; write the smaller number first, for example 0-4.")
-    return list(dict.fromkeys(seeds))
+        raise SpecError(f"{found}: write numbers and ranges, for example 0-4 or 0,1,7.") from None
+    if any(last > LARGEST_SEED for _, last in ranges):
+        raise SpecError(f"{found}: the largest seed is {LARGEST_SEED}.")
+    if sum(last - first + 1 for first, last in ranges) > MOST_SEEDS:
+        raise SpecError(f"{found}: these are more than {MOST_SEEDS:,} seeds. Ask for fewer at a time.")
+    if any(last < first for first, last in ranges):
+        raise SpecError(f"{found}: the range is empty; write the smaller number first, for example 0-4.")
+    return list(dict.fromkeys(seed for first, last in ranges for seed in range(first, last + 1)))
+
+
+def _seed_range(text: str) -> tuple[int, int]:
+    """The first and the last seed of `4` or `0-4`. Raises ValueError for anything else."""
+    first, dash, last = text.strip().partition("-")
+    return int(first), int(last if dash else first)
 
 
 def differing(specs: Iterable[Mapping[str, Any]]) -> list[str]:

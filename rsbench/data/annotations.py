@@ -7,7 +7,6 @@ import csv
 import io
 import math
 import re
-import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from ..core.errors import DataError
+from ..core.errors import DataError, shown
 from .audio import readable
 from .clips import CLIP_COLUMNS, RECORDING_COLUMNS
 
@@ -27,9 +26,6 @@ SEPARATORS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|nan|[+-]?inf", re.ASCII | re.IGNORECASE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _POINTER = "version https://git-lfs"
-
-_shortened = reprlib.Repr()
-_shortened.maxstring = _shortened.maxother = 80
 
 _Item = TypeVar("_Item")
 _Read = TypeVar("_Read")
@@ -88,11 +84,6 @@ def refuse_all(wrong: Sequence[str]) -> None:
     if wrong:
         more = [f"… and {len(wrong) - SHOWN} more errors."] if len(wrong) > SHOWN else []
         raise DataError("\n".join([*wrong[:SHOWN], *more]))
-
-
-def shown(value: object) -> str:
-    """A value of somebody's file for a message: quoted, printable, and not longer than a line."""
-    return _shortened.repr(value)
 
 
 def read_text(path: Path) -> str:

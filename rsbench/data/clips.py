@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ..core.errors import DataError, SpecError, did_you_mean
+from ..core.errors import DataError, SpecError, did_you_mean, shown
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
 NORMAL = 0
@@ -117,7 +117,7 @@ LABEL_MAPS = {
 def label_map(name: str) -> LabelMap:
     """A label map by name. Raises SpecError with a suggestion."""
     if name not in LABEL_MAPS:
-        raise SpecError(f"data.label_map: there is no label map '{name}'.{did_you_mean(name, LABEL_MAPS)}")
+        raise SpecError(f"data.label_map: there is no label map {shown(name)}.{did_you_mean(name, LABEL_MAPS)}")
     return LABEL_MAPS[name]
 
 

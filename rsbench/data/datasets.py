@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from ..core.errors import PluginError, RsbenchError
-from ..core.plugins import in_words
+from ..core.errors import PluginError, RsbenchError, in_words
 from ..core.registry import Registry
 from .clips import CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
 from .splits import SPLITS, Split, own_split

@@ -17,8 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.errors import DataError, PluginError, did_you_mean
-from .annotations import Place, frames, places_of, read_each, read_table, shown
+from ..core.errors import DataError, PluginError, did_you_mean, shown
+from .annotations import Place, frames, places_of, read_each, read_table
 from .clips import CLASSES, ClipTable
 from .layout import folders_below, is_file, names_in, recordings_in
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core.errors import DataError
-from .annotations import frames, places_of, read_each, read_lines, read_text, shown
+from ..core.errors import DataError, shown
+from .annotations import frames, places_of, read_each, read_lines, read_text
 from .audio import audio_files
 from .clips import ClipTable
 from .datasets import register_dataset

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..core.errors import DataError, PluginError, SpecError, did_you_mean
+from ..core.errors import DataError, PluginError, SpecError, did_you_mean, shown
 from ..core.plugins import discover_datasets
 from ..core.registry import Registry
 from ..core.seeds import derive
@@ -98,7 +98,8 @@ def split(name: str, own: Collection[str] = ()) -> Split:
     if name in own:
         return own_split(name)
     raise SpecError(
-        f"There is no split '{name}'.{did_you_mean(name, {*known, *own})} One that a plugin brings needs its --plugin."
+        f"There is no split {shown(name)}.{did_you_mean(name, {*known, *own})} "
+        "One that a plugin brings needs its --plugin."
     )
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core.errors import DataError, did_you_mean
-from .annotations import Place, frames, places_of, read_each, read_text, shown
+from ..core.errors import DataError, did_you_mean, shown
+from .annotations import Place, frames, places_of, read_each, read_text
 from .audio import audio_files, readable
 from .clips import ClipTable
 from .datasets import register_dataset

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ..core.errors import SpecError, did_you_mean
+from ..core.errors import SpecError, did_you_mean, shown
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ RULES = {
 def rule(name: str) -> Rule:
     """A rule by name. Raises SpecError with a suggestion."""
     if name not in RULES:
-        raise SpecError(f"select: there is no selection rule '{name}'.{did_you_mean(name, RULES)}")
+        raise SpecError(f"select: there is no selection rule {shown(name)}.{did_you_mean(name, RULES)}")
     return RULES[name]

@@ -21,6 +21,7 @@ from ..data.waveforms import Waveforms, prepare
 from .resolve import resolve
 
 DEFAULT_THREADS = torch.get_num_threads()  # before any run changes it: the cores this process may use
+MOST_THREADS = max(64, 4 * DEFAULT_THREADS)  # a system gives a process so many; what asks for more is ended by it
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def make_context(
     given = [root] if isinstance(root, str | Path) else list(root)
     roots = Roots.parse([str(folder) for folder in given], os.environ)
     threads = threads or DEFAULT_THREADS
+    if threads > MOST_THREADS:
+        raise SpecError(f"{threads} threads: this machine has {DEFAULT_THREADS} cores; ask for {MOST_THREADS} at most.")
     torch.set_num_threads(threads)
     return RunContext(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet))
 

@@ -12,10 +12,20 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..core.backbone import BACKBONES, Backbone, Frontend
-from ..core.errors import SpecError, did_you_mean
+from ..core.errors import SpecError, did_you_mean, shown
 from ..core.loss import LOSSES
 from ..core.registry import Entry, Registry
-from ..core.spec import DEFAULT_TRAIN, PROTOCOL, BackboneChoice, EmbedSpec, Part, QualityChoice, RunSpec, flatten
+from ..core.spec import (
+    DEFAULT_TRAIN,
+    PROTOCOL,
+    SHORT_KEYS,
+    BackboneChoice,
+    EmbedSpec,
+    Part,
+    QualityChoice,
+    RunSpec,
+    flatten,
+)
 from ..data.clips import label_map
 from ..data.datasets import DATASETS
 from ..data.splits import split
@@ -25,6 +35,8 @@ from ..features.frontends import FRONTENDS
 from ..quality.index import QUALITY
 
 OWN_KEYS = {"backbone": ("weights", "pretrained_on"), "quality": ("control",)}  # of a choice, beside its options
+
+NAMES = {name for name in SHORT_KEYS.values() if name.endswith((".name", ".train"))}  # a word each
 
 _Spec = TypeVar("_Spec", bound=Part)
 
@@ -98,6 +110,12 @@ def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, An
     for key in needed:
         if key not in user:
             raise SpecError(f"{key} is missing. Give one, for example --loss qlung --backbone cnn6.")
+    for key, value in user.items():
+        if key in NAMES and not isinstance(value, str):
+            raise SpecError(
+                f"{key}={shown(value)}: one name is wanted. Several are a grid: list them under grid: in a study, or "
+                "losses after --loss, with commas between."
+            )
     name, colon, value = str(user["backbone.name"]).partition(":")
     user["backbone.name"] = name
     option = BACKBONES.entry(name).value.after_colon
@@ -172,7 +190,7 @@ def _validated(nested: Mapping[str, Any], model: type[_Spec]) -> _Spec:
         key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
         if first["type"] == "extra_forbidden":
             raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys(model))}") from None
-        raise SpecError(f"{key}={first['input']!r}: {first['msg']}.") from None
+        raise SpecError(f"{key}={shown(first['input'])}: {first['msg']}.") from None
 
 
 def _check_protocol(spec: RunSpec) -> None:

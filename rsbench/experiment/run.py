@@ -144,7 +144,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         with contextlib.suppress(StorageError):
             folder.write_bytes(store.ERROR, traceback.format_exc().encode())
             folder.set_status("failed", message=f"{type(error).__name__}: {error}")
-        if isinstance(error, RsbenchError) or not isinstance(error, Exception):
+        if isinstance(error, RsbenchError):
             raise
         raise RunFailed(
             f"The run failed: {type(error).__name__}: {error}. Its traceback is in {folder.path / store.ERROR}."

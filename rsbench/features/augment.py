@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.draws import sent
-from ..core.errors import SpecError, did_you_mean
+from ..core.errors import SpecError, did_you_mean, shown
 
 QUIRKS = {
     "randn-gate": "as published: a batch is masked only where a normal draw is at most 1, 84 % of the time",
@@ -20,7 +20,7 @@ def check_quirks(quirks: Sequence[str]) -> None:
     """Raises SpecError for a quirk that does not exist."""
     for quirk in quirks:
         if quirk not in QUIRKS:
-            raise SpecError(f"augment.quirks: there is no quirk '{quirk}'.{did_you_mean(quirk, QUIRKS)}")
+            raise SpecError(f"augment.quirks: there is no quirk {shown(quirk)}.{did_you_mean(quirk, QUIRKS)}")
 
 
 def spec_augment(

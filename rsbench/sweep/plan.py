@@ -14,7 +14,7 @@ import pandas as pd
 from ..boards.claims import Question
 from ..boards.leaderboard import leaderboard
 from ..core.display import duration
-from ..core.errors import RsbenchError
+from ..core.errors import RsbenchError, SpecError, shown
 from ..data.clips import NORMAL
 from ..data.splits import CLAIMS_FROM, Split
 from ..evaluation.patients import effective_number
@@ -116,7 +116,11 @@ def plan_runs(
         of_cell = []
         for seed in seeds:
             settings = {**cell.settings, "seed": seed}
-            experiment = prepare_experiment(make_spec(settings, context, sweep.plugins), data_cache)
+            try:
+                spec = make_spec(settings, context, sweep.plugins)
+            except SpecError as error:
+                raise SpecError(f"study '{sweep.name}', {shown(cell.name)}: {error}") from None
+            experiment = prepare_experiment(spec, data_cache)
             state = Run(runs_folder(context) / experiment.run_id).state
             of_cell.append(PlannedRun(cell.name, seed, experiment.run_id, state, settings))
         runs += of_cell

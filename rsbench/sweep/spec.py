@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
-from ..core.errors import SpecError, did_you_mean
-from ..core.spec import SHORT_KEYS, Names, Part, Range, flatten, parse_seeds
+from ..core.errors import SpecError, did_you_mean, shown
+from ..core.settings import read_settings
+from ..core.spec import (
+    LARGEST_SEED,
+    MOST_SEEDS,
+    SHORT_KEYS,
+    Names,
+    Part,
+    Range,
+    flatten,
+    parse_seeds,
+)
+
+MOST_RUNS = 100_000
 
 
 def _seeds(value: Any) -> Any:
     """A range such as "0-4" as its numbers."""
     if isinstance(value, str):
-        return tuple(parse_seeds(value))
-    return (value,) if isinstance(value, int) else tuple(value)
+        try:
+            return tuple(parse_seeds(value, "the seeds"))
+        except SpecError as error:
+            raise _of_pydantic(error) from None
+    return (value,) if isinstance(value, int) else _options(value)
 
 
-Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)]
+def _of_pydantic(error: SpecError) -> PydanticCustomError:
+    """As one of pydantic's errors, which say where in the file."""
+    return PydanticCustomError("spec", "{why}", {"why": str(error).rstrip(".")})
+
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MOST_SEEDS)]
 
 
 def _range(value: Any, make: ValidatorFunctionWrapHandler) -> Range:
     try:
         made: Range = make(value)
-    except SpecError as error:  # as one of pydantic's, which says where in the file
-        raise ValueError(str(error)) from None
+    except SpecError as error:
+        raise _of_pydantic(error) from None
     return made
 
 
@@ -48,13 +71,13 @@ class Search(Part):
     seed: of all trials; none of `confirm`'s.
     """
 
-    trials: int = Field(ge=1)
+    trials: int = Field(ge=1, le=10_000)
     space: Mapping[str, Annotated[Range, WrapValidator(_range)] | Options] = {}
     own_ranges: bool = Field(True, description="also search the ranges that each loss registers")
     folds: int = Field(1, ge=1, le=20)
     sampler: Literal["tpe", "random"] = "tpe"
     scheduler: Literal["asha", "none"] = "none"
-    seed: int = Field(1000, ge=0)
+    seed: Seed = 1000
 
 
 class Confirm(Part):
@@ -79,7 +102,7 @@ class Limits(Part):
 class SweepSpec(Part):
     """A study. `base` holds settings of every run, `grid` lists of them; a row of the grid may be a mapping."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)
     purpose: str
     base: Mapping[str, Any] = {}
     grid: Mapping[str, list[Any]]
@@ -109,14 +132,7 @@ def load_sweep(path: Path, changes: Mapping[str, Any] | None = None) -> SweepSpe
         changes: dotted key of the study → value that takes the place of the file's, e.g. `{"seeds": "0-2"}` or
             `{"base.optim.epochs": 3}`.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(f"{path}: there is no such file.") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SpecError(f"{path}: cannot be read as YAML ({error}).") from None
-    if not isinstance(content, dict):
-        raise SpecError(f"{path}: holds no mapping of keys to values; a study has name, purpose and grid.")
+    content = read_settings(path, str(path))
     for key, value in (changes or {}).items():
         _change(content, key, value)
     return parse_sweep(content, str(path))
@@ -129,6 +145,13 @@ def parse_sweep(content: Mapping[str, Any], where: str) -> SweepSpec:
     except ValidationError as error:
         raise SpecError(f"{where}: {_in_words(error)}") from None
     _check_together(spec, where)
+    try:
+        names = Counter(cell.name for cell in cells(spec))
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise SpecError(f"{where}: grid: two rows are called {shown(twice[0])}. Leave out one, or give it a label.")
     return spec
 
 
@@ -137,10 +160,14 @@ def _change(content: dict[str, Any], key: str, value: Any) -> None:
     first, dot, rest = key.partition(".")
     if not dot:
         content[first] = value
-    elif first in ("base", "grid", "space"):
-        content[first] = {**content.get(first, {}), rest: value}
+        return
+    inner = content.get(first) or {}
+    if not isinstance(inner, dict):
+        raise SpecError(f"--set {key}: '{first}' has no keys of its own: in the file it is {shown(inner)}.")
+    inner = content[first] = dict(inner)
+    if first in ("base", "grid", "space"):
+        inner[rest] = value
     else:
-        inner = content[first] = dict(content.get(first) or {})
         _change(inner, rest, value)
 
 
@@ -161,6 +188,9 @@ def _in_words(error: ValidationError) -> str:
 def _check_together(spec: SweepSpec, where: str) -> None:
     if not spec.grid or not all(spec.grid.values()):
         raise SpecError(f"{where}: grid: every key needs at least one value.")
+    count = math.prod(map(len, spec.grid.values())) * len(spec.seeds)
+    if count > MOST_RUNS:
+        raise SpecError(f"{where}: grid: these are {count:,} runs, and a study has at most {MOST_RUNS:,}. Split it.")
     if "seed" in spec.grid:
         raise SpecError(f"{where}: grid.seed: seeds stand beside the grid: seeds: 0-4.")
     if (spec.track == "tuned") != (spec.search is not None) or (spec.search is None) != (spec.confirm is None):
@@ -173,9 +203,9 @@ def _check_together(spec: SweepSpec, where: str) -> None:
 
 def cells(spec: SweepSpec) -> list[Cell]:
     """The grid, expanded: every combination, in the order of the file."""
-    found = []
+    found, base = [], flatten(spec.base)
     for values in itertools.product(*spec.grid.values()):
-        settings, words = flatten(spec.base), []
+        settings, words = dict(base), []
         for key, value in zip(spec.grid, values, strict=True):
             settings |= _row(key, value)
             words.append(_word(key, value))

@@ -40,7 +40,7 @@ def root(tiny_root: Path, tmp_path: Path) -> Path:
         (["--device", "gpu"], "no such kind of device"),
         (["--root", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--plugin", "absent.py"], "absent.py: there is no such file"),
-        (["--spec", "absent.yaml"], "--spec absent.yaml: cannot be read"),
+        (["--spec", "absent.yaml"], "--spec absent.yaml: there is no such file"),
         (["--weights", "absent.pt"], "--weights absent.pt: there is no such file"),
         (["--backbone", "mn04", "--weights", "audioset"], "Get mn04_as_mAP_432.pt from https://github.com"),
         (["--set", "validation.fraction=0"], "validation.fraction is 0"),
@@ -136,7 +136,8 @@ def test_a_folder_that_cannot_be_written(cli: Cli, tiny_root: Path, tmp_path: Pa
     (tmp_path / "occupied").write_text("a file")
     done = cli(*BASE, "--root", tiny_root, "--out", tmp_path / "occupied")
     assert done.code == 2
-    assert "--out" in done.err
+    assert "occupied" in done.err
+    assert "cannot be written to" in done.err
 
 
 def test_a_full_disk_keeps_what_is_there(

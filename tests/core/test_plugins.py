@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tiny import Cli
+from tiny import CLIP_S, TINY_PLUGIN, Cli
 
 import rsbench
 from rsbench.core import plugins
@@ -106,3 +107,98 @@ def test_an_unknown_name_may_be_that_of_a_broken_plugin(cli: Cli, monkeypatch: p
     note, error = done.err.strip().splitlines()
     assert note == "note: broken plugin cnn7 (theirs.cnn7): ImportError: no such thing"
     assert error.startswith("error: There is no backbone 'cnn7'")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("class Odd(BaseException): ...\nraise Odd('a\\nb')", "Odd: a b"),
+        ("def f(:", "invalid syntax .*line 1"),
+        ("", "the file is empty"),
+        (
+            "from rsbench import register_loss\nregister_loss(5)(lambda logits, batch: logits)",
+            "a name is letters",
+        ),
+        ("from rsbench import register_loss\nregister_loss('mine')(5)", "takes a subclass of Loss or a function"),
+    ],
+)
+def test_a_plugin_that_ends_or_misleads_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path / "hostile.py", text)
+    with pytest.raises(PluginError, match=said):
+        plugins.load(path)
+
+
+@pytest.mark.parametrize("name", ["", ".", "my plugin", "plugins/", "loss.txt/x", "a\nb"])
+def test_what_can_be_no_plugin_is_refused(name: str) -> None:
+    with pytest.raises(PluginError, match="name a file that ends in .py, or a module"):
+        plugins.load(name)
+
+
+def test_what_a_plugin_prints_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugins.load(write(tmp_path / "loud.py", "print('loud')"))
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "loud\n")
+
+
+def test_a_real_interrupt_during_an_import_is_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "slow.py", "import signal\nsignal.raise_signal(signal.SIGINT)\nfor _ in range(9): pass\n")
+    with pytest.raises(KeyboardInterrupt):
+        plugins.load(path)
+
+
+LOUD_AND_BROKEN = """
+import sys
+from rsbench import AngularLoss, register_loss
+
+@register_loss("loud")
+def loud(logits, batch):
+    print("loud")
+    return logits.sum() * 0
+
+@register_loss("leaving")
+def leaving(logits, batch):
+    sys.exit(0)
+
+@register_loss("unmade")
+class Unmade(AngularLoss):
+    def __init__(self, *args, **options):
+        raise ValueError("not today")
+
+    def target_margin(self, batch, cosine):
+        return 0.0, 0.0
+
+@register_loss("unmade_by_leaving")
+class Leaving(Unmade):
+    def __init__(self, *args, **options):
+        sys.exit(0)
+"""
+
+
+def test_json_holds_results_alone_and_code_that_leaves_or_fails_is_blamed(
+    cli: Cli, tiny_root: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "loud.py", LOUD_AND_BROKEN)
+    base = ("run", "--plugin", path, "--plugin", TINY_PLUGIN, "--backbone", "tiny", "--train", "tiny", "--test", "tiny")
+    base += (
+        "--set",
+        f"data.clip_s={CLIP_S}",
+        "--epochs",
+        "1",
+        "--root",
+        str(tiny_root),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    loud = cli(*base, "--loss", "loud", "--json")
+    assert len(json.loads(loud.out)["runs"]) == 1
+    assert "loud\n" in loud.err
+    leaving = cli(*base, "--loss", "leaving", "--json")
+    assert leaving.code == 1
+    assert "SystemExit" in json.loads(leaving.out)["failed"][0]
+    for name, said in (("unmade", "cannot be made: ValueError: not today"), ("unmade_by_leaving", "SystemExit: 0")):
+        broken = cli(*base, "--loss", name, "--dry-run")
+        assert broken.code == 2
+        assert said in broken.err
+        assert path in broken.err

@@ -121,7 +121,7 @@ def test_half_an_assignment_is_refused(text: str) -> None:
 
 
 def test_a_broken_list_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"a list is written \[a, b\]"):
+    with pytest.raises(SpecError, match=r"A list is written \[a, b\]"):
         parse_assignment("a=[1, ")
 
 

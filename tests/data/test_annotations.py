@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rsbench.core.errors import DataError
-from rsbench.data.annotations import Place, read_lines, read_table, read_text, shown
+from rsbench.core.errors import DataError, shown
+from rsbench.data.annotations import Place, read_lines, read_table, read_text
 from rsbench.data.folder import read_folder
 
 Own = Callable[[Sequence[str]], Path]

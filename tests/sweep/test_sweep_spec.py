@@ -68,7 +68,12 @@ def test_a_key_of_the_file_can_be_changed(tmp_path: Path) -> None:
         ({"grid": {}}, "grid: every key needs at least one value"),
         ({"grid": {"loss": []}}, "grid: every key needs at least one value"),
         ({"grid": {"seed": [1]}}, "grid.seed: seeds stand beside the grid"),
-        ({"seeds": "4-2"}, "the range is empty"),
+        ({"seeds": "4-2"}, "seeds: the seeds '4-2': the range is empty"),
+        ({"seeds": None}, "seeds: Input should be a valid tuple"),
+        ({"seeds": "0-2000000000"}, "more than 10,000 seeds"),
+        ({"grid": {"loss": ["ce", "ce"]}}, "two rows are called 'ce'"),
+        ({"grid": {f"optim.{name}": list(range(10)) for name in "abcdef"}}, "these are 3,000,000 runs"),
+        ({"base": {"optim": {"lr\n": 1}}}, "no such key"),
         ({"track": "tuned"}, "track: tuned needs search and confirm"),
         (TUNED, "track: tuned needs search and confirm"),
         ({**TUNED, "confirm": {"seeds": [1000]}}, "confirm.seeds: 1000 is the seed that the search chooses on"),
@@ -82,7 +87,13 @@ def test_a_key_of_the_file_can_be_changed(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, content: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError, match=said) as raised:
         load(tmp_path, **content)
-    assert "mine.yaml" in str(raised.value) or "--seeds" in str(raised.value)
+    assert "mine.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["name.x", "seeds.0", "base", "grid.loss.x"])
+def test_a_change_that_fits_no_key_is_named(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SpecError, match=key.partition(".")[0]):
+        load(tmp_path, {key: 5})
 
 
 def test_files_that_are_no_study_are_refused(tmp_path: Path) -> None:

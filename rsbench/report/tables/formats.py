@@ -54,7 +54,8 @@ def print_sheets(sheets: Sequence[Sheet], form: str, console: Console) -> None:
         console.out(whole.to_csv(index=False, lineterminator="\n"), end="", highlight=False)
     else:
         content = [{**sheet.about, "rows": _rows(sheet.frame)} for sheet in sheets]
-        console.out(json.dumps(content, indent=1, ensure_ascii=False, default=_plain), highlight=False)
+        ascii_only = not console.encoding.startswith("utf")
+        console.out(json.dumps(content, indent=1, ensure_ascii=ascii_only, default=_plain), highlight=False)
 
 
 def print_table(table: Table, console: Console) -> None:
