@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..core.errors import PluginError, RsbenchError, SpecError, in_words
+from ..core.errors import PluginError, RsbenchError, SpecError, in_words, shown
 from ..core.installation import libraries_blamed
 from ..core.plugins import broken_in_words
 from . import (
@@ -142,6 +142,9 @@ def _exit_code() -> int:
         lines = [*(f"note: {note}" for note in notes), f"error: {error}"]
         typer.echo("\n".join(lines), err=True)
         return error.exit_code
+    except UnicodeEncodeError as error:  # what was typed, or the name of a file, in another encoding
+        typer.echo(f"error: {shown(error.object)}: is no UTF-8 text. Write it in UTF-8.", err=True)
+        return 2
     except OSError as error:  # of a file or folder that is not what it should be
         typer.echo(f"error: {error.filename or 'standard output'}: {error.strerror or error}.", err=True)
         return 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import RunFailed, SpecError
+from ..core.errors import RunFailed, SpecError, shown
 from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
@@ -76,7 +76,7 @@ def run(
     Several losses and several seeds are a grid: every loss with every seed, in one process. Give the same command
     again to continue where it was stopped; what is done is not done again.
     """
-    from ..core.spec import parse_assignment, parse_seeds
+    from ..core.spec import flatten, parse_assignment, parse_seeds
     from ..experiment.context import make_context, make_spec
 
     given: dict[str, Any] = _read_spec(spec) if spec else {}
@@ -89,7 +89,11 @@ def run(
         "select": select,
     }
     given |= {key: value for key, value in options.items() if value is not None}
-    given |= dict(parse_assignment(text) for text in set_ or [])
+    changes = flatten(dict(parse_assignment(text) for text in set_ or []))
+    for option, typed, key in (("--loss", loss, "loss.name"), ("--seeds", seeds, "seed")):
+        if typed and key in changes:
+            raise SpecError(f"{option} and --set {key}={shown(changes[key])}: both say the same field. Leave out one.")
+    given |= changes
     context = make_context(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]

@@ -44,6 +44,10 @@ def root(tiny_root: Path, tmp_path: Path) -> Path:
         (["--weights", "absent.pt"], "--weights absent.pt: there is no such file"),
         (["--backbone", "mn04", "--weights", "audioset"], "Get mn04_as_mAP_432.pt from https://github.com"),
         (["--set", "validation.fraction=0"], "validation.fraction is 0"),
+        (["--set", "loss=[ce, qlung]"], "--loss and --set loss.name=['ce', 'qlung']: both say the same field"),
+        (["--seeds", "0-2000000000"], "more than 10,000 seeds"),
+        (["--threads", "100000"], "100000 threads: this machine has"),
+        (["--set", "optim.lr=null", "--set", "optim.lr=NaN"], "optim.lr=nan: Input should be a finite number"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_2(

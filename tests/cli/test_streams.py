@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -101,3 +102,19 @@ def test_json_is_json_in_a_narrow_encoding() -> None:
     print_sheets([sheet], "json", Console(file=out))
     out.seek(0)
     assert json.loads(out.read())[0]["rows"] == [{"name": "é Δ"}]
+
+
+def test_a_word_in_another_encoding_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rsbench.cli.app", lambda: "caf\udce9".encode())
+    assert outcome(monkeypatch, "list", "splits") == 2
+    assert capsys.readouterr().err == "error: 'caf\\udce9': is no UTF-8 text. Write it in UTF-8.\n"
+
+
+def test_a_file_that_nobody_expected_to_fail_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("rsbench.cli.app", lambda: (tmp_path / "absent").read_bytes())
+    assert outcome(monkeypatch, "list", "splits") == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'absent'}: No such file or directory.\n"
