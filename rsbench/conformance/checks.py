@@ -130,13 +130,14 @@ def bfloat16() -> Iterator[None]:
     On processors with AMX, oneDNN's convolutions of stride 2 and more give what memory held before, NaN among it, where
     their output is one column wide (oneDNN 3.12, in torch 2.14.1). `bfloat16_faults` in machine.py tells of them.
     """
-    enabled = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    onednn: Any = torch.backends.mkldnn  # whose types say that it cannot be set
+    enabled = onednn.enabled
+    onednn.enabled = False
     try:
         with torch.autocast("cpu", torch.bfloat16):
             yield
     finally:
-        torch.backends.mkldnn.enabled = enabled
+        onednn.enabled = enabled
 
 
 def expect_defaults(case: Case) -> None:
