@@ -11,9 +11,9 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
+from ..core.display import PlainConsole
 from ..core.errors import RsbenchError, SpecError
 from ..core.installation import libraries_blamed
 from ..core.plugins import broken_in_words
@@ -120,5 +120,5 @@ def main() -> None:
         # What a broken plugin would have registered is unknown, and its name may be what was asked for.
         notes = broken_in_words() if isinstance(error, SpecError) else []
         lines = [*(f"note: {note}" for note in notes), f"error: {error}"]
-        Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
+        PlainConsole(stderr=True, highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
         sys.exit(error.exit_code)

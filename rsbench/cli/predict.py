@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ..core.errors import SpecError
 from .options import (
@@ -25,7 +24,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..core.display import Display
+    from ..core.display import Display, PlainConsole
     from ..inference.prediction import Heard
     from ..results.run import TrainedModel
 
@@ -73,7 +72,7 @@ def predict(
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1.
     """
-    from ..core.display import Display
+    from ..core.display import Display, PlainConsole
     from ..core.files import write_bytes
     from ..report.card import model_card
     from ..report.tables.formats import known_format
@@ -83,14 +82,14 @@ def predict(
     known_format(form)
     chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
     if card:
-        typer.echo(model_card(chosen, display), nl=False)
+        standard_output().out(model_card(chosen, display), end="", highlight=False)
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
     heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
     if out and len(heard.rows):
         written = io.StringIO()
-        _print(chosen, heard, form, Console(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
+        _print(chosen, heard, form, PlainConsole(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
         write_bytes(out, written.getvalue().encode())
         beside = out.with_suffix(".card.md")
         write_bytes(beside, model_card(chosen, display).encode())
@@ -98,7 +97,7 @@ def predict(
     elif len(heard.rows):
         _print(chosen, heard, form, standard_output())
     for message in heard.errors:
-        typer.echo(f"error: {message}", err=True)
+        Display().say(f"error: {message}")
     if heard.errors:
         raise typer.Exit(1)
 
@@ -129,7 +128,7 @@ def _hear(
     return predictor.predict_all(planned, display)
 
 
-def _print(choice: TrainedModel, heard: Heard, form: str, console: Console) -> None:
+def _print(choice: TrainedModel, heard: Heard, form: str, console: PlainConsole) -> None:
     from ..report.tables.formats import Sheet, print_sheets
     from ..report.tables.prediction import prediction_table
 

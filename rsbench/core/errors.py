@@ -8,11 +8,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .text import shown
+
 
 class RsbenchError(Exception):
     """Something the user can mend. The message says what, where and how."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """The message; names of strangers in it are text, whatever they hold."""
+        return shown(super().__str__())
 
 
 class InstallationError(RsbenchError):
@@ -59,6 +65,12 @@ class ExportFailed(RsbenchError):
     """A model cannot be written for other programs, or would say something else there."""
 
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says went wrong, in one line, without the path, which a message names anyway."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.strip().partition("\n")[0] or type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,15 +24,17 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..core.display import Display
-from ..core.errors import ResultsError, StorageError
+from ..core.errors import ResultsError, RsbenchError, StorageError
 from ..core.files import writing
 from ..core.spec import RunSpec
+from ..core.text import file_name
 from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
 from .rows import COLUMNS, Judgement, judgements, known_split
 from .run import Run
+from .store import ANOTHER_SHAPE
 
 # What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
 STAMPED = ("status.json", "spec.json", "data.json", "env.json", "metrics.json", "origin.json", "predictions", "sketch")
@@ -117,7 +118,7 @@ def board_rows(
     Raises SpecError for an unknown rule, and where no run has a row for a split that neither rsbench nor they know.
     """
     rule(rule_name)
-    path = cache / re.sub(r"[^\w.-]+", "_", f"{split_name}.{rule_name}.parquet") if cache else None
+    path = cache / file_name(f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
     known = _load(path, made_for) if path else _Table.of({}, [])
     stamps = {run.run_id: _stamp(run) for run in runs}
@@ -206,7 +207,7 @@ def _read(
                 found = judgements(run, split_name, rule_name)
                 _check_sketch(run, found, sketches)
                 read[run.run_id] = found
-            except ResultsError as error:
+            except RsbenchError as error:
                 damaged[run.run_id] = str(error)
             advance(1, "")
     return read, damaged
@@ -232,12 +233,12 @@ def _load(path: Path, made_for: str) -> _Table:
     try:
         stored = pq.read_table(path, page_checksum_verification=True)
         about = json.loads((stored.schema.metadata or {})[ABOUT])
-    except (OSError, pa.ArrowException, KeyError, ValueError):
+        if about["made_for"] != made_for:
+            return _Table.of({}, [])
+        designs = {digest: Design.parse(text) for digest, text in about["designs"].items()}
+        return _Table(about["stamps"], stored.to_pandas(), designs)
+    except (OSError, pa.ArrowException, *ANOTHER_SHAPE):
         return _Table.of({}, [])
-    if about["made_for"] != made_for:
-        return _Table.of({}, [])
-    designs = {digest: Design.parse(text) for digest, text in about["designs"].items()}
-    return _Table(about["stamps"], stored.to_pandas(), designs)
 
 
 def _save(path: Path, table: _Table, made_for: str) -> None:
