@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import lzma
 import re
-import shutil
 import stat
 import zipfile
 import zlib
@@ -25,6 +24,7 @@ LARGEST = 16 * 2**30  # bytes of all files together
 LARGEST_MANIFEST = 64 * 2**20  # bytes: it is read into memory
 # Records are JSON, csv and tables that are compressed already, which a zip makes up to ten times smaller.
 MOST_COMPRESSED = 100
+PIECE = 2**20  # bytes, written at a time
 SMALL = 2**20  # bytes: below, the ratio is no matter
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -125,7 +125,7 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Non
         except OSError as error:
             raise _no_room(path, error) from error
         with file:
-            while piece := source.read(shutil.COPY_BUFSIZE):
+            while piece := source.read(PIECE):
                 try:
                     file.write(piece)
                 except OSError as error:
