@@ -17,7 +17,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from .errors import ResultsError, StorageError
+from .errors import ResultsError, StorageError, first_line
 
 WIDEST_NUMBER = 20  # signs of a whole number of 64 bits
 
@@ -121,7 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_bytes(path))
     except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
+        raise damaged(path, first_line(error)) from error
     if not isinstance(content, dict):
         raise damaged(path, "it holds no JSON object")
     return content

@@ -9,7 +9,7 @@ from ..core.errors import ResultsError
 from ..evaluation.scoring import without_nan
 from .archive import is_of_a_record
 from .run import Run, as_written
-from .store import COST, ENVIRONMENT, EPOCHS, FOLDS, METRICS, SELECTION, SKETCH, SPEC, TRACKED
+from .store import COST, ENVIRONMENT, EPOCHS, FOLDS, METRICS, SELECTION, SPEC, TRACKED
 
 # What the document holds as the files have it.
 PARTS = (ENVIRONMENT, SELECTION, METRICS, COST)
@@ -42,9 +42,8 @@ def read_whole(run: Run) -> None:
                 raise ResultsError(
                     f"{run.path / name}: is no name of a file of a run. Delete it, or leave this run out."
                 )
-        for dataset in run.datasets:
+        for dataset in {used.dataset for used in run.data.splits.values()}:
             run.predictions(dataset)
-        for dataset in run.folder.tables(SKETCH):
             run.sketch(dataset)
         for split in run.folder.tables(TRACKED):
             run.tracked(split)

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.display import Display
-from ..core.errors import ResultsError, StorageError
+from ..core.errors import ResultsError, RsbenchError, StorageError
 from ..core.files import explain_os_error
 from .agreement import disagreement
 from .bundle import opened
@@ -24,7 +24,7 @@ from .document import read_whole
 from .rescore import rescore_run
 from .run import HERE, Run, as_written, load_runs
 from .schema import Origin, State, Status
-from .store import ANOTHER_SHAPE, ERROR, ORIGIN, SPEC, STATUS, RunFolder
+from .store import ERROR, ORIGIN, SPEC, STATUS, RunFolder
 
 
 class MergeOutcome(StrEnum):
@@ -102,7 +102,7 @@ def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display
             raise ResultsError("No run can be brought in.\n" + "\n".join(damaged))
         plan = _plan(arrivals, out, display)
         _carry_out(plan, out, display)
-    return replace(plan, damaged=tuple(damaged))
+    return replace(plan, damaged=(*damaged, *plan.damaged))
 
 
 def _arrival(run: Run, brought_by: str, manifest: str | None) -> Standing:
@@ -124,27 +124,29 @@ def _arrival(run: Run, brought_by: str, manifest: str | None) -> Standing:
 
 
 def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePlan:
-    """What will become of each arrival. Raises ResultsError naming every conflict, and for a damaged run."""
+    """What will become of each arrival. Raises ResultsError naming every conflict."""
     plan, conflicts, false = MergePlan({outcome: [] for outcome in MergeOutcome}, {}), [], []
+    damaged: list[str] = []
     with display.track("scoring again", len(arrivals)) as advance:
         for arrival in arrivals:
             run_id = arrival.run.run_id
-            here = Run(out / "runs" / run_id)
-            standing = plan.changed.get(run_id) or Standing(here, here.origin)
-            both_done = standing.state == arrival.state == "done"
-            with as_written(standing.run, arrival.run):
-                differences = disagreement(standing.run, arrival.run) if both_done else []
+            advance(1, run_id)
+            try:
+                standing = plan.changed.get(run_id) or _here(out, run_id)
+                differences = _differences(standing, arrival)
+                outcome, after = _settle(standing, arrival)
+                comes = after is arrival and arrival.state == "done" and not differences
+                false += _false_figures(arrival.run, display) if comes else []
+            except RsbenchError as error:
+                damaged.append(f"{run_id}: {error}")
+                continue
             if differences:
                 who = " and ".join(one.origin.brought_by if one.origin else HERE for one in (standing, arrival))
                 conflicts.append(f"{run_id} ({who}): {'; '.join(differences)}")
-            else:
-                outcome, after = _settle(standing, arrival)
-                plan.outcomes[outcome].append(run_id)
-                if after is not standing:
-                    plan.changed[run_id] = after
-                if after is arrival and arrival.state == "done":
-                    false += _false_figures(arrival.run, display)
-            advance(1, run_id)
+                continue
+            plan.outcomes[outcome].append(run_id)
+            if after is not standing:
+                plan.changed[run_id] = after
     if conflicts:
         raise ResultsError(
             f"{len(conflicts)} runs have the same id and other predictions; nothing was copied.\n"
@@ -158,17 +160,26 @@ def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePla
             + "\n".join(false)
             + "\nAsk for them again. rsbench rescore --results DIR|BUNDLE.zip names every figure."
         )
-    return plan
+    return replace(plan, damaged=tuple(damaged))
+
+
+def _here(out: Path, run_id: str) -> Standing:
+    here = Run(out / "runs" / run_id)
+    return Standing(here, here.origin)
+
+
+def _differences(standing: Standing, arrival: Standing) -> list[str]:
+    """In what two finished runs differ; [] where they agree, or one is not finished. Raises ResultsError for damage."""
+    if not standing.state == arrival.state == "done":
+        return []
+    with as_written(standing.run, arrival.run):
+        return disagreement(standing.run, arrival.run)
 
 
 def _false_figures(run: Run, display: Display) -> list[str]:
     """A line where figures of a finished run are not what its predictions give. Raises ResultsError for damage."""
-    try:
+    with as_written(run):
         found = rescore_run(run)
-    except ANOTHER_SHAPE as error:
-        raise ResultsError(
-            f"{run.path}: cannot be scored again ({type(error).__name__}: {error}). Ask for it again, or leave it out."
-        ) from error
     for line in found.not_compared:
         display.say(f"note: {run.run_id}: {line}")
     more = f" and {len(found.differing) - 1} more" if len(found.differing) > 1 else ""
