@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
+import io
 import os
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +186,10 @@ def test_a_checkpoint_that_would_run_code_is_refused(beside: bool, legacy: bool,
     evil = Malicious(tmp_path / "owned")
     state = {"model": LINEAR, "extra": evil} if beside else LINEAR | {"net.weight": evil}
     torch.save(state, tmp_path / "evil.pt", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match=r"evil\.pt is not a checkpoint of tensors alone.*could run code"):
+    said = r"evil\.pt is not a checkpoint of tensors alone.*could run code"
+    with pytest.raises(WeightsError, match=said) as raised:
         load_weights(Small(), own(tmp_path / "evil.pt"))
+    assert "weights_only" not in str(raised.value)
     assert not (tmp_path / "owned").exists()
 
 
@@ -202,11 +207,52 @@ def test_a_file_cut_short_is_refused(ending: str, share: float, tmp_path: Path) 
         load_weights(Small(), own(cut))
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "notes.pt"
-    path.write_text("not a checkpoint at all\n")
-    with pytest.raises(WeightsError, match=r"notes\.pt"):
+def zipped(names: Sequence[str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "is a web page of 44 bytes, not a checkpoint"),
+        (b"\xef\xbb\xbf\r\n <html>" + b"x" * 70_000, "is a web page of 70,012 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 19000000\n", "Git LFS pointer.*git lfs pull"),
+        (b"not a checkpoint at all\n", "is a text of 24 bytes that begins 'not a checkpoint at all'"),
+        (b'{"message": "Not Found"}', "is a text of 24 bytes"),
+        (gzip.compress(b"x" * 600), "is a gzip archive"),
+        (b"\0" * 257 + b"ustar" + b"\0" * 600, "is a tar archive"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(600), "is a Keras or other HDF5 file"),
+        (zipped(["model/weights.h5", "a", "b", "c"]), r"is a zip of 4 files \(model/weights.h5, a, b, …\)"),
+        (zipped(["m/data.pkl", "m/constants.pkl"]), "is a TorchScript archive, which holds code"),
+        (zipped([]), "not a checkpoint|cannot be read as a checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_a_file_that_is_no_checkpoint_is_called_what_it_is(
+    content: bytes, said: str, ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"notes.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"notes\.{ending}.*({said})") as raised:
         load_weights(Small(), own(path))
+    assert "weights_only" not in str(raised.value)
+
+
+def test_what_a_file_is_called_does_not_matter(tmp_path: Path) -> None:
+    save_file(LINEAR, tmp_path / "mine.pth")
+    assert load_weights(Small(), own(tmp_path / "mine.pth")) == 1.0
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+@pytest.mark.parametrize("bias", [torch.ones(2).to_sparse(), torch.ones(2, dtype=torch.complex64)])
+def test_tensors_of_another_kind_are_refused(bias: Tensor, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"w\.pt is not a state dict"):
+        load_weights(Small(), own(saved(LINEAR | {"net.bias": bias}, tmp_path / "w.pt")))
 
 
 def test_mn04_takes_every_tensor_of_its_public_weights(real_root: Path) -> None:

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from ..core.errors import PluginError, RsbenchError, SpecError, in_words, shown
 from ..core.installation import libraries_blamed
 from ..core.plugins import broken_in_words
+from ..core.text import visible
 from . import (
     audit,
     cite,
@@ -140,12 +141,12 @@ def _exit_code() -> int:
         # What a broken plugin would have registered is unknown, and its name may be what was asked for.
         notes = broken_in_words() if isinstance(error, SpecError) else []
         lines = [*(f"note: {note}" for note in notes), f"error: {error}"]
-        typer.echo("\n".join(lines), err=True)
+        typer.echo(visible("\n".join(lines)), err=True)
         return error.exit_code
     except UnicodeEncodeError as error:  # what was typed, or the name of a file, in another encoding
         typer.echo(f"error: {shown(error.object)}: is no UTF-8 text. Write it in UTF-8.", err=True)
         return 2
     except OSError as error:  # of a file or folder that is not what it should be
-        typer.echo(f"error: {error.filename or 'standard output'}: {error.strerror or error}.", err=True)
+        typer.echo(visible(f"error: {error.filename or 'standard output'}: {error.strerror or error}."), err=True)
         return 2
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption
+from .options import PluginOption, standard_output
 
 NAMED = 5  # runs of one outcome
 
@@ -34,13 +34,18 @@ def merge(
     re-run instead of self-reported. Other predictions under one id are a conflict, and so are figures that do not
     follow from the predictions: all are named, nothing is copied. A finished run replaces an unfinished one.
     Checkpoints are not copied. The same command again finishes a merge that was stopped. Splits of a plugin need
-    --plugin.
+    --plugin. A damaged run is named and left out; the exit code is then 1.
     """
     from ..core.display import Display
     from ..results.merge import merge as merge_runs
 
-    outcomes = merge_runs(sources, out, name, Display())
-    for outcome, runs in outcomes.items():
+    display = Display()
+    done = merge_runs(sources, out, name, display)
+    for outcome, runs in done.outcomes.items():
         if runs:
             more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
-            typer.echo(f"{len(runs)} {outcome}: {', '.join(runs[:NAMED])}{more}")
+            standard_output().out(f"{len(runs)} {outcome}: {', '.join(runs[:NAMED])}{more}", highlight=False)
+    for line in done.damaged:
+        display.say(f"left out: {line}")
+    if done.damaged:
+        raise typer.Exit(1)

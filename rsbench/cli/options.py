@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from ..core.display import PlainConsole
 from ..core.errors import SpecError
 
 WIDTH_IN_A_PIPE = 400
@@ -96,6 +96,6 @@ def rows_to_keep(only: Sequence[str]) -> dict[str, str]:
     return {key: str(value) for key, value in map(parse_assignment, only)}
 
 
-def standard_output() -> Console:
+def standard_output() -> PlainConsole:
     """Standard output, for results: in a file or a pipe as wide as the tables are, never folded at 80 columns."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+    return PlainConsole(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ..core.errors import SpecError
 from ..core.plugins import prints_apart
@@ -26,7 +25,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..core.display import Display
+    from ..core.display import Display, PlainConsole
     from ..inference.prediction import Heard
     from ..results.run import TrainedModel
 
@@ -75,7 +74,7 @@ def predict(
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1. One without
     sound, or with channels that cancel each other, is noted.
     """
-    from ..core.display import Display
+    from ..core.display import Display, PlainConsole
     from ..core.files import write_bytes
     from ..report.card import model_card
     from ..report.tables.formats import known_format
@@ -85,7 +84,7 @@ def predict(
     known_format(form)
     chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
     if card:
-        typer.echo(model_card(chosen, display), nl=False)
+        standard_output().out(model_card(chosen, display), end="", highlight=False)
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
@@ -93,7 +92,7 @@ def predict(
         heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
     if out and len(heard.rows):
         written = io.StringIO()
-        _print(chosen, heard, form, Console(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
+        _print(chosen, heard, form, PlainConsole(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
         write_bytes(out, written.getvalue().encode())
         beside = out.with_suffix(".card.md")
         write_bytes(beside, model_card(chosen, display).encode())
@@ -103,7 +102,7 @@ def predict(
     for note in heard.notes:
         typer.echo(f"note: {note}", err=True)
     for message in heard.errors:
-        typer.echo(f"error: {message}", err=True)
+        Display().say(f"error: {message}")
     if heard.errors:
         raise typer.Exit(1)
 
@@ -134,7 +133,7 @@ def _hear(
     return predictor.predict_all(planned, display)
 
 
-def _print(choice: TrainedModel, heard: Heard, form: str, console: Console) -> None:
+def _print(choice: TrainedModel, heard: Heard, form: str, console: PlainConsole) -> None:
     from ..report.tables.formats import Sheet, print_sheets
     from ..report.tables.prediction import prediction_table
 

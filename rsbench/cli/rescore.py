@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FiguresDiffer, ResultsError
-from .options import ChosenRunsArgument, PluginOption
+from .options import ChosenRunsArgument, PluginOption, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -34,11 +34,12 @@ def rescore(
 
     with opened(results) as (folder, _):
         found = score_again(chosen_runs(folder, runs or ()), Display())
+        findings = [line.replace(str(folder), str(results)) for line in found.findings]  # a zip lies unpacked elsewhere
     if not found.runs:
         raise ResultsError(f"{results}: none of these runs is finished, so there is nothing to score again.")
-    for line in found.findings:
-        typer.echo(line)
+    for line in findings:
+        standard_output().out(line, highlight=False)
     counted = f"{found.figures:,} figures of {found.runs} runs"
-    if found.findings:
-        raise FiguresDiffer(f"{counted}: the {len(found.findings)} lines above say what differs or is damaged.")
+    if findings:
+        raise FiguresDiffer(f"{counted}: the {len(findings)} lines above say what differs or is damaged.")
     typer.echo(f"{counted} follow from the stored predictions")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,17 +17,34 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from .text import visible
 
 Advance = Callable[[int, str], None]
 
 LOG_EVERY_S = 15.0  # where there is no terminal to redraw, a line this often
 
 
+class PlainConsole(Console):
+    """The one door to a terminal, a pipe or a file of text: what a stranger wrote is shown, and commands nothing."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A string, a cell of a table too. Markup that does not close is text."""
+        try:
+            return super().render_str(visible(text), **options)
+        except MarkupError:
+            return super().render_str(visible(text), **(options | {"markup": False}))
+
+    def out(self, *objects: Any, **options: Any) -> None:
+        super().out(*(visible(str(one)) for one in objects), **options)
+
+
 class Display:
     """Lines and progress bars; silent when quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = PlainConsole(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
@@ -35,10 +54,10 @@ class Display:
         """A progress bar with an ETA, or in a log a line now and then. Yields `advance(steps, note)`."""
         if self.console.is_terminal:
             with self._bar() as bar:
-                task = bar.add_task(what, total=total, completed=done, note="")
+                task = bar.add_task(visible(what), total=total, completed=done, note="")
 
                 def advance(steps: int, note: str = "") -> None:
-                    bar.update(task, advance=steps, note=note)
+                    bar.update(task, advance=steps, note=visible(note))
 
                 yield advance
         else:
@@ -46,13 +65,13 @@ class Display:
 
     def _bar(self) -> Progress:
         return Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("eta"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
         )
 

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from .text import visible
+
 
 class RsbenchError(Exception):
     """Something the user can mend. The message says what, where and how.
@@ -21,7 +23,8 @@ class RsbenchError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in super().__str__())
+        """The message; names of strangers in it are text, whatever they hold."""
+        return visible(super().__str__())
 
 
 class InstallationError(RsbenchError):
@@ -87,6 +90,12 @@ def in_words(error: BaseException, origin: Path) -> str:
     own = [frame for frame in frames if Path(frame.filename).resolve() == origin.resolve()]
     where = (own or frames)[-1]
     return f"{type(error).__name__}: {' '.join(str(error).split())} ({where.filename}, line {where.lineno})"
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says went wrong, in one line, without the path, which a message names anyway."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.strip().partition("\n")[0] or type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from .errors import ResultsError, StorageError
+from .errors import ResultsError, StorageError, first_line
+
+WIDEST_NUMBER = 20  # signs of a whole number of 64 bits
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # .NAME.PID.tmp
 
@@ -163,12 +166,41 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, json_bytes(content))
 
 
+def read_bytes(path: Path) -> bytes:
+    """Of a plain file: whoever reads a pipe waits for its writer, and a device never ends. Raises OSError."""
+    check_plain(path)
+    return path.read_bytes()
+
+
+def check_plain(path: Path) -> None:
+    """Raise OSError where there is no file, or what is there is a folder, a pipe or a device."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no file", str(path))
+
+
+def parse_json(content: bytes) -> Any:
+    """Raises ValueError for what is no JSON, is nested too deeply, or holds NaN, infinity or numbers past 64 bits."""
+    try:
+        parsed = json.loads(content, parse_int=_whole_number)
+        # Python reads NaN, 1e999 and halves of surrogate pairs, which nothing that comes after can write.
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
+    return parsed
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > WIDEST_NUMBER or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"the number {digits[:8]}… has {len(digits)} digits")
+    return int(digits)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Raises ResultsError when the file is not there, is damaged, or holds no JSON object."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_bytes(path))
     except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
+        raise damaged(path, first_line(error)) from error
     if not isinstance(content, dict):
         raise damaged(path, "it holds no JSON object")
     return content
@@ -198,5 +230,6 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 def sha256_of(path: Path) -> str:
     """Of a file's content. Raises OSError where it cannot be read."""
+    check_plain(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

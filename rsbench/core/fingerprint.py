@@ -26,7 +26,7 @@ PLUMBING = frozenset(
     f"{PROJECT}.{name}"
     for name in (
         *("core.cache", "core.display", "core.downloads", "core.errors", "core.files", "core.fingerprint"),
-        *("core.installation", "core.plugins", "core.registry", "core.spec"),
+        *("core.installation", "core.plugins", "core.registry", "core.settings", "core.spec", "core.text"),
         *("data.hashing", "data.sources"),
     )
 )

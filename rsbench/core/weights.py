@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,24 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # what a repository's we
 WRAPPERS = ("state_dict", "model")  # under which training scripts keep the state dict beside other things
 DATA_PARALLEL = "module."
 CHECKSUM = "tensors_sha256"  # what a run's weights say of themselves
+SAFETENSORS_HEAD = 10  # bytes that tell one: eight of a length, and the first two of JSON
+HEAD = 512  # bytes of a file that tell what it is
+SHOWN_OF_TEXT = 200
+OTHER_FILES = {
+    b"\x1f\x8b": "gzip archive",
+    b"BZh": "bzip2 archive",
+    b"\xfd7zXZ": "xz archive",
+    b"7z\xbc\xaf": "7z archive",
+    b"Rar!": "RAR archive",
+    b"\x28\xb5\x2f\xfd": "Zstandard archive",
+    b"\x89HDF": "Keras or other HDF5 file",
+    b"\x93NUMPY": "NumPy array",
+    b"%PDF": "PDF",
+    b"\x89PNG": "picture",
+}
+# What readers of damaged checkpoints raise.
+DAMAGED = (SafetensorError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError)
+_UNSAFE_GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 # What NumPy's arrays and numbers are pickled as: published checkpoints hold some beside their tensors.
 _ARRAY, _NUMBER = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
@@ -207,7 +227,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), state)
     if not (isinstance(state, Mapping) and state and all(_is_named_tensor(item) for item in state.items())):
         raise WeightsError(
-            f"{path} is not a state dict (names to tensors). Save module.state_dict() alone and load that."
+            f"{path} is not a state dict (names to plain tensors). Save module.state_dict() alone and load that."
         )
     parallel = all(name.startswith(DATA_PARALLEL) for name in state)
     return {name.removeprefix(DATA_PARALLEL) if parallel else name: tensor for name, tensor in state.items()}
@@ -215,24 +235,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
     name, value = item
-    return isinstance(name, str) and isinstance(value, Tensor)
+    if not (isinstance(name, str) and isinstance(value, Tensor)):
+        return False
+    return value.layout is torch.strided and not (value.is_complex() or value.is_quantized or value.is_meta)
 
 
 def _opened(path: Path) -> Any:
+    _refuse_other_files(path)
     try:
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             return load_tensors(path)
         with torch.serialization.safe_globals(NUMPY_PICKLES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} is not a checkpoint of tensors alone, and is not opened because it could run code. "
-            f"Save its state_dict() again, best as .safetensors. ({_first_line(error)})"
+            f"Save its state_dict() again, best as .safetensors.{_in_brackets(error)}"
         ) from None
     # A pickle that is cut short or overwritten fails wherever the reader happens to be.
-    except (SafetensorError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError) as error:
+    except (*DAMAGED, MemoryError) as error:
         raise WeightsError(
-            f"{path} cannot be read as a checkpoint; it may be incomplete, so get it again. ({_first_line(error)})"
+            f"{path} cannot be read as a checkpoint; it may be incomplete, so get it again.{_in_brackets(error)}"
         ) from None
 
 
@@ -263,8 +286,68 @@ def _tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+def _is_safetensors(path: Path) -> bool:
+    """By its beginning, whatever it is called: the length of a JSON object, and the object."""
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(SAFETENSORS_HEAD)[8:] == b'{"'
+
+
+def _in_brackets(error: Exception) -> str:
+    """The reader's words, without PyTorch's advice to open the file all the same: it would run the file's code."""
+    unsafe = _UNSAFE_GLOBAL.search(str(error))
+    words = f"it holds {unsafe[1]}" if unsafe else str(error).partition("\n")[0]
+    return "" if not words or "weights_only" in words else f" ({words})"
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raise WeightsError for what was saved in the place of a checkpoint, calling it what it is."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    size = path.stat().st_size
+    if not size:
+        raise WeightsError(f"{path} is empty: its download or copy failed. {AGAIN}")
+    if head.startswith(b"version https://git-lfs.github.com"):
+        raise WeightsError(
+            f"{path} is a Git LFS pointer, and the checkpoint is not there yet. Get it with: git lfs pull"
+        )
+    if what := _text_in_words(head, size):
+        raise WeightsError(f"{path} is {what}, not a checkpoint. {AGAIN}")
+    archive = next((name for magic, name in OTHER_FILES.items() if head.startswith(magic)), None)
+    archive = "tar archive" if head[257:262] == b"ustar" else archive
+    if archive:
+        raise WeightsError(f"{path} is a {archive}, not a checkpoint. Take the checkpoint out of it, or get another.")
+    if head.startswith(b"PK"):
+        _refuse_other_zips(path)
+
+
+def _text_in_words(head: bytes, size: int) -> str:
+    """What a text is that a server sent in the place of a file; "" for what is no text."""
+    try:
+        text = head[:SHOWN_OF_TEXT].decode("utf-8-sig", errors="ignore" if size > SHOWN_OF_TEXT else "strict")
+    except UnicodeDecodeError:
+        return ""
+    if not all(letter.isprintable() or letter.isspace() for letter in text):
+        return ""
+    text = " ".join(text.split())
+    if text.startswith("<"):
+        return f"a web page of {size:,} bytes"
+    return f"a text of {size:,} bytes that begins '{text[:40]}'"
+
+
+def _refuse_other_zips(path: Path) -> None:
+    """Raise WeightsError for a zip that torch.save did not write. A damaged one is left to the reader."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, *DAMAGED):
+        return
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise WeightsError(f"{path} is a TorchScript archive, which holds code. Save its state_dict() and load that.")
+    if not any(name.endswith("data.pkl") for name in names):
+        listed = f" ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
+        raise WeightsError(
+            f"{path} is a zip of {len(names)} files{listed}, not a checkpoint. Take the checkpoint out of it."
+        )
 
 
 def _check_fits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path, backbone: str) -> None:

@@ -7,13 +7,11 @@ The manifest has the sha256 of every file. It shows damage, not forgery: what a 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -23,14 +21,12 @@ from typing import Any
 from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError, did_you_mean
-from ..core.files import explain_os_error, sha256_of, write_json, writing
+from ..core.files import explain_os_error, read_bytes, sha256_of, write_json, writing
 from ..data.splits import named_splits
+from .archive import FORMAT, MANIFEST, listed_files, unpack
 from .pseudonyms import Pseudonyms
-from .run import Run, load_runs
-from .store import ANOTHER_SHAPE, DATA, PREDICTIONS, SKETCH, TABLES, TRACKED, RunFolder
-
-FORMAT = 1
-MANIFEST = "manifest.json"
+from .run import Run, as_written, load_runs
+from .store import DATA, PREDICTIONS, SKETCH, TABLES, TRACKED, RunFolder
 
 # A path that tells of the machine it was on: from a root, a drive, a home folder or a parent folder.
 TELLING = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|(.*[/\\])?\.\.([/\\]|$)")
@@ -72,11 +68,8 @@ def export(runs: Sequence[Run], out: Path, pseudonyms: Pseudonyms | None, displa
     try:
         with display.track("exporting", len(runs)) as advance:
             for run in runs:
-                try:
+                with as_written(run):
                     _stage(run, staged, pseudonyms)
-                except ANOTHER_SHAPE as error:
-                    what = f"its record is not as rsbench writes it ({type(error).__name__}: {error})"
-                    raise ResultsError(f"{run.path}: {what}. Run it again, or leave it out.") from error
                 advance(1, run.run_id)
         _write_manifest(staged, anonymised=pseudonyms is not None)
         if out.suffix == ".zip":
@@ -167,20 +160,10 @@ def opened(place: Path) -> Iterator[tuple[Path, str | None]]:
         yield place, _verified(place, place)
     elif place.is_file():
         with tempfile.TemporaryDirectory(prefix="rsbench-bundle-") as folder:
-            _unpack(place, Path(folder))
+            unpack(place, Path(folder))
             yield Path(folder), _verified(Path(folder), place)
     else:
         raise ResultsError(f"{place}: there is no such folder or bundle.")
-
-
-def _unpack(bundle: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            if MANIFEST not in archive.namelist():
-                raise ResultsError(f"{bundle}: has no {MANIFEST}, so rsbench export did not make it.")
-            archive.extractall(folder)  # never outside the folder, whatever the members are called
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ResultsError(f"{bundle}: is no zip, or a damaged one ({error}). Ask for it again.") from error
 
 
 def _verified(folder: Path, called: Path) -> str | None:
@@ -189,14 +172,10 @@ def _verified(folder: Path, called: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        manifest = json.loads(path.read_bytes())
-        maker, version = manifest["rsbench"], int(manifest["format"])
-        listed = {name: str(sha256) for name, sha256 in manifest["files"].items()}
-    except ANOTHER_SHAPE as error:
-        raise ResultsError(f"{called}: its {MANIFEST} cannot be read ({error}). Ask for the bundle again.") from error
-    if version > FORMAT:
-        raise ResultsError(f"{called}: was made by a newer rsbench, {maker}. Upgrade rsbench to read it.")
-    found = {name: sha256_of(folder / name) for name in _present(folder)}
+        listed = listed_files(read_bytes(path), called)
+        found = {name: sha256_of(folder / name) for name in _present(folder)}
+    except OSError as error:
+        raise ResultsError(f"{called}: cannot be read ({error}). Ask for the bundle again.") from error
     wrong = [name for name in sorted(listed.keys() | found.keys()) if listed.get(name) != found.get(name)]
     if wrong:
         what = "was added" if wrong[0] not in listed else "is missing" if wrong[0] not in found else "was changed"

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from ..core.errors import ResultsError
 from ..evaluation.scoring import without_nan
-from .run import Run
-from .store import COST, ENVIRONMENT, EPOCHS, FOLDS, METRICS, SELECTION, SPEC
+from .archive import is_of_a_record
+from .run import Run, as_written
+from .store import COST, ENVIRONMENT, EPOCHS, FOLDS, METRICS, SELECTION, SPEC, TRACKED
 
 # What the document holds as the files have it.
 PARTS = (ENVIRONMENT, SELECTION, METRICS, COST)
 CURVES = (EPOCHS, FOLDS)
+
+
+def sort_out(runs: Iterable[Run]) -> tuple[list[Run], list[Run], dict[str, str]]:
+    """Runs that are finished and whole, those that are not finished, and of the damaged ones run id → what is wrong."""
+    finished, unfinished = [], []
+    damaged: dict[str, str] = {}
+    for run in runs:
+        try:
+            if run.state == "done":
+                read_whole(run)
+                finished.append(run)
+            else:
+                unfinished.append(run)
+        except ResultsError as error:
+            damaged[run.run_id] = str(error)
+    return finished, unfinished, damaged
+
+
+def read_whole(run: Run) -> None:
+    """Read every file of a finished run's record. Raises ResultsError where one is damaged or missing."""
+    with as_written(run):
+        run.folder.check_whole()
+        _ = run.spec, run.data, run.epochs, run.metrics
+        for name in run.folder.files():
+            if not is_of_a_record(f"runs/{run.run_id}/{name}"):
+                raise ResultsError(
+                    f"{run.path / name}: is no name of a file of a run. Delete it, or leave this run out."
+                )
+        for dataset in {used.dataset for used in run.data.splits.values()}:
+            run.predictions(dataset)
+            run.sketch(dataset)
+        for split in run.folder.tables(TRACKED):
+            run.tracked(split)
 
 
 def document(run: Run) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,9 +24,10 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..core.display import Display
-from ..core.errors import ResultsError, StorageError
+from ..core.errors import ResultsError, RsbenchError, StorageError
 from ..core.files import read_sealed, write_sealed
 from ..core.spec import RunSpec
+from ..core.text import file_name, is_plain_word
 from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.metrics import FloatArray
@@ -117,12 +117,14 @@ def board_rows(
     Raises SpecError for an unknown rule, and where no run has a row for a split that neither rsbench nor they know.
     """
     rule(rule_name)
-    path = cache / re.sub(r"[^\w.-]+", "_", f"{split_name}.{rule_name}.parquet") if cache else None
+    runs, odd = _named(runs)
+    path = cache / file_name(f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
     known = _load(path, made_for) if path else _Table.of({}, [])
     stamps = {run.run_id: _stamp(run) for run in runs}
     changed = [run for run in runs if known.stamps.get(run.run_id) != stamps[run.run_id]]
     read, damaged = _read(changed, split_name, rule_name, display or Display(quiet=True))
+    damaged |= _read(odd, split_name, rule_name, Display(quiet=True))[1]
     table = known.without({run.run_id for run in changed} | (known.stamps.keys() - stamps.keys()))
     table = table.joined(_Table.of({run_id: stamps[run_id] for run_id in read}, chain(*read.values())))
     if path and table.stamps != known.stamps:
@@ -131,6 +133,15 @@ def board_rows(
     if table.frame.empty and not damaged:
         known_split(split_name, runs)
     return _in_order(table, list(stamps), damaged)
+
+
+def _named(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs that a table can name, and the others, whose records are refused."""
+    named: list[Run] = []
+    odd: list[Run] = []
+    for run in runs:
+        (named if is_plain_word(run.run_id) else odd).append(run)
+    return named, odd
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +217,7 @@ def _read(
                 found = judgements(run, split_name, rule_name)
                 _check_sketch(run, found, sketches)
                 read[run.run_id] = found
-            except ResultsError as error:
+            except RsbenchError as error:
                 damaged[run.run_id] = str(error)
             advance(1, "")
     return read, damaged

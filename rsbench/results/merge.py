@@ -16,14 +16,15 @@ from functools import cached_property
 from pathlib import Path
 
 from ..core.display import Display
-from ..core.errors import ResultsError, StorageError
+from ..core.errors import ResultsError, RsbenchError, StorageError
 from ..core.files import explain_os_error
 from .agreement import disagreement
 from .bundle import opened
+from .document import read_whole
 from .rescore import rescore_run
-from .run import HERE, Run, load_runs
+from .run import HERE, Run, as_written, load_runs
 from .schema import Origin, State, Status
-from .store import ANOTHER_SHAPE, ERROR, ORIGIN, STATUS, RunFolder
+from .store import ERROR, ORIGIN, SPEC, STATUS, RunFolder
 
 
 class MergeOutcome(StrEnum):
@@ -53,14 +54,18 @@ class Standing:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """What becomes of the runs that were brought: ids by outcome; those that change, as they will stand."""
+    """What becomes of the runs that were brought: ids by outcome; those that change, as they will stand.
+
+    damaged: a line for each that is left out because its record is damaged.
+    """
 
     outcomes: dict[MergeOutcome, list[str]]
     changed: dict[str, Standing]
+    damaged: tuple[str, ...] = ()
 
 
-def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display) -> dict[MergeOutcome, list[str]]:
-    """Bring the runs of results folders and bundles into a results folder; returns the run ids by outcome.
+def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display) -> MergePlan:
+    """Bring the runs of results folders and bundles into a results folder; returns what became of each.
 
     A finished run replaces an unfinished one; an unfinished one only comes where there is none of its id. One run id
     with the same predictions is one run; with other predictions it is a conflict. Every finished run that comes in is
@@ -72,29 +77,42 @@ def merge(sources: Sequence[Path], out: Path, name: str | None, display: Display
         name: who they are from; default: the name of each folder or bundle.
         display: told of progress.
 
-    Raises ResultsError for a damaged run or bundle, and for conflicts and false figures, all of them named; nothing is
-    copied then.
+    A damaged run is left out and named in the plan.
+
+    Raises ResultsError for a damaged bundle, for conflicts and false figures, all of them named, and where every run is
+    damaged; nothing is copied then.
     """
     with contextlib.ExitStack() as stack:
         arrivals: list[Standing] = []
+        damaged: list[str] = []
         for source in sources:
             results, manifest = stack.enter_context(opened(source))
             brought_by = name or (source.stem if source.is_file() else source.resolve().name)
             for run in load_runs(results):
-                arrival = Standing(run, _arrival(run, brought_by, manifest))
+                try:
+                    arrival = _arrival(run, brought_by, manifest)
+                except ResultsError as error:
+                    damaged.append(str(error).replace(str(results), str(source)))  # a zip lies unpacked elsewhere
+                    continue
                 if arrival.state == "absent":
                     display.say(f"note: {run.path} has no {STATUS}, so it is no run: left out")
                 else:
                     arrivals.append(arrival)
+        if damaged and not arrivals:
+            raise ResultsError("No run can be brought in.\n" + "\n".join(damaged))
         plan = _plan(arrivals, out, display)
         _carry_out(plan, out, display)
-    return plan.outcomes
+    return replace(plan, damaged=(*damaged, *plan.damaged))
 
 
-def _arrival(run: Run, brought_by: str, manifest: str | None) -> Origin:
-    """What origin.json will say of a run that `brought_by` brings."""
+def _arrival(run: Run, brought_by: str, manifest: str | None) -> Standing:
+    """A run that `brought_by` brings, with what origin.json will say. Raises ResultsError for a damaged one."""
+    if run.state == "done":
+        read_whole(run)
+    elif run.state != "absent":
+        _ = run.folder.has(SPEC) and run.spec, run.begun and run.data
     before = run.origin
-    return Origin(
+    origin = Origin(
         brought_by=before.brought_by if before else brought_by,
         via=(*before.via, brought_by) if before else (),
         status="self-reported",
@@ -102,31 +120,33 @@ def _arrival(run: Run, brought_by: str, manifest: str | None) -> Origin:
         merged_at=datetime.now(UTC).isoformat(timespec="seconds"),
         manifest_sha256=manifest,
     )
+    return Standing(run, origin)
 
 
 def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePlan:
-    """What will become of each arrival. Raises ResultsError naming every conflict, and for a damaged run."""
+    """What will become of each arrival. Raises ResultsError naming every conflict."""
     plan, conflicts, false = MergePlan({outcome: [] for outcome in MergeOutcome}, {}), [], []
+    damaged: list[str] = []
     with display.track("scoring again", len(arrivals)) as advance:
         for arrival in arrivals:
             run_id = arrival.run.run_id
-            if arrival.state == "done":
-                arrival.run.folder.check_whole()
-            here = Run(out / "runs" / run_id)
-            standing = plan.changed.get(run_id) or Standing(here, here.origin)
-            both_done = standing.state == arrival.state == "done"
-            differences = disagreement(standing.run, arrival.run) if both_done else []
+            advance(1, run_id)
+            try:
+                standing = plan.changed.get(run_id) or _here(out, run_id)
+                differences = _differences(standing, arrival)
+                outcome, after = _settle(standing, arrival)
+                comes = after is arrival and arrival.state == "done" and not differences
+                false += _false_figures(arrival.run, display) if comes else []
+            except RsbenchError as error:
+                damaged.append(f"{run_id}: {error}")
+                continue
             if differences:
                 who = " and ".join(one.origin.brought_by if one.origin else HERE for one in (standing, arrival))
                 conflicts.append(f"{run_id} ({who}): {'; '.join(differences)}")
-            else:
-                outcome, after = _settle(standing, arrival)
-                plan.outcomes[outcome].append(run_id)
-                if after is not standing:
-                    plan.changed[run_id] = after
-                if after is arrival and arrival.state == "done":
-                    false += _false_figures(arrival.run, display)
-            advance(1, run_id)
+                continue
+            plan.outcomes[outcome].append(run_id)
+            if after is not standing:
+                plan.changed[run_id] = after
     if conflicts:
         raise ResultsError(
             f"{len(conflicts)} runs have the same id and other predictions; nothing was copied.\n"
@@ -140,17 +160,26 @@ def _plan(arrivals: Sequence[Standing], out: Path, display: Display) -> MergePla
             + "\n".join(false)
             + "\nAsk for them again. rsbench rescore --results DIR|BUNDLE.zip names every figure."
         )
-    return plan
+    return replace(plan, damaged=tuple(damaged))
+
+
+def _here(out: Path, run_id: str) -> Standing:
+    here = Run(out / "runs" / run_id)
+    return Standing(here, here.origin)
+
+
+def _differences(standing: Standing, arrival: Standing) -> list[str]:
+    """In what two finished runs differ; [] where they agree, or one is not finished. Raises ResultsError for damage."""
+    if not standing.state == arrival.state == "done":
+        return []
+    with as_written(standing.run, arrival.run):
+        return disagreement(standing.run, arrival.run)
 
 
 def _false_figures(run: Run, display: Display) -> list[str]:
     """A line where figures of a finished run are not what its predictions give. Raises ResultsError for damage."""
-    try:
+    with as_written(run):
         found = rescore_run(run)
-    except ANOTHER_SHAPE as error:
-        raise ResultsError(
-            f"{run.path}: cannot be scored again ({type(error).__name__}: {error}). Ask for it again, or leave it out."
-        ) from error
     for line in found.not_compared:
         display.say(f"note: {run.run_id}: {line}")
     more = f" and {len(found.differing) - 1} more" if len(found.differing) > 1 else ""

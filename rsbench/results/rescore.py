@@ -13,7 +13,7 @@ from ..core.display import Display
 from ..core.errors import ResultsError, RsbenchError
 from ..data.datasets import DATASETS
 from ..data.splits import Split, named_splits, split
-from ..evaluation.scoring import PREDICTION_COLUMNS, score_run
+from ..evaluation.scoring import score_run
 from .run import Run
 from .store import ANOTHER_SHAPE
 
@@ -87,15 +87,8 @@ def rescore_run(run: Run) -> RescoredRun:
 
 
 def whole_predictions(run: Run) -> dict[str, pd.DataFrame]:
-    """Stored predictions by data set. Raises ResultsError where one cannot be read or lacks a column."""
-    predictions = {dataset: run.predictions(dataset) for dataset in run.datasets}
-    for dataset, frame in predictions.items():
-        if missing := [column for column in PREDICTION_COLUMNS if column not in frame]:
-            raise ResultsError(
-                f"{run.path}: predictions/{dataset}.parquet has no column {', '.join(missing)}, so rsbench did not "
-                "write it."
-            )
-    return predictions
+    """Stored predictions by data set. Raises ResultsError where one cannot be read."""
+    return {dataset: run.predictions(dataset) for dataset in run.datasets}
 
 
 def _recorded_splits(run: Run) -> tuple[list[str], list[Split]]:

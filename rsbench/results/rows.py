@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import ResultsError
 from ..core.spec import flatten
 from ..data.clips import CLASSES
 from ..data.identity import clips_id
 from ..data.splits import split
-from ..evaluation.counts import Design, Hits, count_hits, design_of, rank_hits
+from ..evaluation.counts import HIT_COLUMNS, Design, Hits, count_hits, design_of, rank_hits
 from ..evaluation.metrics import FloatArray, at_operating_point
 from ..evaluation.scoring import without_nan
 from ..evaluation.selection import rule
 from .calls import ARGMAX, Predictions
 from .run import Run, as_written
 from .schema import Environment, IndexUsed, SplitUsed
-from .store import STATUS
+from .store import STATUS, TRACKED
 
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
 NEVER_MIXED = (
@@ -94,7 +96,15 @@ COLUMNS = {
     **dict.fromkeys(FIGURES, "float64"),
 }
 
-_TYPES: dict[str, Callable[[Any], Any]] = {"str": str, "int64": int, "float64": float, "bool": bool}
+
+def _int64(value: Any) -> int:
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{str(value)[:8]}… is too large a number")
+    return number
+
+
+_TYPES: dict[str, Callable[[Any], Any]] = {"str": str, "int64": _int64, "float64": float, "bool": bool}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +150,8 @@ def _judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
     row["epoch"] = run.selection[rule(rule_name).selection(split_name)].epoch
     figures, calls = run.figures(split_name, rule_name), run.calls(split_name, rule_name)
     design, ranked = design_of(calls.clips), rank_hits(calls.clips, calls.logits)
+    if rule(rule_name).judged_on == "test":
+        _check_tracked(run, split_name, design)
     row["design"] = clips_id(calls.clips.index, calls.clips["patient"], calls.clips["label"])
     return [
         Judgement(
@@ -151,6 +163,20 @@ def _judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
         for point in calls.offsets
         if point in figures
     ]
+
+
+def _check_tracked(run: Run, split_name: str, design: Design) -> None:
+    """Raise ResultsError where what was hit after every epoch is not of the patients who were judged."""
+    tracked = run.tracked(split_name)
+    if tracked is None:
+        return
+    hits = tracked.sort_values(["epoch", "patient"])[["patient", *HIT_COLUMNS]]
+    hits[list(HIT_COLUMNS)].to_numpy(dtype=np.int64)
+    if hits["patient"].tolist() != list(design.patients) * tracked["epoch"].nunique():
+        raise ResultsError(
+            f"{run.path / TRACKED}/{split_name}.parquet: is not of the patients who were judged. Delete the folder "
+            f"{run.path} and run it again."
+        )
 
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:

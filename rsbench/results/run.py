@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
-from pydantic import ValidationError
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..core.spec import RunSpec
@@ -22,6 +21,7 @@ from ..evaluation.scoring import HEADLINE, score_run
 from ..evaluation.selection import Rule, rule
 from . import store
 from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
+from .checks import check_data, check_epochs, check_metrics, check_predictions, checked_spec
 from .schema import Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
 
 HERE = "here"  # the origin of a run that nobody brought
@@ -89,20 +89,13 @@ class Run:
     @cached_property
     def spec(self) -> RunSpec:
         """The whole spec: fields that came after the run have their defaults."""
-        written = self.folder.read_json(store.SPEC)
-        try:
-            return RunSpec.model_validate(written)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ResultsError(
-                f"{self.path / store.SPEC}: {key}: {first['msg']}. It was written by another version of rsbench: "
-                "move the run elsewhere, or rank it with that version."
-            ) from None
+        return checked_spec(self.path, self.folder.read_json(store.SPEC))
 
     @cached_property
     def data(self) -> DataUsed:
-        return cast(DataUsed, self.folder.read(store.DATA))
+        data = cast(DataUsed, self.folder.read(store.DATA))
+        check_data(self.path, data)
+        return data
 
     @cached_property
     def environment(self) -> Environment:
@@ -111,7 +104,9 @@ class Run:
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """A row per epoch, see `schema`."""
-        return self.folder.read_csv(store.EPOCHS)
+        frame = self.folder.read_csv(store.EPOCHS)
+        check_epochs(self.path, frame)
+        return frame
 
     @cached_property
     def selection(self) -> Selections:
@@ -121,7 +116,9 @@ class Run:
     @cached_property
     def metrics(self) -> Metrics:
         """Rule → split → figures, see `evaluation.scoring.score_predictions`."""
-        return cast(Metrics, self.folder.read(store.METRICS))
+        found = cast(Metrics, self.folder.read(store.METRICS))
+        check_metrics(self.path, found)
+        return found
 
     @cached_property
     def cost(self) -> Cost:
@@ -144,7 +141,10 @@ class Run:
 
     def predictions(self, dataset: str) -> pd.DataFrame:
         """The stored predictions of a data set: `evaluation.scoring.PREDICTION_COLUMNS`, by clip and selection."""
-        return self.folder.read_parquet(f"{store.PREDICTIONS}/{dataset}.parquet")
+        name = f"{store.PREDICTIONS}/{dataset}.parquet"
+        frame = self.folder.read_parquet(name)
+        check_predictions(self.path / name, frame)
+        return frame
 
     def sketch(self, dataset: str) -> pd.DataFrame:
         """The audio sketch of a data set (see `data.identity`), a row per recording, by its name."""
@@ -371,8 +371,16 @@ def load_runs(results: Path) -> list[Run]:
             f"{folder}: there are no runs here. Run one (rsbench run --help), or name another --results DIR."
         )
     with os.scandir(folder) as entries:  # of thousands of folders a Path each would be sorted and looked at
-        names = sorted(entry.name for entry in entries if entry.is_dir())
+        names = sorted(entry.name for entry in entries if _may_be_run(entry))
     return [Run(folder / name) for name in names]
+
+
+def _may_be_run(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or out of reach (a loop of links, say), which reading it will name."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return True
 
 
 @contextlib.contextmanager

@@ -24,9 +24,10 @@ a record as `results.run.Run`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -41,13 +42,15 @@ from pydantic_core import PydanticCustomError
 SCHEMA_VERSION = 1
 NEWER = "newer"  # the type of the error for a version beyond that
 
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what a table can hold
+
 State = Literal["absent", "running", "done", "failed", "interrupted"]  # "absent": nothing was written yet
 
 
 class RecordPart(BaseModel):
     """A part of a record. Keys that a later rsbench added are passed over."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -59,9 +62,9 @@ class Status(RecordPart):
 
     state: State
     at: str = ""
-    pid: int | None = None
-    epoch: int | None = None
-    epochs: int | None = None
+    pid: Whole | None = None
+    epoch: Whole | None = None
+    epochs: Whole | None = None
     message: str | None = None
 
     def document(self) -> dict[str, Any]:
@@ -83,17 +86,17 @@ class Environment(RecordPart):
     libraries: dict[str, str]
     device: str
     device_name: str
-    threads: int
+    threads: Whole
 
 
 class SplitUsed(RecordPart):
-    version: int
+    version: Whole
     dataset: str
 
 
 class LabelMapUsed(RecordPart):
     name: str
-    version: int
+    version: Whole
 
 
 class Identity(RecordPart):
@@ -128,11 +131,11 @@ class DatasetUsed(RecordPart):
     bytes_id: hash of the sound files. words: of its annotations → the class that each stands for.
     """
 
-    recordings: int
-    clips: int
-    clips_per_part: dict[str, dict[str, int]]
-    missing_recordings: int
-    clipped_ends: int
+    recordings: Whole
+    clips: Whole
+    clips_per_part: dict[str, dict[str, Whole]]
+    missing_recordings: Whole
+    clipped_ends: Whole
     bytes_id: str
     notes: tuple[str, ...] = ()
     words: dict[str, str | None] = {}
@@ -172,11 +175,11 @@ class DataUsed(RecordPart):
     label_map: LabelMapUsed
     synthetic: bool
     partial: bool
-    train_patients: int
+    train_patients: Whole
     validation_patients: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
     fitted_id: str = ""
-    class_counts: dict[str, int]
+    class_counts: dict[str, Whole]
     quality_index: IndexUsed = IndexUsed()
     quality_normaliser: dict[str, float]
     datasets: dict[str, DatasetUsed]
@@ -196,8 +199,8 @@ class DataUsed(RecordPart):
 class ChosenEpoch(RecordPart):
     """The epoch of a selection, from 1, and the Score that chose it, in percent; None where none did."""
 
-    epoch: int
-    score: float | None
+    epoch: Annotated[Whole, Field(ge=1)]
+    score: Annotated[float, Field(allow_inf_nan=True)] | None  # in a file, NaN is null
 
 
 class Cost(RecordPart):
@@ -234,7 +237,17 @@ class Origin(RecordPart):
         return " via ".join([f"self-reported by {self.brought_by}", *self.via])
 
 
-Metrics = dict[str, dict[str, dict[str, Any]]]
+def _holding_numbers(figures: Any) -> Any:
+    """The figures, none of which is NaN, infinite, or wider than 64 bits."""
+    for value in figures.values() if isinstance(figures, dict) else figures:
+        if isinstance(value, dict | list):
+            _holding_numbers(value)
+        elif isinstance(value, int | float) and not abs(value) < 2**63:
+            raise PydanticCustomError("no_figure", f"{str(value)[:8]} is no figure")
+    return figures
+
+
+Metrics = Annotated[dict[str, dict[str, dict[str, Any]]], AfterValidator(_holding_numbers)]
 Selections = dict[str, ChosenEpoch]
 
 FILES: dict[str, TypeAdapter[Any]] = {

@@ -11,11 +11,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ..core.errors import ResultsError
-from ..core.files import damaged, locked, read_json, write_array, write_bytes, write_csv, write_json, write_parquet
+from ..core.errors import ResultsError, first_line
+from ..core.files import (
+    check_plain,
+    damaged,
+    locked,
+    read_bytes,
+    read_json,
+    write_array,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from .schema import FILES, NEWER, RecordPart, State, Status
 
 STATUS, SPEC, DATA, ENVIRONMENT = "status.json", "spec.json", "data.json", "env.json"
@@ -30,7 +43,11 @@ REQUIRED = (STATUS, SPEC, DATA, ENVIRONMENT, EPOCHS, SELECTION, METRICS, COST)
 OPTIONAL = (FOLDS, ORIGIN)
 TABLES = (PREDICTIONS, SKETCH)
 
-ANOTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError)  # what a whole file of another shape raises
+# What a whole file of another shape makes its reader raise: a key that is not there, nothing where something must be,
+# a number that overflows or divides by zero, what a library has no kind for.
+ANOTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, RuntimeError)
+
+MOST_CELLS = 10**9  # of a table: a run on the largest public set has 10**6
 
 
 class RunFolder:
@@ -51,8 +68,14 @@ class RunFolder:
         return locked(self.path, wait_s)
 
     def status(self) -> Status:
-        """As written; "absent" where nothing is. Raises ResultsError when the file is damaged."""
-        status: Status = self.read(STATUS) if self.has(STATUS) else Status(state="absent")
+        """As written; "absent" where nothing is. Raises ResultsError when the file is damaged or out of reach."""
+        try:
+            check_plain(self.path / STATUS)
+        except (FileNotFoundError, NotADirectoryError):
+            return Status(state="absent")
+        except (OSError, ValueError) as error:
+            raise damaged(self.path / STATUS, first_line(error), self.path) from error
+        status: Status = self.read(STATUS)
         return status
 
     def set_status(self, state: State, **details: Any) -> None:
@@ -86,30 +109,38 @@ class RunFolder:
         """Raises ResultsError when the file is damaged or not there."""
         try:
             return pd.read_csv(io.BytesIO(self.read_bytes(name)))
-        except ValueError as error:
-            raise damaged(self.path / name, error, self.path) from error
+        except (ValueError, ArithmeticError) as error:
+            raise damaged(self.path / name, first_line(error), self.path) from error
 
     def read_parquet(self, name: str) -> pd.DataFrame:
-        """Raises ResultsError when the file is damaged or not there."""
+        """Raises ResultsError when the file is damaged, not there, or claims more cells than any run has."""
         try:
-            return pd.read_parquet(self.path / name, page_checksum_verification=True)
-        except (OSError, ValueError) as error:
-            raise damaged(self.path / name, error, self.path) from error
+            content = io.BytesIO(self.read_bytes(name))
+            about = pq.read_metadata(content)
+            cells = about.num_rows * about.num_columns
+            if cells > MOST_CELLS:
+                raise damaged(self.path / name, f"it claims to hold {cells:,} cells", self.path)
+            frame = pd.read_parquet(content, page_checksum_verification=True)
+        except (OSError, MemoryError, pa.ArrowException, *ANOTHER_SHAPE) as error:
+            raise damaged(self.path / name, first_line(error), self.path) from error
+        return frame
 
     def read_array(self, name: str) -> NDArray[Any]:
         """Raises ResultsError when the file is damaged or not there."""
         try:
-            array: NDArray[Any] = np.load(self.path / name, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise damaged(self.path / name, error, self.path) from error
+            check_plain(self.path / name)
+            # Mapped, an array that is larger than its file is an error, and no memory.
+            array: NDArray[Any] = np.array(np.lib.format.open_memmap(self.path / name, mode="r"))
+        except (OSError, MemoryError, SyntaxError, *ANOTHER_SHAPE) as error:
+            raise damaged(self.path / name, first_line(error), self.path) from error
         return array
 
     def read_bytes(self, name: str) -> bytes:
         """Raises ResultsError when the file is not there, or cannot be read."""
         try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise damaged(self.path / name, error.strerror, self.path) from error
+            return read_bytes(self.path / name)
+        except (OSError, ValueError) as error:
+            raise damaged(self.path / name, first_line(error), self.path) from error
 
     def write_json(self, name: str, content: Any) -> None:
         """A part of a record, or JSON."""
@@ -129,7 +160,8 @@ class RunFolder:
 
     def tables(self, kind: str) -> dict[str, str]:
         """Data set → the file that holds its PREDICTIONS or its SKETCH; split → the one with what was TRACKED."""
-        return {path.stem: f"{kind}/{path.name}" for path in sorted((self.path / kind).glob("*.parquet"))}
+        found = sorted(path for path in (self.path / kind).glob("*.parquet") if path.is_file())
+        return {path.stem: f"{kind}/{path.name}" for path in found}
 
     def files(self) -> list[str]:
         """The files of the record that are there, relative to the folder; what stays where it was made is none."""

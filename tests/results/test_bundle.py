@@ -210,9 +210,12 @@ def test_what_cannot_be_exported_is_explained(cli: Cli, results: Path, tmp_path:
     assert done.out.endswith("(1 unfinished left out)\n")
     assert "is there already" in cli(*export).err
     (next(results.glob("runs/ce-*s1-*")) / "metrics.json").unlink()
-    damaged = cli("export", "--results", results, "--out", tmp_path / "c.zip")
+    damaged = cli("export", "--results", results, "--out", tmp_path / "c.zip", "ce-")
     assert (damaged.code, "metrics.json: is missing" in damaged.err) == (2, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.zip", "results"]  # no half of a bundle
+    others = cli("export", "--results", results, "--out", tmp_path / "c.zip")
+    assert (others.code, "left out: " in others.err, "metrics.json: is missing" in others.err) == (1, True, True)
+    assert cli("rescore", "--results", tmp_path / "c.zip").code == 0
 
 
 @pytest.fixture

@@ -261,14 +261,37 @@ def test_a_run_that_is_being_made_is_not_replaced(cli: Cli, one: Path, tmp_path:
 
 @pytest.mark.parametrize("name", ["status.json", "metrics.json", "selection.json"])
 @pytest.mark.parametrize("content", ["{ half", "[]"])
-def test_a_damaged_run_is_named_and_nothing_is_copied(
-    cli: Cli, results: Path, tmp_path: Path, name: str, content: str
-) -> None:
+def test_a_damaged_run_is_named_and_left_out(cli: Cli, results: Path, tmp_path: Path, name: str, content: str) -> None:
     victim = next(results.glob("runs/qlung-*")) / name
     victim.write_text(content)
     done = cli("merge", results, "--out", tmp_path / "board")
-    assert (done.code, str(victim) in done.err) == (2, True)
-    assert not (tmp_path / "board").exists()
+    assert (done.code, f"left out: {victim}" in done.err) == (1, True)
+    assert len(load_runs(tmp_path / "board")) == 2
+    alone = cli("merge", only(results, "qlung-*", tmp_path / "alone"), "--out", tmp_path / "other")
+    assert (alone.code, "No run can be brought in" in alone.err) == (2, True)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["x/../../../VICTIM/figure", "a\x1b[2J", "<script>", "=cmd", "..", "a" * 300])
+@pytest.mark.parametrize("where", ["split", "data set", "loss"])
+def test_names_that_are_no_plain_words_are_not_taken_in(
+    cli: Cli, one: Path, tmp_path: Path, name: str, where: str
+) -> None:
+    run = run_of(one)
+
+    def rename(content: Any) -> None:
+        if where == "split":
+            content["data"]["test"] = [name]
+        else:
+            content["loss"]["name"] = name
+
+    if where == "data set":
+        on_disk.edit(run, "data.json", lambda data: data["splits"]["tiny"].update(dataset=name))
+    else:
+        on_disk.edit(run, "spec.json", rename)
+    done = cli("merge", one, "--out", tmp_path / "board")
+    assert (done.code, "is no name of a run, split, data set, loss or backbone" in done.err) == (2, True)
+    assert (run.name in done.err, "\x1b" in done.err, (tmp_path / "board").exists()) == (True, False, False)
 
 
 def test_a_run_that_finishes_meanwhile_is_not_replaced(

@@ -122,7 +122,7 @@ def test_a_figure_that_is_gone_or_unknown_is_found(cli: Cli, results: Path, vict
         (lambda run: (run / "predictions" / "far.parquet").write_bytes(b"PAR1"), "far.parquet: cannot be read"),
         (
             lambda run: pd.DataFrame({"clip_id": ["a"]}).to_parquet(run / "predictions" / "far.parquet"),
-            "far.parquet has no column recording, patient",
+            "far.parquet: cannot be read (it has no column recording, patient",
         ),
     ],
 )

@@ -13,11 +13,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 
 from ...boards.audit import Audit
 from ...boards.claims import SCORE, Claim
 from ...boards.leaderboard import POINT, Board
 from ...core.errors import ResultsError, StorageError
+from ...core.text import visible
 from ...results.calls import OPERATING_POINTS
 
 FLOOR = 50.0  # Score of always answering "normal"
@@ -202,8 +205,28 @@ def say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
     axes.annotate(text, at, (0, 10), textcoords="offset points", ha="center", fontsize="small", color=colour)
 
 
+def write_out_names(figure: Figure) -> None:
+    """Names in a finished figure become text that every format can hold, and that no formula begins in.
+
+    Texts of ticks are made anew for every drawing: those that are names are given again, numbers are left alone.
+    """
+    for axes in figure.findobj(Axes):
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), FuncFormatter):  # of names, by `set_xticks` and `set_yticks`
+                axis.set_ticklabels([_written_out(text.get_text()) for text in axis.get_ticklabels()])
+    ticks = {text for axes in figure.findobj(Axes) for text in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_text(_written_out(text.get_text()))
+
+
+def _written_out(text: str) -> str:
+    return visible(text).replace("$", r"\$")
+
+
 def _write(figure: Figure, told: str, path: Path) -> None:
     figure.suptitle(told, x=0.01, ha="left", fontsize="small", color=".35")
+    write_out_names(figure)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ...core.files import write_bytes, writing
-from .board import PALETTE, STYLE
+from ...core.text import file_name, visible
+from .board import PALETTE, STYLE, write_out_names
 
 ACROSS = 3  # panels side by side in a file
 DPI = 160
@@ -94,16 +95,17 @@ class Drawn:
 
 def render(picture: Picture, folder: Path) -> Drawn:
     """Draw a picture, write it as `<folder>/<name>.png` and `.svg`, and cut its panels out for the page."""
-    with sns.axes_style("whitegrid", STYLE), matplotlib.rc_context(_settings(picture.name)):
+    name = file_name(picture.name)
+    with sns.axes_style("whitegrid", STYLE), matplotlib.rc_context(_settings(name)):
         figure, cells = _whole(picture)
         svg = io.BytesIO()
         figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None})
-        write_bytes(folder / f"{picture.name}.svg", svg.getvalue())
-        with writing(folder / f"{picture.name}.png") as file:
+        write_bytes(folder / f"{name}.svg", svg.getvalue())
+        with writing(folder / f"{name}.png") as file:
             figure.savefig(file, format="png", dpi=DPI)
     whole = ElementTree.fromstring(svg.getvalue())
     panels = [_cut(whole, panel, cell) for panel, cell in zip(picture.panels, cells, strict=True)]
-    return Drawn(picture.name, picture.caption, tuple(panels))
+    return Drawn(name, picture.caption, tuple(panels))
 
 
 def _settings(name: str) -> dict[Any, Any]:
@@ -125,6 +127,7 @@ def _whole(picture: Picture) -> tuple[Figure, list[SubFigure]]:
         panel.draw(axes)
         axes.set_title(panel.title, loc="left", fontweight="bold")
     figure.suptitle(picture.told, x=0.01, ha="left", fontsize="small", color=SOFT_INK)
+    write_out_names(figure)
     ConstrainedLayoutEngine().execute(figure)  # once; a figure with an engine would do so again for every file
     return figure, cells
 
@@ -138,7 +141,7 @@ def _cut(whole: Element, panel: Panel, cell: SubFigure) -> Markup:
     element = Element(f"{{{SVG}}}svg")
     element.set("viewBox", f"{left:.2f} {top:.2f} {right - left:.2f} {bottom - top:.2f}")
     element.set("style", f"width: {PIXELS * panel.width:.0f}px")
-    for name, value in (("class", "panel"), ("role", "img"), ("aria-label", panel.title)):
+    for name, value in (("class", "panel"), ("role", "img"), ("aria-label", visible(panel.title))):
         element.set(name, value)
     clipped = set(_CLIPPED.findall(ElementTree.tostring(group, encoding="unicode")))
     element.extend([*(path for path in whole.iter(f"{{{SVG}}}clipPath") if path.get("id") in clipped), *group])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ...core.errors import ResultsError
+from ...results.run import as_written
 from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
 from ..figures.picture import Panel, Picture
 from .embedding_map import MOST_CLIPS, map_panels, run_to_map
@@ -103,7 +105,11 @@ def _map(view: View) -> Section:
         f"Test clips of {run.run_id}, at most {MOST_CLIPS}, laid out by t-SNE of the stored principal axes: "
         "neighbours are alike, while distances between islands, and directions, mean nothing."
     )
-    return replace(section, pictures=[view.picture("map", caption, map_panels(run, view.group.boards))])
+    try:
+        with as_written(run):
+            return replace(section, pictures=[view.picture("map", caption, map_panels(run, view.group.boards))])
+    except ResultsError as error:
+        return replace(section, absent=str(error))
 
 
 def _mistakes(view: View, recordings: Recordings | None) -> Section:

@@ -85,7 +85,8 @@ def read_results(every: Sequence[Run], baseline: str | None, cache: Path, displa
     Raises ResultsError where no run has come as far as its data, SpecError where none has the baseline asked for.
     """
     runs, states, damaged = _readable(every)
-    rows = _rows(every, runs, cache, display)
+    whole = [run for run in every if run.run_id in runs]
+    rows = _rows(whole, runs, cache, display)
     if rows.empty:
         lines = "".join(f"\ndamaged: {why}" for why in damaged)
         raise ResultsError(f"None of these {len(every)} runs has read its data yet: nothing to report on.{lines}")
@@ -93,7 +94,7 @@ def read_results(every: Sequence[Run], baseline: str | None, cache: Path, displa
         raise SpecError(f"--baseline {baseline}: no run has this loss.{did_you_mean(baseline, set(rows['loss']))}")
     against = baseline or COMPARED_WITH
     groups = [
-        _group(every, runs, of_group, against, cache) for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
+        _group(whole, runs, of_group, against, cache) for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
     ]
     groups.sort(key=lambda group: (bool(group.shared["synthetic"]), -len(group.runs)))
     return Results(tuple(groups), against, states, tuple(damaged))
@@ -109,6 +110,7 @@ def _readable(every: Sequence[Run]) -> tuple[dict[str, Run], Counter[str], list[
             if (state := run.state) != "absent":
                 if run.begun:
                     _ = run.spec, run.data  # read, so that a damaged one is found here
+                    _ = state == "done" and (run.epochs, run.selection, run.metrics, run.environment)
                     runs[run.run_id] = run
                 states[state] += 1
         except ResultsError as error:

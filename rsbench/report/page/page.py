@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ... import __version__
 from ...core.display import Display
 from ...core.files import write_bytes
+from ...core.text import visible
 from ...results.run import Run
 from ..figures.board import colours_of
 from ..figures.picture import Drawn, render
@@ -117,6 +118,7 @@ def _page(
         loader=PackageLoader(PLACE, "."),
         autoescape=select_autoescape(),
         undefined=StrictUndefined,
+        finalize=finalised,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -129,6 +131,11 @@ def _page(
         style=_asset("page.css"),
         script=_asset("page.js"),
     )
+
+
+def finalised(value: object) -> object:
+    """What stands in double braces: text of strangers is shown; `Markup` is rsbench's own."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _asset(name: str) -> Markup:

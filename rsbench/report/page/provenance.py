@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...boards.leaderboard import POINT, Board
+from ...core.text import file_name
 from ...results.run import Run
 from ...results.schema import DataUsed
 from .groups import Group
@@ -35,7 +36,7 @@ def commands(group: Group) -> list[Command]:
 
 def _command(method: str, runs: Sequence[Run]) -> Command:
     first = runs[0]
-    file = re.sub(r"[^\w.-]+", "_", method).strip("_") + ".json"
+    file = file_name("_".join(re.findall(r"[\w.-]+", method))) + ".json"
     spec = first.spec.model_dump(mode="json", exclude={"seed"})
     words = ["rsbench run", f"--spec {file}", f"--seeds {ranges([run.spec.seed for run in runs])}"]
     if first.data.partial:

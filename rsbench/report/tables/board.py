@@ -74,7 +74,7 @@ def board_table(board: Board, asked: str | None = None) -> Table:
     table.caption = "\n".join([*([more] if len(rows) > MOST_ROWS else []), *caption_of(board)])
     words = len(board.names) + 1
     for number, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=number < words, justify="left" if number < words else "right")
+        table.add_column(escape(heading), no_wrap=number < words, justify="left" if number < words else "right")
     for row in rows[:MOST_ROWS]:
         table.add_row(*map(escape, row))
     return table

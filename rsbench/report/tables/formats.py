@@ -10,9 +10,12 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.errors import MarkupError
+from rich.markup import render
 from rich.table import Table
 
 from ...core.errors import SpecError, did_you_mean
+from ...core.text import csv_cell, in_markdown
 
 FORMATS = ("table", "md", "csv", "json")
 PICTURES = (".png", ".svg", ".pdf")
@@ -51,7 +54,8 @@ def print_sheets(sheets: Sequence[Sheet], form: str, console: Console) -> None:
         console.out("\n".join(_markdown(sheet.table) for sheet in sheets), end="", highlight=False)
     elif form == "csv":
         whole = pd.concat([sheet.frame for sheet in sheets], ignore_index=True)
-        console.out(whole.to_csv(index=False, lineterminator="\n"), end="", highlight=False)
+        plain = whole.map(csv_cell).rename(columns=csv_cell)
+        console.out(plain.to_csv(index=False, lineterminator="\n"), end="", highlight=False)
     else:
         content = [{**sheet.about, "rows": _rows(sheet.frame)} for sheet in sheets]
         ascii_only = not console.encoding.startswith("utf")
@@ -69,18 +73,26 @@ def print_table(table: Table, console: Console) -> None:
 
 
 def _markdown(table: Table) -> str:
-    headings = [" ".join(str(column.header).split()) for column in table.columns]
+    headings = [_cell(column.header) for column in table.columns]
     aligned = ["---:" if column.justify == "right" else "---" for column in table.columns]
     cells = zip(*(column.cells for column in table.columns), strict=True)
-    lines = [headings, aligned, *([str(cell).replace("|", r"\|") for cell in row] for row in cells)]
+    lines = [headings, aligned, *([_cell(cell) for cell in row] for row in cells)]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     above, below = (_paragraph(text) for text in (table.title, table.caption))
     return f"{above}{rows}\n\n{below}"
 
 
+def _cell(content: Any) -> str:
+    """What a cell says, without the markup of terminals."""
+    try:
+        return in_markdown(render(str(content)).plain)
+    except MarkupError:
+        return in_markdown(str(content))
+
+
 def _paragraph(text: Any) -> str:
     """Lines that stay lines."""
-    return "  \n".join(str(text).splitlines()) + "\n\n" if text else ""
+    return "  \n".join(map(in_markdown, str(text).splitlines())) + "\n\n" if text else ""
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -202,10 +202,11 @@ def _curves(known: Known) -> Table:
     for name, values in curves.items():
         known_values = [value for value in values if value is not None]
         ends = f"{known_values[0]:.3g} → {known_values[-1]:.3g}" if known_values else "–"
-        table.add_row(name, sparkline(values, epochs), ends)
+        table.add_row(escape(name), sparkline(values, epochs), ends)
     for selection, chosen in known.get("selection", {}).items():
         score = "" if chosen["score"] is None else f", Score {chosen['score']:.1f}"
-        table.add_row("", f"{' ' * column(chosen['epoch'], epochs)}▲", f"{selection}: epoch {chosen['epoch']}{score}")
+        mark = " " * column(min(chosen["epoch"], epochs), epochs) + "▲"
+        table.add_row("", mark, escape(f"{selection}: epoch {chosen['epoch']}{score}"))
     return table
 
 

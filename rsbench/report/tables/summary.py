@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from ...boards.claims import Question
@@ -27,7 +28,7 @@ def summary_table(summary: pd.DataFrame, question: Question) -> Table:
     for row in summary.to_dict("records"):
         interval = " … ".join(f"{row[end]:+z.{claim.digits}f}" for end in ("low", "high"))
         table.add_row(
-            row["loss"],
+            escape(row["loss"]),
             row[POINT],
             f"{row['mean']:+z.{claim.digits}f}",
             interval,
