@@ -150,9 +150,13 @@ def write_sealed(path: Path, content: bytes | memoryview, previous: Path | None 
 def read_sealed(path: Path) -> bytes | None:
     """The content of a sealed file; None where there is none, or it is not as it was written."""
     try:
-        whole = path.read_bytes() if path.is_file() else b""  # a pipe of that name would never end
+        return unseal(path.read_bytes()) if path.is_file() else None  # a pipe of that name would never end
     except OSError:
         return None
+
+
+def unseal(whole: bytes) -> bytes | None:
+    """What stands before a seal; None where the two do not fit each other."""
     content = whole[: -len(seal(b""))]
     return content if whole.endswith(seal(content)) else None
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, RsbenchError, StorageError
-from ..core.files import read_sealed, write_sealed
+from ..core.files import seal, unseal, writing
 from ..core.spec import RunSpec
 from ..core.text import file_name, is_plain_word
 from ..data.splits import named_splits
@@ -240,12 +240,12 @@ def _made_for(split_name: str, rule_name: str) -> str:
 
 def _load(path: Path, made_for: str) -> _Table:
     """The table that is kept there; an empty one where there is none, or a damaged one, or one made for else."""
-    content = read_sealed(path)
-    if content is None:
+    try:
+        stored = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException, ValueError):
         return _Table.of({}, [])
-    stored = pq.read_table(pa.BufferReader(content))
-    about = json.loads(stored.schema.metadata[ABOUT])
-    if about["made_for"] != made_for:
+    about = json.loads(unseal((stored.schema.metadata or {}).get(ABOUT, b"")) or "{}")
+    if about.get("made_for") != made_for:
         return _Table.of({}, [])
     designs = {digest: Design.parse(text) for digest, text in about["designs"].items()}
     return _Table(about["stamps"], stored.to_pandas(), designs)
@@ -256,7 +256,6 @@ def _save(path: Path, table: _Table, made_for: str) -> None:
     designs = {digest: design.text() for digest, design in table.designs.items()}
     about = json.dumps({"made_for": made_for, "stamps": table.stamps, "designs": designs}).encode()
     stored = pa.Table.from_pandas(table.frame, preserve_index=False)
-    stored = stored.replace_schema_metadata((stored.schema.metadata or {}) | {ABOUT: about})
-    written = pa.BufferOutputStream()
-    pq.write_table(stored, written, compression="zstd")
-    write_sealed(path, written.getvalue().to_pybytes())
+    stored = stored.replace_schema_metadata((stored.schema.metadata or {}) | {ABOUT: about + seal(about)})
+    with writing(path) as file:
+        pq.write_table(stored, file, compression="zstd", write_page_checksum=True)

@@ -44,7 +44,7 @@ def test_decoding_recordings(tiny_root: Path, cache: Path, generators: Generator
     def outcome() -> bytes:
         return prepare(table, 4000).samples.tobytes()
 
-    killed_and_started_again(lambda: prepare(table, 4000), cache, outcome, itertools.islice(generators, 0, None, 4))
+    killed_and_started_again(lambda: prepare(table, 4000), cache, outcome, itertools.islice(generators, 0, None, 10))
 
 
 def test_embed(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generators: Generators) -> None:
@@ -56,7 +56,7 @@ def test_embed(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         settings = {"backbone": "tiny", "clip_s": CLIP_S}
         run_embedding(prepare_embedding(settings, ["tiny", "far"], out, context, [TINY_PLUGIN]), context)
 
-    killed_and_started_again(embed, out.parent, out.read_bytes, itertools.islice(generators, 0, None, 20))
+    killed_and_started_again(embed, out.parent, out.read_bytes, itertools.islice(generators, 0, None, 40))
 
 
 def test_cv_refit(tiny_root: Path, tmp_path: Path, generators: Generators) -> None:
@@ -70,4 +70,4 @@ def test_cv_refit(tiny_root: Path, tmp_path: Path, generators: Generators) -> No
         return "".join([*text, *predictions, (path / "metrics.json").read_text()])
 
     folded = lambda: run_tiny(tiny_root, out, **FOLDED)  # noqa: E731
-    killed_and_started_again(folded, out, outcome, itertools.islice(generators, 0, None, 100))
+    killed_and_started_again(folded, out, outcome, itertools.islice(generators, 0, None, 200))

@@ -1,6 +1,6 @@
 """kill -9 for real: at the k-th call that changes the disk or at a random moment, then the same command again.
 
-    python benchmarks/kills.py --kills 200
+    python benchmarks/real_kills.py --kills 200
 
 What must hold: the command ends as one that nobody killed, to the same bits, and leaves nothing over. Every process is
 forked from this one, which has imported everything, so that a kill costs a run of a second and no more. "two at once"
@@ -35,6 +35,7 @@ import rsbench.experiment.embed  # noqa: E402
 import rsbench.experiment.run  # noqa: E402
 import rsbench.sweep.driver  # noqa: E402, F401
 from rsbench.cli import main as command_line  # noqa: E402
+from rsbench.core.plugins import discover  # noqa: E402
 
 HANGS_S = 120
 
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     generator = random.Random(options.seed)
+    discover()  # once, and not in every fork
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         root, out, cache = (place / name for name in ("data", "out", "cache"))
