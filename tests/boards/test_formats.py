@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsbench.core.errors import SpecError
+from rsbench.core.text import csv_cell
 from rsbench.report.tables.formats import FORMATS, PICTURES, Sheet, known_format, known_picture, print_sheets
 
 
@@ -42,7 +43,7 @@ def test_csv_and_json_give_back_every_figure(rows: list[tuple[str, float]]) -> N
     frame = pd.read_csv(
         io.StringIO(printed([known], "csv")), dtype={"method": str}, keep_default_na=False, na_values=""
     )
-    assert list(frame["method"]) == [name for name, _ in rows]
+    assert list(frame["method"]) == [csv_cell(name) for name, _ in rows]
     np.testing.assert_array_equal(frame["score"].astype(float), known.frame["score"])
     (content,) = json.loads(printed([known], "json"))
     assert (content["split"], content["clips"]) == ("tiny", 3)
