@@ -82,7 +82,7 @@ class Check:
         """Look at one thing. Raises BrokenContract, also for whatever its code raises, sys.exit too, with its place."""
         try:
             self.look(case)
-        except KeyboardInterrupt:  # of whoever waits
+        except (KeyboardInterrupt, InstallationError):  # of whoever waits; of what no plugin is to blame for
             raise
         except BaseException as error:  # anything else that a plugin's own code raises breaks the contract
             raise_if_library(error)
