@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import BACKBONES
-from ..core.errors import PluginError, RsbenchError, in_words
+from ..core.errors import InstallationError, PluginError, RsbenchError, in_words
 from ..core.installation import raise_if_library
 from ..core.loss import LOSSES
 from ..core.registry import Entry, Registry
