@@ -71,6 +71,19 @@ def test_bad_usage_is_one_message(cli: Cli, arguments: list[str], said: str) -> 
     assert not done.out
 
 
+def test_a_size_that_is_no_text_is_refused_by_name(cli: Cli, tmp_path: Path) -> None:
+    plugin = tmp_path / "odd.py"
+    plugin.write_text(
+        "import rsbench\n"
+        "@rsbench.register_backbone('odd', summary='one')\n"
+        "class Odd(rsbench.Backbone):\n"
+        "    frontend, smaller = rsbench.Frontend('kaldi-fbank'), 5\n"
+    )
+    done = cli("doctor", "--plugin", plugin, "odd")
+    assert done.code == 2
+    assert done.err.startswith("error: Backbone 'odd': smaller and after_colon are text.")
+
+
 def test_an_interrupt_has_its_own_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
