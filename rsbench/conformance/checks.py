@@ -129,8 +129,14 @@ def bfloat16() -> Iterator[None]:
     On processors with AMX, oneDNN's convolutions of stride 2 and more give what memory held before, NaN among it, where
     their output is one column wide (oneDNN 3.12, in torch 2.14.1). `bfloat16_faults` in machine.py tells of them.
     """
-    with torch.backends.mkldnn.flags(enabled=False), torch.autocast("cpu", torch.bfloat16):
-        yield
+    onednn: Any = torch.backends.mkldnn  # whose types say that it cannot be set
+    enabled = onednn.enabled
+    onednn.enabled = False
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            yield
+    finally:
+        onednn.enabled = enabled
 
 
 def expect_defaults(case: Case) -> None:

@@ -43,7 +43,7 @@ COMMANDS = (
     ("quality", "--index", "@", "--on", "synthetic"),
     ("quality", "--index", "rms", "--on", "@"),
 )
-VALUES = ("", ".", "/nowhere/x", "file", "file/x", "folder", "folder.py", "binary.yaml", "a\nb", "\x1b[31mred", "[/b]")
+VALUES = ("", ".", "missing/x", "file", "file/x", "folder", "folder.py", "binary.yaml", "a\nb", "\x1b[31mred", "[/b]")
 VALUES += ("x" * 5000, "-1", "nan", "1e999", "9" * 40, "0-2000000000", "100000", "\udcff", "=", "a=b", "[ce, qlung]")
 VALUES += ("loss=5", "optim.lr=null", "{a: {b: {}}}", "ce,ce", ",", "*", "'", "état", "--", "pml:x", "timm:", "../..")
 
