@@ -12,7 +12,7 @@ import pandas as pd
 from ..core.errors import DataError
 from .audio import AudioInfo, decode
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
-from .consistency import doubts, same_samples, same_sound
+from .consistency import doubts, same_samples, same_sound_on_both_sides
 from .identity import sketch
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
@@ -71,7 +71,6 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
     clipped, problems = _bounds(table, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
-    parted, together = same_sound(table, rules, twins)
     formats = pd.DataFrame(
         [(info.rate, info.subtype, info.channels) for info in infos.values()],
         columns=["rate", "coding", "channels"],
@@ -85,12 +84,12 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         splits=_sides(table, label_map, rules),
         on_both_sides={rule.name: both for rule in rules if (both := _on_both_sides(table.clips, rule))},
         unreadable=tuple(unreadable),
-        problems=(*problems, *parted),
+        problems=(*problems, *same_sound_on_both_sides(table, rules, twins)),
         overlapping=count_overlapping(table.clips),
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
         twins=tuple(map(tuple, twins)),
-        doubts=(*doubts(table, rules), *together),
+        doubts=tuple(doubts(table, rules)),
         oddities=oddities,
     )
 

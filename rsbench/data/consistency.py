@@ -61,10 +61,10 @@ def _agree(one: Path, other: Path) -> bool:
     return bool(np.abs(read(one)[0] - read(other)[0]).max() <= ROUNDING)
 
 
-def same_sound(table: ClipTable, rules: Sequence[Split], twins: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
-    """Names under which one sound stands: those on both sides of a split, and those that no split parts."""
+def same_sound_on_both_sides(table: ClipTable, rules: Sequence[Split], twins: Sequence[Sequence[str]]) -> list[str]:
+    """What to say of names under which one sound stands on both sides of a split."""
     recordings = table.recordings[table.recordings["recording"].isin(table.clips["recording"])]
-    parted, together = [], []
+    parted = []
     for names in twins:
         one = recordings[recordings["recording"].isin(names)]
         both = [rule.name for rule in rules if not set(rule.train) & set(rule.test) and _on_both_sides(one, rule)]
@@ -73,9 +73,7 @@ def same_sound(table: ClipTable, rules: Sequence[Split], twins: Sequence[Sequenc
         told = " and ".join(paths[:NAMED]) + more
         if both:
             parted.append(f"{told}: one sound, in train and in test of {', '.join(both)}. Keep one of them.")
-        else:
-            together.append(f"{told}: one sound. Keep one of them, unless it is meant to count twice.")
-    return parted, together
+    return parted
 
 
 def _on_both_sides(recordings: pd.DataFrame, rule: Split) -> bool:

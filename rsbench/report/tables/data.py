@@ -47,7 +47,7 @@ def _print_facts(found: DataCheck, console: Console) -> None:
     for name, patients in found.on_both_sides.items():
         console.print(f"Patients on both sides of {name}: {len(patients)} ({', '.join(patients[:SHOWN])}).")
     for names in found.twins:
-        console.print(f"One sound under {len(names)} names: {escape(_twins_in_words(names, found))}.")
+        console.print(f"[yellow]One sound under {len(names)} names: {escape(_twins_in_words(names, found))}.[/]")
     for oddity, files in found.oddities.items():
         more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
         console.print(f"[yellow]{len(files)} with {oddity}: {escape(', '.join(files[:SHOWN]))}{more}.[/]")
@@ -69,7 +69,8 @@ def _twins_in_words(names: Sequence[str], found: DataCheck) -> str:
     """Each name with its subset and its labels in order."""
     subsets = found.table.recordings.set_index("recording")["subset"]
     labels = found.table.clips.sort_values("start_s").groupby("recording")["label"].agg(", ".join)
-    return " and ".join(f"{name} in {subsets[name]} ({labels.get(name, 'no clip')})" for name in names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return " and ".join(f"{name} in {subsets[name]} ({labels.get(name, 'no clip')})" for name in names[:SHOWN]) + more
 
 
 def _counts_table(counts: pd.DataFrame) -> Table:
