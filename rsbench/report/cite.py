@@ -170,8 +170,8 @@ def _entry(comment: str, key: str, **fields: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing means anything to LaTeX."""
-    return re.sub(r"([%&#_$])", r"\\\1", text)
+    """Text in which nothing means anything to LaTeX, and no brace ends the field."""
+    return re.sub(r"([%&#_$])", r"\\\1", re.sub(r"[{}\\]", " ", text))
 
 
 def _without(topic: Topic, *, by_plugin: bool) -> str:

@@ -134,7 +134,7 @@ def test_runs_that_did_not_track_the_oracle_are_left_out_and_counted(make: Make)
 
 def test_without_such_runs_it_says_how_to_make_some(make: Make) -> None:
     results = make(Method("ce"))
-    with pytest.raises(ResultsError, match=r"No finished run on 'tiny' kept.*--select val,last,oracle"):
+    with pytest.raises(ResultsError, match=r"No finished run on 'tiny' kept.*--test tiny --select oracle,val,last"):
         audit(load_runs(results), "tiny")
 
 
