@@ -21,9 +21,9 @@ from torch import Tensor
 from ..core.backbone import BACKBONES
 from ..core.errors import InstallationError, PluginError, RsbenchError, in_words
 from ..core.installation import raise_if_library
-from ..core.text import visible
 from ..core.loss import LOSSES
 from ..core.registry import Entry, Registry
+from ..core.text import visible
 from ..quality.index import QUALITY
 
 Kind = Literal["loss", "backbone", "index"]
@@ -89,7 +89,8 @@ class Check:
             raise_if_library(error)
             own_words = isinstance(error, _Unmet | RsbenchError)
             seen = str(error).rstrip(".") if own_words else _in_words(error, case.entry.origin)
-            raise BrokenContract(case, self.name, self.contract, visible(" ".join(seen.split())), self.remedy) from error
+            seen = visible(" ".join(seen.split()))
+            raise BrokenContract(case, self.name, self.contract, seen, self.remedy) from error
 
 
 def _in_words(error: BaseException, origin: Path) -> str:
