@@ -7,10 +7,11 @@ normal, crackle, wheeze or both; a program may bring words of its own, and say w
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +22,7 @@ from ..core.errors import DataError, PluginError, did_you_mean, shown
 from .annotations import Place, frames, places_of, read_each, read_table
 from .clips import CLASSES, ClipTable
 from .layout import folders_below, is_file, names_in, recordings_in
+from .splits import named_splits
 
 CLIPS_CSV = "clips.csv"
 REQUIRED = ("path", "label", "patient")
@@ -41,7 +43,9 @@ def read_folder(root: Path, dataset: str) -> ClipTable:
         raise DataError(f"{root}: there is no {CLIPS_CSV}, with the columns {', '.join((*REQUIRED, *TIMES))}.")
     columns, rows = read_table(path)
     _check_columns(Place(path, "line 1"), columns)
-    table = _table(dataset, root, map(_with_a_known_subset, rows), {})
+    taken = [(*rule.train, *rule.test) for rule in named_splits().values() if rule.dataset == dataset]
+    known = dict.fromkeys(itertools.chain(SUBSETS, *taken))
+    table = _table(dataset, root, (_with_known_subset(row, known) for row in rows), {})
     return replace(table, notes=tuple(_unlisted(path, table)))
 
 
@@ -71,14 +75,14 @@ def clip_table(
     return _table(dataset, root, _records(dataset, clips), words)
 
 
-def _with_a_known_subset(row: Row) -> Row:
-    """The row. Raises DataError where its subset is another than those of a data set that brings no splits."""
+def _with_known_subset(row: Row, known: Collection[str]) -> Row:
+    """The row. Raises DataError where its subset is in no split of the data set."""
     place, values = row
     subset = values.get("subset", "")
-    if subset and subset not in SUBSETS:
+    if subset and subset not in known:
         raise place.error(
             "subset",
-            f"unknown subset {shown(subset)}.{did_you_mean(subset[:80], SUBSETS)} Patients for validation are drawn "
+            f"unknown subset {shown(subset)}.{did_you_mean(subset[:80], known)} Patients for validation are drawn "
             "from train.",
         )
     return row

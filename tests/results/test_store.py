@@ -45,7 +45,10 @@ def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("a file where a folder should be")
-    with pytest.raises(ResultsError, match="occupied.*--out"), RunFolder(tmp_path / "occupied" / "run").locked():
+    with (
+        pytest.raises(ResultsError, match="occupied.*name another place"),
+        RunFolder(tmp_path / "occupied" / "run").locked(),
+    ):
         pass
 
 
