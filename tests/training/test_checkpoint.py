@@ -20,10 +20,6 @@ Run = Callable[..., Any]
 CHANGES = {"loss": "stochastic", "epochs": 3, "select": "val,last"}
 
 
-class Killed(BaseException):
-    """In the place of kill -9."""
-
-
 def zero_second_half(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
@@ -40,22 +36,22 @@ def swap_a_bit(path: Path) -> None:
 
 
 @pytest.fixture
-def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def interrupted_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run something until a number of states have been written."""
 
     def call(action: Callable[[], Any], states: int) -> None:
         save, saved = Checkpoints.save, 0
 
-        def kill(*arguments: Any) -> None:
+        def interrupt(*arguments: Any) -> None:
             nonlocal saved
             save(*arguments)
             saved += 1
             if saved == states:
-                raise Killed
+                raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(Checkpoints, "save", kill)
-            with pytest.raises(Killed):
+            patched.setattr(Checkpoints, "save", interrupt)
+            with pytest.raises(KeyboardInterrupt):
                 action()
 
     return call
@@ -91,16 +87,18 @@ def whole(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     ],
 )
 def test_damage_goes_on_from_the_state_before_and_ends_with_the_same_bits(
-    tiny_run: Run, whole: Any, tmp_path: Path, killed_after: Any, names: list[str], damage: Any
+    tiny_run: Run, whole: Any, tmp_path: Path, interrupted_after: Any, names: list[str], damage: Any
 ) -> None:
-    killed_after(lambda: tiny_run(**CHANGES), 2)
+    interrupted_after(lambda: tiny_run(**CHANGES), 2)
     for name in names:
         for path in tmp_path.glob(f"results/runs/*/checkpoints/{name}"):
             damage(path)
     assert_same_run(tiny_run(**CHANGES), whole)
 
 
-def test_damage_is_said(tiny_root: Path, tmp_path: Path, killed_after: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_said(
+    tiny_root: Path, tmp_path: Path, interrupted_after: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tiny import TINY_PLUGIN, tiny_settings
 
     import rsbench
@@ -108,7 +106,7 @@ def test_damage_is_said(tiny_root: Path, tmp_path: Path, killed_after: Any, caps
     def run() -> None:
         rsbench.run(tiny_settings(**CHANGES), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, threads=1)
 
-    killed_after(run, 2)
+    interrupted_after(run, 2)
     (state,) = tmp_path.glob(f"runs/*/checkpoints/{STATE}")
     cut(state)
     run()
