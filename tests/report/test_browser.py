@@ -13,18 +13,24 @@ from pages import Reported
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="module")
-def driver(reported: Reported) -> Iterator[Any]:
-    """Headless Chromium on the page."""
+@pytest.fixture(scope="session")
+def chromium() -> tuple[str, str]:
+    """The browser and its driver. Asked for before the report, which takes half a minute to make."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     chromedriver = shutil.which("chromedriver")
     if not (browser and chromedriver):
         pytest.skip("no Chromium here: install chromium and chromium-driver to check the report in a browser")
+    return browser, chromedriver
+
+
+@pytest.fixture(scope="module")
+def driver(chromium: tuple[str, str], reported: Reported) -> Iterator[Any]:
+    """Headless Chromium on the page."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
-    options.binary_location = browser
+    options.binary_location, chromedriver = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
