@@ -1,8 +1,9 @@
-"""The files of a run folder as JSON, read and edited behind rsbench's back."""
+"""Files edited and damaged behind rsbench's back; those of a run folder as JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,3 +25,12 @@ def edit(run: Path, name: str, change: Callable[[Any], object]) -> None:
     content = read(run, name)
     change(content)
     write(run, name, content)
+
+
+def zero_second_half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)

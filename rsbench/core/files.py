@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import stat
@@ -24,7 +25,8 @@ from .errors import ResultsError, StorageError, first_line
 
 WIDEST_NUMBER = 20  # signs of a whole number of 64 bits
 
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # .NAME.PID.tmp
+_HOST = re.sub(r"[^\w-]+", "_", platform.node())
+_TEMPORARY = re.compile(rf"\..+\.(\d+)(@{re.escape(_HOST)})?\.tmp")  # .NAME.PID@HOST.tmp, as this machine writes them
 
 
 @contextlib.contextmanager
@@ -73,7 +75,7 @@ def writing(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]]:
 
     Raises StorageError when the disk is full or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}@{_HOST}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
@@ -92,7 +94,7 @@ def writing(path: Path, previous: Path | None = None) -> Iterator[IO[bytes]]:
 
 
 def _remove_leftovers(temporaries: Iterable[Path]) -> None:
-    """Remove those whose process is gone."""
+    """Remove those of this machine whose process is gone: of another's, who shares the folder, nobody here can tell."""
     for path in temporaries:
         found = _TEMPORARY.fullmatch(path.name)
         if found and _is_gone(int(found[1])):
@@ -204,15 +206,15 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_bytes(path))
     except (OSError, ValueError) as error:
-        raise damaged(path, first_line(error)) from error
+        raise damaged(path, error) from error
     if not isinstance(content, dict):
         raise damaged(path, "it holds no JSON object")
     return content
 
 
-def damaged(path: Path, why: object, folder: Path | None = None) -> ResultsError:
+def damaged(path: Path, why: str | Exception, folder: Path | None = None) -> ResultsError:
     """What to say of a file in a folder, `path.parent` unless another is given, that rsbench can make again."""
-    reason = str(why).partition("\n")[0]
+    reason = first_line(why) if isinstance(why, Exception) else why
     return ResultsError(
         f"{path}: cannot be read ({reason}). Delete the folder {folder or path.parent} and run it again."
     )

@@ -232,7 +232,9 @@ class AngularLoss(Loss):
         """(B,) the angle that training would add to each clip's own, for a run's record; NaN where there is none."""
         own = own_cosine(self.cosines(embeddings), batch.labels)
         angle_rad, _ = self.target_margin(batch, own)
-        return angle_rad.to(own.dtype) if isinstance(angle_rad, Tensor) else torch.full_like(own, angle_rad)
+        if isinstance(angle_rad, Tensor):
+            return angle_rad.to(own.dtype).expand(len(own))  # a learned margin may be one number for all
+        return torch.full_like(own, angle_rad)
 
     def forward(self, embeddings: Tensor, batch: Batch) -> Tensor:
         logits = self.margined_logits(embeddings, batch)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from typing import Any, Generic, TypeVar
 
 from .errors import PluginError, RsbenchError, SpecError, did_you_mean, in_words, shown
 from .installation import raise_if_library
+from .text import SIGNS, is_plain_word
 
 T = TypeVar("T")
 
-NAME = re.compile(r"[\w.:+-]{1,100}")
 UNITS = {"_rad": "rad", "_s": "s", "_ms": "ms", "_hz": "Hz", "_db": "dB"}
 
 
@@ -116,8 +115,8 @@ class Registry(Generic[T]):
 
         Raises PluginError when the name is taken, naming both files, or when a class lacks a method of its contract.
         """
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise PluginError(f"{self.kind} {shown(name)}: a name is letters, digits and _ - . : without a space.")
+        if not (isinstance(name, str) and is_plain_word(name) and " " not in name):  # as records demand it
+            raise PluginError(f"{self.kind} {shown(name)}: a name is letters, digits and {SIGNS}, without a space.")
         if inspect.isabstract(value):
             lacking = " and ".join(sorted(typing.cast(Any, value).__abstractmethods__))
             raise PluginError(f"{self.kind} '{name}' does not define {lacking}, which every {self.kind} must.")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.cache import cache_dir
-from ..core.errors import DataError, did_you_mean
+from ..core.errors import DataError, did_you_mean, shown
 from ..core.plugins import discover_datasets
+from ..core.text import SIGNS, is_plain_word
 from .clips import ClipTable
 from .consistency import refuse_doubtful
 from .datasets import DATASETS, read_dataset
@@ -94,6 +95,11 @@ def load_table(dataset: str, roots: Roots, *, partial: bool = False) -> ClipTabl
     """
     discover_datasets()
     folder = cache_dir() / "synthetic" if dataset in SYNTHETIC else roots.folder(dataset)
+    if not is_plain_word(dataset):  # before anything is computed: no record may hold such a name
+        raise DataError(
+            f"{folder}: {shown(dataset)} is no name for a data set, which are letters, digits and {SIGNS}. Rename the "
+            "folder, or give it another name: --root NAME=FOLDER."
+        )
     table = read_dataset(dataset, folder) if dataset in DATASETS.names() else read_folder(folder, dataset)
     if not len(table.recordings):
         raise DataError(f"Data set '{dataset}' in {folder}: no recording was found. {where_recordings_lie(folder)}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..core.display import duration
-from ..training.checkpoint import Checkpoints, TrainingState
+from ..training.checkpoint import Checkpoints, Resumed, TrainingState
 from ..training.clipset import ClipSet
 from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train
 from ..training.predict import Model
@@ -30,7 +30,8 @@ def fit(
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
     rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
-    done = _epochs_done(checkpoints, context)
+    resumed = _resumed(checkpoints, context)
+    done = resumed.progress.epochs_done
     if 0 < done < plan.until:
         context.display.say(f"going on after epoch {done} of {plan.until}")
     with context.display.track("training", steps * plan.until, steps * done) as advance:
@@ -38,17 +39,17 @@ def fit(
             step=lambda epoch, step, loss: advance(1, f"epoch {epoch + 1}/{plan.until}  loss {loss:.3f}"),
             epoch=on_epoch,
         )
-        return train(model, clips, rows, experiment.spec, plan, checkpoints, evaluate, watch)
+        return train(model, clips, rows, experiment.spec, plan, resumed, checkpoints, evaluate, watch)
 
 
-def _epochs_done(checkpoints: Checkpoints, context: RunContext) -> int:
-    """Epochs that are on disk to go on from; says what is damaged there."""
+def _resumed(checkpoints: Checkpoints, context: RunContext) -> Resumed:
+    """What is on disk to go on from; says what is damaged there."""
     resumed = checkpoints.load()
     for path in resumed.damaged:
         context.display.say(f"note: {path}, or weights that go with it, were damaged; it is left out")
     if resumed.damaged and not resumed.progress.epochs_done:
         context.display.say("note: no earlier state is there; training begins anew")
-    return resumed.progress.epochs_done
+    return resumed
 
 
 LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing

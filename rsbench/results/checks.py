@@ -46,9 +46,9 @@ def checked_spec(run: Path, written: Mapping[str, Any]) -> RunSpec:
 
 
 def check_data(run: Path, data: DataUsed) -> None:
-    """Raise ResultsError where a split, a data set or the backbone has no proper name."""
+    """Raise ResultsError where a split or a data set has no proper name."""
     used = {name for split, of in data.splits.items() for name in (split, of.dataset)}
-    _check_names(run / DATA, {*used, *data.datasets, *data.identity.labels, *data.backbone.split("/")})
+    _check_names(run / DATA, {*used, *data.datasets, *data.identity.labels})
 
 
 def check_metrics(run: Path, rules: Iterable[str]) -> None:
@@ -81,8 +81,8 @@ def _check_names(path: Path, names: Iterable[str]) -> None:
     for name in sorted(names):
         if not is_plain_word(name):
             raise ResultsError(
-                f"{path}: '{name}' is no name of a run, split, data set, loss or backbone, which are letters, digits "
-                f"and {SIGNS}. rsbench did not write it: leave this run out."
+                f"{path}: '{name}' is no name of a run, split, data set or loss, which are letters, digits and "
+                f"{SIGNS}. rsbench did not write it: leave this run out."
             )
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ..core.errors import ResultsError, first_line
+from ..core.errors import ResultsError
 from ..core.files import (
     check_plain,
     damaged,
@@ -74,7 +74,7 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return Status(state="absent")
         except (OSError, ValueError) as error:
-            raise damaged(self.path / STATUS, first_line(error), self.path) from error
+            raise damaged(self.path / STATUS, error, self.path) from error
         status: Status = self.read(STATUS)
         return status
 
@@ -110,7 +110,7 @@ class RunFolder:
         try:
             return pd.read_csv(io.BytesIO(self.read_bytes(name)))
         except (ValueError, ArithmeticError) as error:
-            raise damaged(self.path / name, first_line(error), self.path) from error
+            raise damaged(self.path / name, error, self.path) from error
 
     def read_parquet(self, name: str) -> pd.DataFrame:
         """Raises ResultsError when the file is damaged, not there, or claims more cells than any run has."""
@@ -122,7 +122,7 @@ class RunFolder:
                 raise damaged(self.path / name, f"it claims to hold {cells:,} cells", self.path)
             frame = pd.read_parquet(content, page_checksum_verification=True)
         except (OSError, MemoryError, pa.ArrowException, *ANOTHER_SHAPE) as error:
-            raise damaged(self.path / name, first_line(error), self.path) from error
+            raise damaged(self.path / name, error, self.path) from error
         return frame
 
     def read_array(self, name: str) -> NDArray[Any]:
@@ -132,7 +132,7 @@ class RunFolder:
             # Mapped, an array that is larger than its file is an error, and no memory.
             array: NDArray[Any] = np.array(np.lib.format.open_memmap(self.path / name, mode="r"))
         except (OSError, MemoryError, SyntaxError, *ANOTHER_SHAPE) as error:
-            raise damaged(self.path / name, first_line(error), self.path) from error
+            raise damaged(self.path / name, error, self.path) from error
         return array
 
     def read_bytes(self, name: str) -> bytes:
@@ -140,7 +140,7 @@ class RunFolder:
         try:
             return read_bytes(self.path / name)
         except (OSError, ValueError) as error:
-            raise damaged(self.path / name, first_line(error), self.path) from error
+            raise damaged(self.path / name, error, self.path) from error
 
     def write_json(self, name: str, content: Any) -> None:
         """A part of a record, or JSON."""

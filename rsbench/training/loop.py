@@ -24,7 +24,7 @@ from ..core.errors import RunFailed
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..evaluation.selection import better
-from .checkpoint import Checkpoints, TrainingState
+from .checkpoint import Checkpoints, Resumed, TrainingState
 from .clipset import ClipSet, why_no_numbers
 from .optim import HalfStep, learning_rate, make_average, make_optimiser, move_average
 from .predict import Model
@@ -58,17 +58,18 @@ class TrainingHooks:
     epoch: Callable[[TrainingState], None]
 
 
-def train(
+def train(  # noqa: PLR0913 (all that a training is made of)
     model: Model,
     clips: ClipSet,
     rows: Tensor,
     spec: RunSpec,
     plan: TrainingSchedule,
+    resumed: Resumed,
     checkpoints: Checkpoints,
     evaluate: Callable[[Model, int], Evaluation],
     watch: TrainingHooks,
 ) -> TrainingState:
-    """Train as far as planned, going on from the last whole epoch where a checkpoint stands.
+    """Train as far as planned, going on from the last whole epoch.
 
     Args:
         model: on its device; ends with the weights of the last epoch.
@@ -76,6 +77,7 @@ def train(
         rows: (N,) the clips to fit, on the device.
         spec: the run; its schedule is that of all its epochs, however few are planned.
         plan: where to stop and what to keep.
+        resumed: what `checkpoints.load()` found; its tensors are taken out of it.
         checkpoints: where state and chosen weights are kept.
         evaluate: called after every epoch with the model that would be kept, and the epoch's number.
         watch: told of steps and epochs.
@@ -90,7 +92,6 @@ def train(
     stateful: dict[str, Any] = {"model": model, "optimiser": optimiser, "scaler": scaler}
     if average is not None:
         stateful["average"] = average
-    resumed = checkpoints.load()
     progress = resumed.progress
     while resumed.tensors:  # emptied: a second copy would stay in memory as long as the training lasts
         name, state = resumed.tensors.popitem()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from on_disk import cut, zero_second_half
 from tiny import write_own_dataset
 
 from rsbench.core.cache import CONTENT, build_once
@@ -17,15 +18,6 @@ from rsbench.data.clips import ClipTable
 from rsbench.data.folder import read_folder
 from rsbench.data.hashing import content_hashes
 from rsbench.data.waveforms import prepare
-
-
-def zero_second_half(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
 
 
 def become_a_folder(path: Path) -> None:

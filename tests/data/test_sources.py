@@ -75,6 +75,13 @@ def test_a_folder_with_a_csv_is_a_data_set_of_its_name(own: Own) -> None:
     assert load_table("clinic", named).dataset == "clinic"
 
 
+def test_a_name_that_no_record_may_hold_is_refused_before_anything_is_computed(own: Own) -> None:
+    copied = own(ROWS).rename(own(ROWS).with_name("mine (copy)"))
+    with pytest.raises(DataError, match=r"'mine \(copy\)' is no name for a data set.*--root NAME=FOLDER"):
+        load_table("mine (copy)", Roots.parse([str(copied.parent)], {}))
+    assert load_table("mine", Roots.parse([f"mine={copied}"], {})).dataset == "mine"
+
+
 def test_an_unknown_data_set_is_told_of_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"clips\.csv.*Did you mean 'icbhi'"):
         load_table("icbih", Roots.parse([str(tmp_path)], {}))

@@ -290,7 +290,7 @@ def test_names_that_are_no_plain_words_are_not_taken_in(
     else:
         on_disk.edit(run, "spec.json", rename)
     done = cli("merge", one, "--out", tmp_path / "board")
-    assert (done.code, "is no name of a run, split, data set, loss or backbone" in done.err) == (2, True)
+    assert (done.code, "is no name of a run, split, data set or loss" in done.err) == (2, True)
     assert (run.name in done.err, "\x1b" in done.err, (tmp_path / "board").exists()) == (True, False, False)
 
 

@@ -116,7 +116,8 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path, pid: int) 
 
 
 def test_what_others_write_or_call_so_stays(tmp_path: Path) -> None:
-    others = [tmp_path / f".figures.json.{os.getppid()}.tmp", tmp_path / ".notes.tmp", tmp_path / ".a.1b.tmp"]
+    names = (f"figures.json.{os.getppid()}", f"figures.json.{GONE}@another-machine", "notes", "a.1b")
+    others = [tmp_path / f".{name}.tmp" for name in names]
     for path in others:
         path.write_bytes(b"half of")
     with RunFolder(tmp_path).locked():

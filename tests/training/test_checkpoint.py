@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from on_disk import cut, zero_second_half
 from small_models import trained
 from torch import nn
 
@@ -20,41 +20,10 @@ Run = Callable[..., Any]
 CHANGES = {"loss": "stochastic", "epochs": 3, "select": "val,last"}
 
 
-def zero_second_half(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
-
-
-def cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
 def swap_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) * 2 // 3] ^= 16
     path.write_bytes(content)
-
-
-@pytest.fixture
-def interrupted_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Run something until a number of states have been written."""
-
-    def call(action: Callable[[], Any], states: int) -> None:
-        save, saved = Checkpoints.save, 0
-
-        def interrupt(*arguments: Any) -> None:
-            nonlocal saved
-            save(*arguments)
-            saved += 1
-            if saved == states:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Checkpoints, "save", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                action()
-
-    return call
 
 
 def assert_same_run(one: Any, other: Any) -> None:

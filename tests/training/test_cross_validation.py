@@ -63,25 +63,11 @@ def test_the_refit_is_the_run_on_everything_stopped_at_that_epoch(tiny_run: Run,
 
 @pytest.mark.parametrize("stop_after", [2, 6, 13])
 def test_stopped_anywhere_and_continued_is_the_same_run(
-    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+    tiny_run: Run, tmp_path: Path, interrupted_after: Any, stop_after: int
 ) -> None:
     changes = FOLDED | {"loss": "stochastic"}
     whole = tiny_run(out=tmp_path / "whole", **changes)
-    from rsbench.training.checkpoint import Checkpoints
-
-    save, saved = Checkpoints.save, 0
-
-    def stop(*arguments: Any) -> None:
-        nonlocal saved
-        save(*arguments)
-        saved += 1
-        if saved == stop_after:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Checkpoints, "save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            tiny_run(out=tmp_path / "parts", **changes)
+    interrupted_after(lambda: tiny_run(out=tmp_path / "parts", **changes), stop_after)
     continued = tiny_run(out=tmp_path / "parts", **changes)
     assert whole.metrics == continued.metrics
     pd.testing.assert_frame_equal(held_out(whole), held_out(continued), check_exact=True)
