@@ -22,7 +22,9 @@ from ...core.errors import ResultsError, SpecError, did_you_mean
 from ...results.index import board_rows
 from ...results.rows import NEVER_MIXED
 from ...results.run import Run
+from ...results.schema import State
 
+STATES: tuple[State, ...] = ("done", "running", "interrupted", "failed")  # in the order that the page tells them
 # The rule that a run is shown under is the first of these that it was made with.
 PREFERRED = ("val", "cv-refit", "last", "oracle")
 COMPARED_WITH = "ce"  # where nobody says with what: every work of the field reports it
@@ -100,7 +102,7 @@ def read_results(every: Sequence[Run], baseline: str | None, cache: Path, displa
     return Results(tuple(groups), against, states, tuple(damaged))
 
 
-def _readable(every: Sequence[Run]) -> tuple[dict[str, Run], Counter[str], list[str]]:
+def _readable(every: Sequence[Run]) -> tuple[dict[str, Run], dict[str, int], list[str]]:
     """Runs that came as far as reading their data; how many are in which state; what is wrong with the others."""
     runs: dict[str, Run] = {}
     states: Counter[str] = Counter()
@@ -115,7 +117,7 @@ def _readable(every: Sequence[Run]) -> tuple[dict[str, Run], Counter[str], list[
                 states[state] += 1
         except ResultsError as error:
             damaged.append(str(error))
-    return runs, states, damaged
+    return runs, {state: states[state] for state in STATES if states[state]}, damaged
 
 
 def _rows(every: Sequence[Run], runs: Mapping[str, Run], cache: Path, display: Display) -> pd.DataFrame:
