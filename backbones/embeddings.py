@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rsbench import Backbone, register_backbone
 
@@ -48,4 +48,15 @@ class Embeddings(Backbone):
 
     def forward(self, features: Tensor) -> Tensor:
         hidden = self.hidden(self.standardise(features))
-        return self.project(F.dropout(hidden, self.dropout, self.training))
+        return self.project(dropped(hidden, self.dropout) if self.training else hidden)
+
+
+def dropped(values: Tensor, share: float) -> Tensor:
+    """Dropout of `share` of the values, to 1/65536: each is zero or scaled so that its expectation stays.
+
+    A mask costs torch's own dropout a double a value, on a CPU more time than the projection; 16 bits are enough.
+    """
+    threshold = round(share * 2**16)
+    words = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device=values.device).random_(-(2**63), None)
+    kept = words.view(torch.int16)[: values.numel()].view_as(values) >= threshold - 2**15
+    return values * kept * (2**16 / (2**16 - threshold)) if threshold else values

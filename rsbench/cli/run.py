@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import RunFailed, SpecError, shown
+from ..core.errors import RsbenchError, RunFailed, SpecError, shown
 from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
@@ -67,6 +67,9 @@ def run(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     out: Annotated[Path, typer.Option(help="Where runs/ is kept.")] = Path("results"),
+    save_every: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
+    ] = 60,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
@@ -94,7 +97,9 @@ def run(
         if typed and key in changes:
             raise SpecError(f"{option} and --set {key}={shown(changes[key])}: both say the same field. Leave out one.")
     given |= changes
-    context = make_context(root or (), out, device=device, threads=threads, partial=partial, quiet=quiet)
+    context = make_context(
+        root or (), out, device=device, threads=threads, partial=partial, save_every_s=save_every, quiet=quiet
+    )
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]
     grid = itertools.product(losses, numbers)
@@ -131,23 +136,30 @@ def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
 
 def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
     from ..experiment.prepare import prepare_experiment
-    from ..experiment.run import run_experiment
+    from ..experiment.run import alike, run_together
     from ..report.tables.board import run_table
 
     done: list[Run] = []
     failed: list[str] = []
     data_cache = context.data_cache()
-    for number, spec in enumerate(specs):
+    asked: dict[str, int] = {}  # run id → its place among the specs
+    for group in alike(specs):
         with prints_apart():
-            experiment = prepare_experiment(spec, data_cache)
-            if number == 0:
-                _announce(experiment, context)
+            experiments = [prepare_experiment(specs[number], data_cache) for number in group]
+            if not asked:
+                _announce(experiments[0], context)
             if len(specs) > 1:
-                context.display.say(f"{spec.loss.name}, seed {spec.seed} ({number + 1} of {len(specs)})")
-            try:
-                done.append(run_experiment(experiment, context))
-            except RunFailed as error:
-                failed.append(f"{experiment.run_id}: {error}")
+                losses = ", ".join(item.spec.loss.name for item in experiments)
+                context.display.say(f"{losses}, seed {experiments[0].spec.seed} ({len(asked) + 1} of {len(specs)})")
+            asked |= {item.run_id: number for item, number in zip(experiments, group, strict=True)}
+            for run_id, run in run_together(experiments, context):
+                if isinstance(run, RunFailed):
+                    failed.append(f"{run_id}: {run}")
+                elif isinstance(run, RsbenchError):
+                    raise run
+                else:
+                    done.append(run)
+    done.sort(key=lambda run: asked[run.run_id])
     if as_json:
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in done]
         typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))

@@ -41,10 +41,17 @@ class PlainConsole(Console):
 
 
 class Display:
-    """Lines and progress bars; silent when quiet."""
+    """Lines and progress bars, of several works at once too; silent when quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = PlainConsole(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._bars: Progress
+        self._tracked = 0  # works that go on; their bars stand together
+        self._last_line = 0.0
+
+    @property
+    def quiet(self) -> bool:
+        return self.console.quiet
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
@@ -52,18 +59,27 @@ class Display:
     @contextlib.contextmanager
     def track(self, what: str, total: int, done: int = 0) -> Iterator[Advance]:
         """A progress bar with an ETA, or in a log a line now and then. Yields `advance(steps, note)`."""
-        if self.console.is_terminal:
-            with self._bar() as bar:
-                task = bar.add_task(visible(what), total=total, completed=done, note="")
-
-                def advance(steps: int, note: str = "") -> None:
-                    bar.update(task, advance=steps, note=visible(note))
-
-                yield advance
-        else:
+        if not self.console.is_terminal:
             yield self._logger(what, total, done)
+            return
+        if not self._tracked:
+            self._bars = self._make_bars()
+            self._bars.start()
+        bars = self._bars
+        task = bars.add_task(visible(what), total=total, completed=done, note="")
+        self._tracked += 1
 
-    def _bar(self) -> Progress:
+        def advance(steps: int, note: str = "") -> None:
+            bars.update(task, advance=steps, note=visible(note))
+
+        try:
+            yield advance
+        finally:
+            self._tracked -= 1
+            if not self._tracked:
+                bars.stop()
+
+    def _make_bars(self) -> Progress:
         return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -76,15 +92,15 @@ class Display:
         )
 
     def _logger(self, what: str, total: int, done: int) -> Advance:
-        started = last = time.monotonic()
+        started = time.monotonic()
         first = done
 
         def advance(steps: int, note: str = "") -> None:
-            nonlocal done, last
+            nonlocal done
             done += steps
             now = time.monotonic()
-            if now - last >= LOG_EVERY_S:
-                last = now
+            if now - max(started, self._last_line) >= LOG_EVERY_S:  # one line for all that go on in step
+                self._last_line = now
                 left = (now - started) / max(1, done - first) * (total - done)
                 self.say(f"{what}: {done} of {total}, about {duration(left)} left  {note}".rstrip())
 
@@ -92,8 +108,8 @@ class Display:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: '40 s', '12 min', '2 h 10 min'."""
+    """Seconds as people say them: '1 s', '40 s', '12 min', '2 h 10 min'."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

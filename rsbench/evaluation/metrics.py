@@ -228,15 +228,22 @@ def _log_odds(logits: ArrayLike, classes: Sequence[int]) -> FloatArray:
 
 
 def _auroc(positive: BoolArray, score: FloatArray) -> float:
-    from sklearn.metrics import roc_auc_score  # half a second to import, which boards can do without
-
-    return float(roc_auc_score(positive, score)) if 0 < positive.sum() < positive.size else np.nan
+    """The share of pairs of a positive clip and another in which it is ranked higher; a tie counts half."""
+    if not 0 < positive.sum() < positive.size:
+        return np.nan
+    others, own = np.sort(score[~positive]), score[positive]
+    twice_above = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
+    return float(twice_above.mean() / 2 / others.size)
 
 
 def _auprc(positive: BoolArray, score: FloatArray) -> float:
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(positive, score)) if positive.any() else np.nan
+    """Average precision: at every score that occurs the precision, weighted by the recall that it adds."""
+    if not positive.any():
+        return np.nan
+    order = np.argsort(-score)
+    last = np.flatnonzero(np.diff(score[order], append=np.nan))  # of the clips that tie
+    found = np.cumsum(positive[order])[last]
+    return float((np.diff(found, prepend=0) * found / (last + 1)).sum() / found[-1])
 
 
 def _sensitivity_at(curve: pd.DataFrame, specificity: float) -> float:

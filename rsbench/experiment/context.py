@@ -16,8 +16,10 @@ from ..core.plugins import discover, load
 from ..core.spec import RunSpec
 from ..data.clips import ClipTable
 from ..data.embeddings import EmbeddingFile, read_embeddings
+from ..data.identity import labels_id
 from ..data.sources import Roots, load_table
 from ..data.waveforms import Waveforms, prepare
+from ..training.checkpoint import SAVE_EVERY_S
 from .resolve import resolve
 
 DEFAULT_THREADS = torch.get_num_threads()  # before any run changes it: the cores this process may use
@@ -26,7 +28,7 @@ MOST_THREADS = max(64, 4 * DEFAULT_THREADS)  # a system gives a process so many;
 
 @dataclass(frozen=True)
 class RunContext:
-    """Folders, device and display of a run."""
+    """Folders, device and display of a run. save_every_s: see `Checkpoints`."""
 
     roots: Roots
     out: Path
@@ -34,6 +36,7 @@ class RunContext:
     threads: int
     partial: bool
     display: Display
+    save_every_s: float = SAVE_EVERY_S
 
     def data_cache(self) -> DataCache:
         """An empty cache of what runs here have in common."""
@@ -48,6 +51,7 @@ def make_context(
     threads: int | None = None,
     partial: bool = False,
     quiet: bool = False,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> RunContext:
     """Check the device and set the threads. Raises SpecError where a GPU was asked for and there is none."""
     given = [root] if isinstance(root, str | Path) else list(root)
@@ -56,7 +60,7 @@ def make_context(
     if threads > MOST_THREADS:
         raise SpecError(f"{threads} threads: this machine has {DEFAULT_THREADS} cores; ask for {MOST_THREADS} at most.")
     torch.set_num_threads(threads)
-    return RunContext(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet))
+    return RunContext(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet), save_every_s)
 
 
 def device_named(name: str) -> torch.device:
@@ -98,6 +102,7 @@ class DataCache:
         self.partial = partial
         self.display = display
         self._tables: dict[str, ClipTable] = {}
+        self._labels_ids: dict[str, str] = {}
         self._waveforms: dict[tuple[str, int], Waveforms] = {}
         self._embeddings: dict[Path, EmbeddingFile] = {}
 
@@ -105,6 +110,11 @@ class DataCache:
         if dataset not in self._tables:
             self._tables[dataset] = load_table(dataset, self.roots, partial=self.partial)
         return self._tables[dataset]
+
+    def labels_id(self, dataset: str) -> str:
+        if dataset not in self._labels_ids:
+            self._labels_ids[dataset] = labels_id(self.table(dataset))
+        return self._labels_ids[dataset]
 
     def waveforms(self, dataset: str, rate: int) -> Waveforms:
         """A data set's recordings at a rate in Hz, with a progress bar where they are not in the cache."""

@@ -7,7 +7,7 @@ these predictions together is chosen; the offset on the normal logit is fitted o
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +59,15 @@ class HeldOut:
         return {name: result[name] for name in HEADLINE}
 
 
-def cross_validate(experiment: Experiment, context: RunContext, checkpoints: Checkpoints) -> Folds:
-    """Train every fold, going on where it was stopped, and choose. Raises RunFailed as training does."""
+def cross_validate(
+    experiment: Experiment, context: RunContext, checkpoints: Checkpoints
+) -> Generator[int, None, Folds]:
+    """Train every fold, going on where it was stopped, and choose. Yields and raises what training does."""
     selection = next(name for name in experiment.spec.select if rule(name).judged_on == "folds")
     folds = []
     for number, patients in enumerate(experiment.folds):
         context.display.say(f"fold {number + 1} of {len(experiment.folds)}: {len(patients)} patients held out")
-        folds.append(_train_fold(hold_out(experiment, patients), context, checkpoints.fold(number)))
+        folds.append((yield from _train_fold(hold_out(experiment, patients), context, checkpoints.fold(number))))
     epoch, score = _best_epoch(folds)
     each = ", ".join(f"{fold.figures(epoch)['score']:.1f}" for fold in folds)
     context.display.say(
@@ -77,10 +79,10 @@ def cross_validate(experiment: Experiment, context: RunContext, checkpoints: Che
     return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch))
 
 
-def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> HeldOut:
+def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> Generator[int, None, HeldOut]:
     """Train a fold, once more where what it kept was damaged since. Raises StorageError when it is damaged again."""
     for _ in range(2):
-        held_out = _held_out(fold, context, checkpoints)
+        held_out = yield from _held_out(fold, context, checkpoints)
         if held_out is not None:
             return held_out
         context.display.say(f"note: predictions in {checkpoints.folder} were damaged; this fold is trained anew")
@@ -88,7 +90,7 @@ def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints)
     raise StorageError(f"{checkpoints.folder}: what is written there cannot be read again. Give another --out DIR.")
 
 
-def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> HeldOut | None:
+def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> Generator[int, None, HeldOut | None]:
     """Do what is left to do of a fold's training; None where the predictions of an earlier epoch are damaged."""
     model, _ = build_model(fold)
     clips = clip_set(fold.train_data, fold, context.device)
@@ -102,7 +104,9 @@ def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -
         return Evaluation({}, {})
 
     plan = TrainingSchedule(fold.spec.optim.epochs, {})
-    progress = fit(fold, context, model.to(context.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None)
+    progress = yield from fit(
+        fold, context, model.to(context.device), clips, plan, checkpoints, keep, on_epoch=lambda _: None
+    )
     contents = [read_sealed(_kept(checkpoints, epoch)) for epoch in range(1, plan.until + 1)]
     epochs = [np.load(io.BytesIO(content)) for content in contents if content is not None]
     if len(epochs) < plan.until:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 
-import numpy as np
 import torch
 
 from ..core.display import duration
 from ..training.checkpoint import Checkpoints, Resumed, TrainingState
 from ..training.clipset import ClipSet
-from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train
-from ..training.predict import Model
+from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train, training_loss
+from ..training.optim import make_optimiser
+from ..training.predict import Model, predict
 from .context import RunContext
 from .prepare import Experiment
 
@@ -26,7 +27,7 @@ def fit(
     checkpoints: Checkpoints,
     evaluate: Callable[[Model, int], Evaluation],
     on_epoch: Callable[[TrainingState], None],
-) -> TrainingState:
+) -> Generator[int, None, TrainingState]:
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
     rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
@@ -34,12 +35,12 @@ def fit(
     done = resumed.progress.epochs_done
     if 0 < done < plan.until:
         context.display.say(f"going on after epoch {done} of {plan.until}")
-    with context.display.track("training", steps * plan.until, steps * done) as advance:
+    with context.display.track(f"training {experiment.spec.loss.name}", steps * plan.until, steps * done) as advance:
         watch = TrainingHooks(
             step=lambda epoch, step, loss: advance(1, f"epoch {epoch + 1}/{plan.until}  loss {loss:.3f}"),
             epoch=on_epoch,
         )
-        return train(model, clips, rows, experiment.spec, plan, resumed, checkpoints, evaluate, watch)
+        return (yield from train(model, clips, rows, experiment.spec, plan, resumed, checkpoints, evaluate, watch))
 
 
 def _resumed(checkpoints: Checkpoints, context: RunContext) -> Resumed:
@@ -52,15 +53,21 @@ def _resumed(checkpoints: Checkpoints, context: RunContext) -> Resumed:
     return resumed
 
 
-LONG_ENOUGH_S = 0.05  # a pass that takes less is not worth timing
+LONG_ENOUGH_S = 0.05  # what takes less is not worth timing
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
 
 
-def announce_cost(experiment: Experiment, context: RunContext, model: Model, clips: Mapping[str, ClipSet]) -> None:
-    """On a CPU, say before a long training how long it will take, and what would take less."""
-    if context.device.type != "cpu":
+def announce_cost(
+    experiments: Sequence[Experiment], context: RunContext, model: Model, clips: Mapping[str, ClipSet]
+) -> None:
+    """On a CPU, say before runs of the same kind how long they will take, and what would take less.
+
+    model: of one of them.
+    """
+    if context.device.type != "cpu" or context.display.quiet:
         return
-    seconds = estimate_seconds(experiment, model, clips[experiment.train.dataset])
+    first = experiments[0]
+    seconds = estimate_seconds(first, model, clips[first.train.dataset]) * len(experiments)
     text = f"about {duration(seconds)} on this machine"
     if seconds > SLOW_S:
         smaller = f"--set {model.backbone.smaller}" if model.backbone.smaller else "fewer --epochs"
@@ -69,33 +76,41 @@ def announce_cost(experiment: Experiment, context: RunContext, model: Model, cli
 
 
 def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> float:
-    """The time training and prediction will take, from a few forward and backward passes.
+    """The time training and prediction will take, from a few steps of a copy of the model."""
+    model = copy.deepcopy(model).train()
+    spec, data = experiment.spec, experiment.train_data
+    optimiser = make_optimiser(model, spec.optim)
+    batch = torch.as_tensor(data.rows("fit")[: spec.optim.batch_size], device=clips.known.labels.device)
 
-    Nothing is left behind: the passes run in eval mode and their gradients are dropped.
-    """
-    model.eval()
-    batch = experiment.train_data.rows("fit")[: experiment.spec.optim.batch_size]
-    count = min(4, len(batch))
-    _seconds_of_pass(model, clips, batch[:count])  # the first pays for memory and for kernels made for these shapes
-    seconds = _seconds_of_pass(model, clips, batch[:count])
-    while seconds < LONG_ENOUGH_S and count < len(batch):  # of a small model a few clips measure the overhead alone
-        count = min(4 * count, len(batch))
-        seconds = _seconds_of_pass(model, clips, batch[:count])
-    model.zero_grad(set_to_none=True)
-    model.train()
-    fitted = len(experiment.train_data.rows("fit")) * experiment.spec.optim.epochs
-    validated = len(experiment.train_data.rows("validation")) * experiment.spec.optim.epochs
+    def step(count: int) -> None:
+        training_loss(model, clips, batch[:count], spec, 0, 0.0).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    def judge(count: int) -> None:
+        predict(model, clips, batch[:count], spec.optim.batch_size)
+
+    fitted, validated = (len(data.rows(part)) * spec.optim.epochs for part in ("fit", "validation"))
     predicted = sum(len(dataset.rows("validation", "test")) for dataset in experiment.datasets.values())
-    forward_share = 1 / 3  # of a training step's arithmetic; the backward pass is the other two
     trainings = 1 + max(0, len(experiment.folds) - 1)  # k folds of all but a k-th, and one more on everything
-    clip_passes = trainings * fitted + forward_share * (validated + predicted * len(experiment.spec.select))
-    return seconds / count * clip_passes
+    judged = validated + predicted * len(spec.select)
+    return trainings * fitted * _seconds_a_clip(step, len(batch)) + judged * _seconds_a_clip(judge, len(batch))
 
 
-def _seconds_of_pass(model: Model, clips: ClipSet, rows: np.ndarray) -> float:
-    chosen = torch.as_tensor(rows, device=clips.known.labels.device)
+def _seconds_a_clip(work: Callable[[int], None], most: int) -> float:
+    """What `work` of so many clips takes for one: of a few of a large model, of many batches of a small one."""
+    count = min(4, most)
+    work(count)  # the first pays for memory and for kernels made for these shapes
+    while (seconds := _timed(work, count)) < LONG_ENOUGH_S and count < most:  # a few clips measure the overhead alone
+        count = min(4 * count, most)
+    done = 1
+    while seconds < LONG_ENOUGH_S:
+        seconds += _timed(work, count)
+        done += 1
+    return seconds / (done * count)
+
+
+def _timed(work: Callable[[int], None], count: int) -> float:
     started = time.perf_counter()
-    logits = model.loss.logits(model.backbone(clips.features(chosen)))
-    if logits.requires_grad:
-        logits.sum().backward()
+    work(count)
     return time.perf_counter() - started

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
 from numpy.typing import NDArray
 
@@ -170,8 +171,11 @@ def on_principal_axes(
     if len(fitted_on) < 2:
         return {}
     centre = fitted_on.mean(axis=0)
-    _, spread, axes = np.linalg.svd(fitted_on - centre, full_matrices=False)
-    unit = spread[0] / np.sqrt(len(fitted_on) - 1) or 1.0  # embeddings that are all one have no spread to measure in
-    return {
-        name: ((found - centre) @ axes[:MOST_AXES].T / unit).astype(np.float16) for name, found in embeddings.items()
-    }
+    count, width = fitted_on.shape
+    variance, axes = scipy.linalg.eigh(  # in ascending order
+        np.cov(fitted_on.T.astype(np.float64)).reshape(width, width),
+        subset_by_index=[width - min(MOST_AXES, count, width), width - 1],
+    )
+    unit = np.sqrt(max(0.0, variance[-1])) or 1.0  # embeddings that are all one have no spread to measure in
+    axes = axes[:, ::-1].astype(np.float32)
+    return {name: ((found - centre) @ axes / unit).astype(np.float16) for name, found in embeddings.items()}

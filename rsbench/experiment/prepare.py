@@ -23,7 +23,7 @@ from ..core.weights import WeightsFile, find_weights
 from ..data.clips import CLASSES, ClipTable, clip_bounds, label_map
 from ..data.datasets import DATASETS
 from ..data.embeddings import EmbeddingFile, clips_hash
-from ..data.identity import clips_id, labels_id
+from ..data.identity import clips_id
 from ..data.sources import Roots
 from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
@@ -163,7 +163,7 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     measures = _measure_quality(divided, index, data_cache.display)
     datasets, normaliser = _with_quality(divided, measures, index, spec)
 
-    identity = _identity(spec, tables, weights, index)
+    identity = _identity(spec, {name: data_cache.labels_id(name) for name in names}, weights, index)
     backbone = backbone_name(spec.backbone) + (f":{embeddings.provenance.backbone}" if embeddings else "")
     return Experiment(
         spec=spec,
@@ -366,11 +366,11 @@ def _with_quality(
     return scored, normaliser
 
 
-def _identity(spec: RunSpec, tables: dict[str, ClipTable], weights: WeightsFile, index: QualityIndex) -> Identity:
+def _identity(spec: RunSpec, labels: dict[str, str], weights: WeightsFile, index: QualityIndex) -> Identity:
     parts = registered(spec)
-    of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in tables if name in DATASETS.names()}
+    of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in labels if name in DATASETS.names()}
     return Identity(
-        labels={name: labels_id(table) for name, table in tables.items()},
+        labels=labels,
         weights=weights.sha256,
         # What a reader that ships here makes of its files is compared itself: labels, and sketches of the sound.
         plugins={part: code_sha256(it) for part, it in (parts | of_datasets).items() if not is_built_in(it)},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from ..core.display import Display
 from ..core.errors import DataError, InstallationError, ResultsError, RsbenchError, RunFailed, StorageError
 from ..core.fingerprint import training_sha256
 from ..core.installation import libraries_blamed
+from ..core.spec import RunSpec
+from ..core.turns import in_step
 from ..data.identity import mismatched
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
@@ -25,7 +30,8 @@ from ..results.environment import environment
 from ..results.run import Run
 from ..results.schema import ChosenEpoch, Cost, Environment, WeightsUsed
 from ..results.store import RunFolder
-from ..training.checkpoint import Checkpoints, TrainingState, weights_name
+from ..training.checkpoint import SAVE_EVERY_S, Checkpoints, TrainingState, weights_name
+from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
 from .build import build_model, clip_set
@@ -35,10 +41,12 @@ from .fit import announce_cost, fit
 from .predict import evaluate, predict_chosen
 from .prepare import Experiment, prepare_experiment
 
-OnEpoch = Callable[[Mapping[str, Any]], None]
+OnEpoch = Callable[[str, Mapping[str, Any]], None]
+
+RECORD_EVERY_S = 1.0  # how old what others see of a run at work may be
 
 
-def run(
+def run(  # noqa: PLR0913 (all that a run can be told)
     settings: Mapping[str, Any],
     *,
     plugins: Sequence[str] = (),
@@ -47,6 +55,7 @@ def run(
     out: str | Path = "results",
     device: str = "auto",
     threads: int | None = None,
+    save_every_s: float = SAVE_EVERY_S,
     quiet: bool = False,
 ) -> Run:
     """Train and judge one loss on one backbone with one seed; return at once when that run is already done.
@@ -59,23 +68,88 @@ def run(
         out: where `runs/<run id>/` is kept.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: CPU threads (default: all cores); recorded, since sums depend on it in the last bits.
+        save_every_s: seconds between two states on disk to go on from; Ctrl-C and the end write one too.
         quiet: say nothing on standard error.
 
     Raises RsbenchError with one clear message; RunFailed when training itself failed, which is recorded.
     """
-    context = make_context(root, out, device=device, threads=threads, partial=partial, quiet=quiet)
+    context = make_context(
+        root, out, device=device, threads=threads, partial=partial, save_every_s=save_every_s, quiet=quiet
+    )
     spec = make_spec(settings, context, plugins)
     return run_experiment(prepare_experiment(spec, context.data_cache()), context)
 
 
-def run_experiment(experiment: Experiment, context: RunContext, on_epoch: OnEpoch = lambda row: None) -> Run:
-    """Do what is left to do of a prepared run, whatever state its folder is in.
+def run_experiment(experiment: Experiment, context: RunContext) -> Run:
+    """Do what is left to do of a prepared run, whatever state its folder is in."""
+    ((_, run),) = run_together([experiment], context)
+    if isinstance(run, RsbenchError):
+        raise run
+    return run
 
-    `on_epoch` is called with every row of epochs.csv as it is written.
+
+def run_together(
+    experiments: Sequence[Experiment], context: RunContext, on_epoch: OnEpoch = lambda run_id, row: None
+) -> Iterator[tuple[str, Run | RsbenchError]]:
+    """Do what is left to do of prepared runs, step by step over the same batches: each ends as it would alone.
+
+    Args:
+        experiments: several differ in their losses alone, see `alike`.
+        context: where they happen.
+        on_epoch: called with a run's id and every row of its epochs.csv.
+
+    Yields every run's id, as it ends, with the run or the error that ended it.
     """
+    shared = _Shared(experiments, context, on_epoch)
+    return in_step({experiment.run_id: _run(experiment, shared) for experiment in experiments}, RsbenchError)
+
+
+def alike(specs: Sequence[RunSpec]) -> list[list[int]]:
+    """Positions of those that can be run together: given embeddings, they differ in their losses alone.
+
+    Any other is by itself: each model takes memory, and its sound is a small part of a step.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, spec in enumerate(specs):
+        same = str(number) if spec.frontend else spec.model_dump_json(exclude={"loss"})
+        groups.setdefault(same, []).append(number)
+    return list(groups.values())
+
+
+@dataclass
+class _Shared:
+    """What runs that are done together have in common."""
+
+    experiments: Sequence[Experiment]
+    context: RunContext
+    on_epoch: OnEpoch
+    announced: bool = False
+
+    @functools.cached_property
+    def clips(self) -> dict[str, ClipSet]:
+        """By data set, made when the first run begins."""
+        first = self.experiments[0]
+        return {name: clip_set(dataset, first, self.context.device) for name, dataset in first.datasets.items()}
+
+    @functools.cached_property
+    def training_clips(self) -> ClipSet:
+        """Of the training data set, for the trainings alone: they draw the same."""
+        clips = self.clips[self.experiments[0].train.dataset]
+        return clips if len(self.experiments) == 1 else SharedClips(clips.known, clips)
+
+    def announce(self, model: Model) -> None:
+        """Say once how long all of them will take, by the model of the first that begins."""
+        if not self.announced:
+            self.announced = True
+            announce_cost(self.experiments, self.context, model, self.clips)
+
+
+def _run(experiment: Experiment, shared: _Shared) -> Generator[int, None, Run]:
+    """One run; yields before every step."""
+    context = shared.context
     run = Run(context.out / "runs" / experiment.run_id)
     with run.folder.locked():
-        checkpoints = Checkpoints(run.path / store.CHECKPOINTS)
+        checkpoints = Checkpoints(run.path / store.CHECKPOINTS, context.save_every_s)
         done = run.state == "done"
         if done or checkpoints.begun():
             _same_audio(run, experiment)
@@ -84,7 +158,7 @@ def run_experiment(experiment: Experiment, context: RunContext, on_epoch: OnEpoc
             context.display.say(f"already done: {run.path}{_code_since(run)}")
             return run
         with _recorded(run.folder):
-            _execute(experiment, context, run.folder, checkpoints, on_epoch)
+            yield from _execute(experiment, shared, run.folder, checkpoints)
         _clear(Run(run.path), checkpoints)
     return Run(run.path)
 
@@ -135,7 +209,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     try:
         with libraries_blamed():
             yield
-    except (KeyboardInterrupt, StorageError, InstallationError):
+    except (KeyboardInterrupt, GeneratorExit, StorageError, InstallationError):
         # On a full disk even this cannot be written; the error itself is what the user must see.
         with contextlib.suppress(StorageError):
             folder.set_status("interrupted")
@@ -153,29 +227,34 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
 
 
 def _execute(
-    experiment: Experiment, context: RunContext, folder: RunFolder, checkpoints: Checkpoints, on_epoch: OnEpoch
-) -> None:
-    spec, device = experiment.spec, context.device
+    experiment: Experiment, shared: _Shared, folder: RunFolder, checkpoints: Checkpoints
+) -> Generator[int, None, None]:
+    spec, context, device = experiment.spec, shared.context, shared.context.device
     started = time.monotonic()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     model, weights = build_model(experiment)
     model.to(device)
     _write_description(experiment, context, folder, weights)
-    clips = {name: clip_set(dataset, experiment, device) for name, dataset in experiment.datasets.items()}
-    announce_cost(experiment, context, model, clips)
+    clips = shared.clips
+    shared.announce(model)
 
     last = spec.optim.epochs
     plan, folds = TrainingSchedule(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
     if experiment.folds:
-        folds = cross_validate(experiment, context, checkpoints)
+        folds = yield from cross_validate(experiment, context, checkpoints)
         folder.write_csv(store.FOLDS, folds.table)
         plan = TrainingSchedule(folds.epoch, {folds.selection: folds.epoch})
 
+    written = -math.inf
+
     def record(progress: TrainingState) -> None:
-        folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
-        folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
-        on_epoch(progress.epochs[-1])
+        nonlocal written
+        if time.monotonic() - written > RECORD_EVERY_S:
+            written = time.monotonic()
+            folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
+            folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
+        shared.on_epoch(experiment.run_id, progress.epochs[-1])
 
     def judged(kept: Model, epoch: int) -> Evaluation:
         found = evaluate(kept, clips, experiment)
@@ -183,17 +262,16 @@ def _execute(
             _track(folder, f"{store.TRACKED}/{name}.parquet", epoch, hits)
         return found
 
-    progress = fit(
+    progress = yield from fit(
         experiment,
         context,
         model,
-        clips[experiment.train.dataset],
+        shared.training_clips,
         plan,
         checkpoints,
         evaluate=judged,
         on_epoch=record,
     )
-    # Once more: a kill between an epoch's state and its row left the row out.
     folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
     seen = predict_chosen(model, clips, experiment, checkpoints, progress, context.display)
     predictions = seen.predictions

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,8 +17,8 @@ from ..core.errors import DataError, RsbenchError, StorageError
 from ..core.files import locked
 from ..core.plugins import load
 from ..experiment.context import DataCache, RunContext, make_context, make_spec
-from ..experiment.prepare import prepare_experiment
-from ..experiment.run import run_experiment
+from ..experiment.prepare import Experiment, prepare_experiment
+from ..experiment.run import alike, run_together
 from .space import Space, ends, search_space
 from .spec import Cell, SweepSpec
 from .trials import ORPHAN_S, TrialRecord, TrialStopped, TrialStore, run_trial, trial_spec
@@ -112,23 +112,43 @@ class Engine(ABC):
 
 def do_run(task: RunTask, crew: WorkerConfig, on_epoch: OnEpoch) -> Outcome:
     """One run, here."""
+    ((_, outcome),) = do_together([task], crew, lambda run_id, *told: on_epoch(*told))
+    return outcome
+
+
+def do_together(
+    tasks: Sequence[RunTask], crew: WorkerConfig, on_epoch: Callable[[str, int, int, float | None], None]
+) -> Iterator[tuple[str, Outcome]]:
+    """Runs that can be done together, here; yields the id of each as it ends, and how."""
     started = time.monotonic()
-    try:
-        context = crew.context()
-        spec = make_spec(task.settings, context)
-        experiment = prepare_experiment(spec, data_cache(crew))
-        if experiment.run_id != task.run_id:
-            raise DataError(
-                f"{task.run_id} was planned, but would be {experiment.run_id} here: recordings, weights, plugins or "
-                "kind of device are not those of the machine that planned it. Mend that, or see resources.gpus."
-            )
-        epochs = spec.optim.epochs
-        with locked(context.out / "runs" / task.run_id, ORPHAN_S):
-            pass  # whoever was left there by a killed driver is gone now
-        run_experiment(experiment, context, lambda row: on_epoch(row["epoch"], epochs, row.get("val_score")))
-    except RsbenchError as error:
-        return Outcome(_state_after(error), time.monotonic() - started, str(error))
-    return Outcome("done", time.monotonic() - started)
+    context = crew.context()
+    experiments: dict[str, Experiment] = {}
+    for task in tasks:
+        try:
+            experiments[task.run_id] = _as_planned(task, context, data_cache(crew))
+        except RsbenchError as error:
+            yield task.run_id, Outcome(_state_after(error), time.monotonic() - started, str(error))
+
+    def tell(run_id: str, row: Mapping[str, Any]) -> None:
+        on_epoch(run_id, row["epoch"], experiments[run_id].spec.optim.epochs, row.get("val_score"))
+
+    if not experiments:
+        return
+    for run_id, run in run_together(list(experiments.values()), context, tell):
+        state, reason = (_state_after(run), str(run)) if isinstance(run, RsbenchError) else ("done", "")
+        yield run_id, Outcome(state, time.monotonic() - started, reason)
+
+
+def _as_planned(task: RunTask, context: RunContext, cache: DataCache) -> Experiment:
+    experiment = prepare_experiment(make_spec(task.settings, context), cache)
+    if experiment.run_id != task.run_id:
+        raise DataError(
+            f"{task.run_id} was planned, but would be {experiment.run_id} here: recordings, weights, plugins or "
+            "kind of device are not those of the machine that planned it. Mend that, or see resources.gpus."
+        )
+    with locked(context.out / "runs" / task.run_id, ORPHAN_S):
+        pass  # whoever was left there by a killed driver is gone now
+    return experiment
 
 
 def do_trial(
@@ -170,12 +190,15 @@ class SerialEngine(Engine):
         self.crew = crew
 
     def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
-        for task in tasks:
+        context = self.crew.context()
+        for group in alike([make_spec(task.settings, context) for task in tasks]):
             if stop():
                 return
-            watch.started(task.run_id, task.cell, task.settings.get("seed", 0))
-            outcome = do_run(task, self.crew, functools.partial(watch.epoch, task.run_id))
-            watch.ended(task.run_id, outcome.state, outcome.seconds, outcome.error)
+            together = [tasks[number] for number in group]
+            for task in together:
+                watch.started(task.run_id, task.cell, task.settings.get("seed", 0))
+            for run_id, outcome in do_together(together, self.crew, watch.epoch):
+                watch.ended(run_id, outcome.state, outcome.seconds, outcome.error)
 
     def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:
         from . import search

@@ -22,6 +22,7 @@ from ..core.errors import ResultsError, RsbenchError, RunFailed
 from ..core.files import damaged, locked, write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
+from ..core.turns import finished
 from ..experiment.build import build_model, clip_set
 from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.cross_validation import cross_validate
@@ -190,9 +191,11 @@ def run_trial(
         begun = note("running", begun.scores)
         try:
             train = _on_folds if experiment.folds else _on_validation
-            return note("done", train(experiment, context, Checkpoints(folder / CHECKPOINTS), after_epoch))
+            return note(
+                "done", train(experiment, context, Checkpoints(folder / CHECKPOINTS, context.save_every_s), after_epoch)
+            )
         except TrialStopped:
-            return begun if begun.finished else note("stopped", begun.scores)
+            return note(begun.state if begun.finished else "stopped", begun.scores)
         except ResultsError:
             raise
         except Exception as error:  # whatever a loss or a library raises is what came of these settings
@@ -222,7 +225,7 @@ def _on_validation(
         after_epoch(_scores(progress))
 
     plan = TrainingSchedule(experiment.spec.optim.epochs, {})
-    return _scores(fit(experiment, context, model, clips, plan, checkpoints, judge, tell))
+    return _scores(finished(fit(experiment, context, model, clips, plan, checkpoints, judge, tell)))
 
 
 def _scores(progress: TrainingState) -> tuple[float, ...]:
@@ -233,7 +236,7 @@ def _on_folds(
     experiment: Experiment, context: RunContext, checkpoints: Checkpoints, after_epoch: AfterEpoch
 ) -> tuple[float, ...]:
     """Train every fold; the best epoch's Score over all clips held out is the trial's. Nothing is fitted again."""
-    chosen = cross_validate(experiment, context, checkpoints)
+    chosen = finished(cross_validate(experiment, context, checkpoints))
     _check_score(chosen.score)
     return (chosen.score,)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -80,6 +80,39 @@ class EmbeddingClips(ClipSet):
         """Drawn evenly from all views, the clip as it is among them."""
         drawn = torch.randint(self.embeddings.shape[1], (count, len(rows)), generator=draws)
         return self.embeddings[rows.expand(count, -1), sent(drawn, rows.device)].flatten(0, 1)
+
+
+@dataclass
+class _Drawn:
+    """Views of one draw, by their number per clip; with each the state in which drawing them left the generator."""
+
+    seed: int = -1
+    views: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SharedClips(ClipSet):
+    """Clips that several trainings draw in step: what one of them was just given, the others are given too.
+
+    They have the seed, the clips to fit and the batch size in common, so that the seed of a draw says which clips it is
+    of. Nobody may change views in place.
+    """
+
+    clips: ClipSet
+    _drawn: _Drawn = field(default_factory=_Drawn)
+
+    def features(self, rows: Tensor) -> Tensor:
+        return self.clips.features(rows)
+
+    def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
+        drawn = self._drawn
+        if drawn.seed != draws.initial_seed():
+            drawn.seed, drawn.views = draws.initial_seed(), {}
+        if count not in drawn.views:
+            drawn.views[count] = self.clips.views(rows, count, draws), draws.get_state()
+        views, state = drawn.views[count]
+        draws.set_state(state)
+        return views
 
 
 @torch.no_grad()

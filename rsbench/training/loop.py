@@ -1,5 +1,7 @@
 """THE loop. One page, read from top to bottom: gather → features → augment → mix → backbone → loss → step.
 
+A training yields before every step, so that those of one seed can take turns over the same batches.
+
 There is no hidden randomness: every draw of step n (of micro-batch n, where batches are split) comes from
 `derive(seed, axis, n)`, so a run that was killed and goes on needs no generator's state, and no loss's name enters, so
 the runs of one seed are paired across losses.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +54,7 @@ class TrainingSchedule:
 
 @dataclass(frozen=True)
 class TrainingHooks:
-    """Who looks on. step: called with the epoch, the step in it and the loss. epoch: when one is whole and on disk."""
+    """Who looks on. step: called with the epoch, the step in it and the loss. epoch: when one is whole."""
 
     step: Callable[[int, int, float], None]
     epoch: Callable[[TrainingState], None]
@@ -68,8 +70,10 @@ def train(  # noqa: PLR0913 (all that a training is made of)
     checkpoints: Checkpoints,
     evaluate: Callable[[Model, int], Evaluation],
     watch: TrainingHooks,
-) -> TrainingState:
-    """Train as far as planned, going on from the last whole epoch.
+) -> Generator[int, None, TrainingState]:
+    """Train as far as planned, going on from the last whole epoch; yields the number of each step before it is taken.
+
+    Whatever ends it, the last whole epoch is on disk then.
 
     Args:
         model: on its device; ends with the weights of the last epoch.
@@ -98,63 +102,67 @@ def train(  # noqa: PLR0913 (all that a training is made of)
         stateful[name].load_state_dict(state)
 
     steps = -(-len(rows) // optim.batch_size)
-    for epoch in range(progress.epochs_done, plan.until):
-        started = time.perf_counter()
-        model.train()
-        order = sent(torch.randperm(len(rows), generator=generator(seed, "order", epoch)), rows.device)
-        total = torch.zeros((), device=rows.device)
-        # tensor_split makes batches of equal size (within one): no clip is dropped, no batch is a lone clip.
-        for position, chosen in enumerate(rows[order].tensor_split(steps)):
-            step = epoch * steps + position
-            lr = learning_rate(optim, step, steps)
-            for group in optimiser.param_groups:
-                group["lr"] = lr * group["scale"]
+    try:
+        for epoch in range(progress.epochs_done, plan.until):
+            started = time.perf_counter()
+            model.train()
+            order = sent(torch.randperm(len(rows), generator=generator(seed, "order", epoch)), rows.device)
+            total = torch.zeros((), device=rows.device)
+            # tensor_split makes batches of equal size (within one): no clip is dropped, no batch is a lone clip.
+            for position, chosen in enumerate(rows[order].tensor_split(steps)):
+                step = epoch * steps + position
+                yield step
+                lr = learning_rate(optim, step, steps)
+                for group in optimiser.param_groups:
+                    group["lr"] = lr * group["scale"]
 
-            optimiser.zero_grad(set_to_none=True)
-            loss = accumulate_gradients(model, clips, chosen, spec, step, step / (steps * optim.epochs), scaler)
-            scaler.unscale_(optimiser)
-            if optim.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
-            if half_step:
-                half_step.remember()
-            scaler.step(optimiser)
-            scaler.update()
-            if half_step:
-                half_step.go_back()
-            if average is not None:
-                move_average(average, model, optim.ema_decay if step else 0.0)
+                optimiser.zero_grad(set_to_none=True)
+                loss = accumulate_gradients(model, clips, chosen, spec, step, step / (steps * optim.epochs), scaler)
+                scaler.unscale_(optimiser)
+                if optim.clip_norm:
+                    nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)
+                if half_step:
+                    half_step.remember()
+                scaler.step(optimiser)
+                scaler.update()
+                if half_step:
+                    half_step.go_back()
+                if average is not None:
+                    move_average(average, model, optim.ema_decay if step else 0.0)
 
-            total += loss * len(chosen)
-            if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise RunFailed(
-                        f"The loss of '{spec.loss.name}' became {value} in epoch {epoch + 1}, step {position + 1}. "
-                        f"{why_no_numbers(clips, rows, spec)}"
-                    )
-                watch.step(epoch, position + 1, value)
+                total += loss * len(chosen)
+                if rows.device.type == "cpu" or position % CHECK_EVERY == 0 or position == steps - 1:
+                    value = loss.item()
+                    if not math.isfinite(value):
+                        raise RunFailed(
+                            f"The loss of '{spec.loss.name}' became {value} in epoch {epoch + 1}, step {position + 1}. "
+                            f"{why_no_numbers(clips, rows, spec)}"
+                        )
+                    watch.step(epoch, position + 1, value)
 
-        kept = model if average is None else average
-        evaluation = evaluate(kept, epoch + 1)
-        progress.epochs_done = epoch + 1
-        progress.epochs.append(
-            {
-                "epoch": epoch + 1,
-                "lr": lr,
-                "train_loss": total.item() / len(rows),
-                **evaluation.figures,
-                "seconds": round(time.perf_counter() - started, 3),
-            }
-        )
-        for selection, score in evaluation.scores.items():
-            best = progress.kept.get(selection)
-            if best is None or better(score, best.score):
-                progress.kept[selection] = checkpoints.keep(selection, kept, score, epoch + 1)
-        for selection, wanted in plan.keep.items():
-            if wanted == epoch + 1:
-                progress.kept[selection] = checkpoints.keep(selection, kept, math.nan, wanted)
-        checkpoints.save(progress, {name: holder.state_dict() for name, holder in stateful.items()})
-        watch.epoch(progress)
+            kept = model if average is None else average
+            evaluation = evaluate(kept, epoch + 1)
+            progress.epochs_done = epoch + 1
+            progress.epochs.append(
+                {
+                    "epoch": epoch + 1,
+                    "lr": lr,
+                    "train_loss": total.item() / len(rows),
+                    **evaluation.figures,
+                    "seconds": round(time.perf_counter() - started, 3),
+                }
+            )
+            for selection, score in evaluation.scores.items():
+                best = progress.kept.get(selection)
+                if best is None or better(score, best.score):
+                    progress.kept[selection] = checkpoints.keep(selection, kept, score, epoch + 1)
+            for selection, wanted in plan.keep.items():
+                if wanted == epoch + 1:
+                    progress.kept[selection] = checkpoints.keep(selection, kept, math.nan, wanted)
+            checkpoints.save(progress, {name: holder.state_dict() for name, holder in stateful.items()})
+            watch.epoch(progress)
+    finally:
+        checkpoints.flush()
     return progress
 
 

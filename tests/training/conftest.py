@@ -17,9 +17,10 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def call(action: Callable[[], Any], states: int) -> None:
         save, saved = Checkpoints.save, 0
 
-        def interrupt(*arguments: Any) -> None:
+        def interrupt(checkpoints: Checkpoints, *arguments: Any) -> None:
             nonlocal saved
-            save(*arguments)
+            checkpoints.every_s = 0
+            save(checkpoints, *arguments)
             saved += 1
             if saved == states:
                 raise KeyboardInterrupt

@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from on_disk import cut, zero_second_half
 from small_models import trained
 from torch import nn
 
-from rsbench.core.errors import WeightsError
+from rsbench.core.errors import StorageError, WeightsError
 from rsbench.core.weights import read_state
+from rsbench.training import checkpoint, loop
 from rsbench.training.checkpoint import STATE, STATE_BEFORE, Checkpoints, Kept, TrainingState
 
 Run = Callable[..., Any]
@@ -94,7 +96,7 @@ def test_what_a_kill_at_the_very_end_left_goes_with_the_next_command(tiny_run: R
 
 
 def test_two_states_and_their_weights_are_kept(tmp_path: Path) -> None:
-    checkpoints, progress, model = Checkpoints(tmp_path), TrainingState(), nn.Linear(2, 2)
+    checkpoints, progress, model = Checkpoints(tmp_path, every_s=0), TrainingState(), nn.Linear(2, 2)
     for epoch in range(1, 5):
         progress.epochs_done = epoch
         progress.kept["val"] = checkpoints.keep("val", model, 50.0, epoch)
@@ -105,7 +107,70 @@ def test_two_states_and_their_weights_are_kept(tmp_path: Path) -> None:
 
 
 def test_changed_weights_of_a_run_are_not_used(tmp_path: Path) -> None:
-    kept = Checkpoints(tmp_path).keep("val", nn.Linear(20, 20), 50.0, 1)
+    checkpoints = Checkpoints(tmp_path)
+    kept = checkpoints.keep("val", nn.Linear(20, 20), 50.0, 1)
+    checkpoints.save(TrainingState(kept={"val": kept}), {})
+    checkpoints.flush()
     swap_a_bit(tmp_path / kept.filename)
     with pytest.raises(WeightsError, match=r"val-001\.safetensors is damaged"):
         read_state(tmp_path / kept.filename)
+
+
+def test_a_state_is_written_only_once_in_a_while_and_when_asked_for(tmp_path: Path) -> None:
+    checkpoints, progress, model = Checkpoints(tmp_path / "checkpoints", every_s=3600), TrainingState(), nn.Linear(2, 2)
+    for epoch in (1, 2):
+        progress.epochs_done = epoch
+        progress.kept["val"] = checkpoints.keep("val", model, 50.0 + epoch, epoch)
+        checkpoints.save(progress, {"model": model.state_dict()})
+        assert not checkpoints.folder.exists()
+    checkpoints.flush()
+    assert {path.name for path in checkpoints.folder.iterdir()} == {
+        STATE,
+        "val-002.safetensors",
+    }  # not those of epoch 1
+
+
+def test_what_is_written_are_the_weights_after_the_epoch_not_those_of_the_moment(tmp_path: Path) -> None:
+    checkpoints, progress, model = Checkpoints(tmp_path, every_s=3600), TrainingState(epochs_done=1), nn.Linear(2, 2)
+    optimiser = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    progress.kept["val"] = checkpoints.keep("val", model, 50.0, 1)
+    checkpoints.save(progress, {"model": model.state_dict(), "optimiser": optimiser.state_dict()})
+    weight, moment = model.weight.detach().clone(), optimiser.state[model.weight]["exp_avg"].clone()
+    optimiser.step()  # the next epoch
+    checkpoints.flush()
+    state = Checkpoints(tmp_path).load().tensors
+    assert state["model"]["weight"].equal(weight)
+    assert state["optimiser"]["state"][0]["exp_avg"].equal(moment)
+    assert read_state(tmp_path / "val-001.safetensors")["weight"].equal(weight)
+
+
+def test_a_disk_that_is_full_in_the_background_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise StorageError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_sealed", full)
+    checkpoints = Checkpoints(tmp_path, every_s=1e-9)
+    checkpoints.save(TrainingState(epochs_done=1), {})
+    with pytest.raises(StorageError, match="No space"):
+        checkpoints.save(TrainingState(epochs_done=2), {})
+
+
+def test_whatever_ends_a_training_its_last_whole_epoch_is_on_disk(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, accumulate = 0, loop.accumulate_gradients
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 11:  # in the third epoch of four steps each
+            raise KeyboardInterrupt
+        return accumulate(*arguments)
+
+    monkeypatch.setattr(loop, "accumulate_gradients", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(epochs=3)
+    (folder,) = tmp_path.glob("results/runs/*/checkpoints")
+    assert Checkpoints(folder).load().progress.epochs_done == 2

@@ -1,0 +1,31 @@
+"""The projection of given embeddings: its dropout is dropout."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from rsbench.backbones.embeddings import Embeddings, dropped
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.999])
+def test_a_share_of_the_values_is_dropped_and_the_expectation_stays(share: float) -> None:
+    torch.manual_seed(0)
+    values = torch.full((300, 1001), 3.0)  # no multiple of the four values that one draw is for
+    kept = dropped(values, share)
+    assert (kept == 0).float().mean().item() == pytest.approx(share, abs=0.002)
+    exact = round(share * 2**16) / 2**16
+    assert kept[kept != 0].unique().tolist() == [pytest.approx(3 / (1 - exact))]
+    # Neighbours, which come from one draw, are dropped independently of each other.
+    assert ((kept[:, 1:] == 0) & (kept[:, :-1] == 0)).float().mean().item() == pytest.approx(share**2, abs=0.003)
+
+
+def test_it_follows_the_seed_and_is_for_training_alone() -> None:
+    values = torch.randn(8, 6)
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(dropped(values, 0.5))
+    assert draws[0].equal(draws[1])
+    assert not draws[0].equal(draws[2])
+    model = Embeddings(6, 1, dropout=0.5).eval()
+    assert model(values).equal(model(values))
