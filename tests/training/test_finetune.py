@@ -36,6 +36,30 @@ class NothingToLearn(Loss):
         return embeddings[:, : self.num_classes]
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "torchs"),
+    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
+)
+def test_an_optimiser_outside_the_compiler_takes_torchs_own_steps(
+    algorithm: str, torchs: Callable[..., torch.optim.Optimizer]
+) -> None:
+    ours, theirs = make_model(Perceptron(WIDTH, 1)), make_model(Perceptron(WIDTH, 1))
+    theirs.load_state_dict(ours.state_dict())
+    momentum = {"momentum": 0.9} if algorithm == "sgd" else {}
+    optimisers = [
+        make_optimiser(ours, OptimPart(algorithm=algorithm, lr=0.01)),
+        torchs(theirs.parameters(), lr=0.01, weight_decay=OptimPart().weight_decay, **momentum),
+    ]
+    for step in range(4):
+        for model, optimiser in zip((ours, theirs), optimisers, strict=True):
+            optimiser.zero_grad()
+            embeddings = model.backbone(torch.linspace(-1, step, 3 * WIDTH).view(3, WIDTH))
+            model.loss.logits(embeddings).square().sum().backward()
+            optimiser.step()
+            optimiser.load_state_dict(optimiser.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
 # What is frozen.
 
 
