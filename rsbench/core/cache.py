@@ -14,7 +14,7 @@ from filelock import FileLock
 from .errors import DataError
 from .files import read_sealed, remove, seal, sha256_of
 
-CONTENT = "content.json"  # a built folder's files, their sizes and hashes
+CONTENT = "content.json"  # a built folder's files: their sizes, hashes and times of change
 
 _hashed: dict[Path, list[tuple[int, int]]] = {}  # folders that this process found whole → their files' sizes and times
 
@@ -29,7 +29,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
 
     It is built under a temporary name, brought to disk and renamed. A second process that asks for it waits for the
     first and uses its work; what a dead process left is removed. One whose files are not what they were is built
-    again: their sizes are compared at every call, their hashes once per process, and when a file was written to.
+    again: their sizes and times of change are compared at every call, and where a time is another, their hashes.
 
     Args:
         folder: the folder to make; its name should say what it holds (a content hash), for it is made once.
@@ -63,14 +63,16 @@ def _is_whole(folder: Path) -> bool:
     listed = read_sealed(folder / CONTENT)
     if listed is None:
         return False
-    content = {folder / name: (size, sha256) for name, (size, sha256) in json.loads(listed).items()}
+    # Of a folder that was built before the times were kept, all files are hashed.
+    content = {folder / name: (size, sha256, *time) for name, (size, sha256, *time) in json.loads(listed).items()}
     try:
         stats = [path.stat() for path in content]
-        if [stat.st_size for stat in stats] != [size for size, _ in content.values()]:
+        if [stat.st_size for stat in stats] != [size for size, *_ in content.values()]:
             return False
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        if _hashed.get(folder) != stamps:
-            if any(sha256_of(path) != sha256 for path, (_, sha256) in content.items()):
+        as_built = [(size, *time) for size, _, *time in content.values()]
+        if stamps not in (as_built, _hashed.get(folder)):
+            if any(sha256_of(path) != sha256 for path, (_, sha256, *_) in content.items()):
                 return False
             _hashed[folder] = stamps
     except OSError:  # a file is missing, or cannot be read
@@ -80,9 +82,14 @@ def _is_whole(folder: Path) -> bool:
 
 def _list_content(folder: Path) -> None:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    content = {path.relative_to(folder).as_posix(): (path.stat().st_size, sha256_of(path)) for path in paths}
+    content = {path.relative_to(folder).as_posix(): _described(path) for path in paths}
     listed = json.dumps(content).encode()
     (folder / CONTENT).write_bytes(listed + seal(listed))
+
+
+def _described(path: Path) -> tuple[int, str, int]:
+    stat = path.stat()
+    return stat.st_size, sha256_of(path), stat.st_mtime_ns
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:

@@ -53,6 +53,20 @@ def test_boards_and_scores_need_no_torch() -> None:
     assert run.stdout.strip() == "False"
 
 
+def test_a_list_of_losses_needs_no_tables() -> None:
+    program = (
+        "import sys\n"
+        "from rich.console import Console\n"
+        "from rsbench.report.tables.registered import print_listing\n"
+        "print_listing('losses', (), Console(file=sys.stderr))\n"
+        "print([name for name in ('pandas', 'scipy', 'timm', 'torchvision') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+    for name in LOSSES.names():
+        assert name in run.stderr
+
+
 def test_a_run_needs_no_sweep_engine_and_its_first_step_no_compiler() -> None:
     program = (
         "import sys, torch, rsbench.experiment.run\n"

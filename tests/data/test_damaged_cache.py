@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from tiny import write_own_dataset
 
 from rsbench.core.cache import CONTENT, build_once
 from rsbench.core.errors import DataError
+from rsbench.core.files import seal
 from rsbench.data import hashing
 from rsbench.data.clips import ClipTable
 from rsbench.data.folder import read_folder
@@ -59,11 +62,24 @@ def test_what_lies_where_a_folder_should_be_is_replaced(tmp_path: Path) -> None:
         assert {path.name for path in folder.iterdir()} == {"one", CONTENT}
 
 
-def test_a_whole_folder_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_folder_is_hashed_when_it_is_built_and_once_after_a_file_was_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = build_once(tmp_path / "thing", lambda empty: (empty / "one").write_text("1") and None)
+    with monkeypatch.context() as unhashed:
+        unhashed.setattr("rsbench.core.cache.sha256_of", None)
+        build_once(folder, lambda empty: None)
+    os.utime(folder / "one", ns=(0, 0))
     build_once(folder, lambda empty: None)
     monkeypatch.setattr("rsbench.core.cache.sha256_of", None)
     build_once(folder, lambda empty: None)
+
+
+def test_a_folder_built_before_times_were_kept_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = build_once(tmp_path / "thing", lambda empty: (empty / "one").write_text("1") and None)
+    listed = json.dumps({"one": [1, hashlib.sha256(b"1").hexdigest()]}).encode()
+    (folder / CONTENT).write_bytes(listed + seal(listed))
+    build_once(folder, lambda empty: pytest.fail("built again"))
 
 
 def test_damage_that_keeps_the_size_is_noticed_in_one_process(tmp_path: Path) -> None:
