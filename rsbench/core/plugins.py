@@ -38,10 +38,7 @@ _imported: dict[str, Path] = {}  # what a user named and was imported: module, o
 def discover() -> None:
     """Import everything that registers itself: once per process."""
     for package in BUILT_IN_PACKAGES:
-        path = importlib.import_module(package).__path__
-        for module in pkgutil.iter_modules(path):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{package}.{module.name}")
+        _import_package(package)
     for name in BUILT_IN_MODULES:
         importlib.import_module(name)
     discover_datasets()
@@ -50,13 +47,34 @@ def discover() -> None:
 
 
 @functools.cache
+def discover_losses() -> None:
+    """Import what may bring losses: where there are only the built-in ones, neither pandas nor an index of quality."""
+    installed = entry_points()
+    if any(installed.select(group=group) for group in (*ENTRY_POINT_GROUPS, DATASETS_GROUP)) or _named_outside():
+        discover()
+    else:
+        _import_package(BUILT_IN_PACKAGES[0])
+
+
+@functools.cache
 def discover_datasets() -> None:
     """Import what may bring data sets and their splits: boards need no more, and so no torch."""
     for name in BUILT_IN_DATASETS:
         importlib.import_module(name)
     _load_installed(DATASETS_GROUP)
-    for plugin in filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)):
+    for plugin in _named_outside():
         _import_once(plugin)
+
+
+def _named_outside() -> list[str]:
+    return list(filter(None, os.environ.get("RSBENCH_PLUGINS", "").split(os.pathsep)))
+
+
+def _import_package(package: str) -> None:
+    """Import every module of a package, but for those whose names begin with an underscore."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package}.{module.name}")
 
 
 def _load_installed(group: str) -> None:

@@ -40,7 +40,10 @@ def labels_id(table: ClipTable) -> str:
     """
     digest = hashlib.sha256()
     for frame, fields in ((table.clips, _CLIP_FIELDS), (table.recordings, _RECORDING_FIELDS)):
-        columns = [frame[field].map("{:.6f}".format) if field.endswith("_s") else frame[field] for field in fields]
+        # As lists: pandas gives one string after the other many times slower.
+        columns = [
+            (frame[field].map("{:.6f}".format) if field.endswith("_s") else frame[field]).tolist() for field in fields
+        ]
         digest.update(_canonical(sorted(zip(*columns, strict=True))))
     if table.words_used:
         digest.update(_canonical(list(table.words_used.items())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +16,24 @@ from ..core.spec import OptimPart
 from .finetune import layer_scales
 from .predict import Model
 
+
+def _uncompiled(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """The same optimiser, never part of a compiled graph.
+
+    torch hides an optimiser's methods from its compiler by wrappers that import the compiler when they are first
+    called, which takes a second; these are the methods within the wrappers.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    # The wrapper of `step` also says that no gradient is wanted of it.
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
 # Fused: one pass over the memory of a tensor, where the default makes ten.
 _ALGORITHMS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": functools.partial(torch.optim.Adam, fused=True),
-    "adamw": functools.partial(torch.optim.AdamW, fused=True),
-    "sgd": functools.partial(torch.optim.SGD, momentum=0.9, fused=True),
+    "adam": functools.partial(_uncompiled(torch.optim.Adam), fused=True),
+    "adamw": functools.partial(_uncompiled(torch.optim.AdamW), fused=True),
+    "sgd": functools.partial(_uncompiled(torch.optim.SGD), momentum=0.9, fused=True),
 }
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...core.plugins import broken_in_words, discover, load
+from ...core.plugins import broken_in_words, discover, discover_losses, load
 from ...core.registry import Parameter, Registry
-from ...data.splits import named_splits
 from ...sweep.shipped import shipped_studies
 
 
@@ -43,8 +42,7 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
 
 
 def _entries(kind: str) -> Table:
-    discover()
-    registry = registries()[kind]
+    registry = _losses() if kind == "losses" else _registry(kind)
     table = Table("name", "what it is", "options (defaults)", title=kind, title_justify="left", show_lines=True)
     for name in registry.names():
         entry = registry.entry(name)
@@ -55,6 +53,19 @@ def _entries(kind: str) -> Table:
     for name, family in registry.families.items():
         table.add_row(f"{name}:NAME", family.summary, "those of NAME")
     return table
+
+
+def _registry(kind: str) -> Registry[Any]:
+    discover()
+    return registries()[kind]
+
+
+def _losses() -> Registry[Any]:
+    """Losses alone, found in half the time."""
+    from ...core.loss import LOSSES
+
+    discover_losses()
+    return LOSSES
 
 
 def _option(parameter: Parameter) -> str:
@@ -77,6 +88,8 @@ def _sweeps() -> Table:
 
 
 def _splits() -> Table:
+    from ...data.splits import named_splits
+
     table = Table(
         "name",
         "version",
