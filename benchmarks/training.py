@@ -24,8 +24,9 @@ from rsbench.core.spec import parse_assignment
 from rsbench.experiment.build import build_model, clip_set
 from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import prepare_experiment
-from rsbench.training.loop import accumulate_gradients, autocast
+from rsbench.training.loop import accumulate_gradients
 from rsbench.training.optim import make_optimiser
+from rsbench.training.predict import autocast
 
 ROUNDS = 10
 

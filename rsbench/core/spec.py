@@ -37,6 +37,9 @@ SHORT_KEYS = {
     "epochs": "optim.epochs",
 }
 
+# Fields that came after runs were made: what these were made with is left out of the text that a run id hashes.
+LATER_FIELDS = {("optim", "compile"): "none"}
+
 KEY = re.compile(r"[\w.:-]{1,200}")
 
 
@@ -151,6 +154,9 @@ class OptimPart(Part):
     checkpoint_activations: bool = Field(
         False, description="compute activations again in the backward pass: less memory, more time, the same result"
     )
+    compile: Literal["none", "inductor", "aot_eager"] = Field(
+        "none", description="compile the backbone's training; inductor is the fast one, and rounds in other places"
+    )
 
     @field_validator("accumulate")
     @classmethod
@@ -184,6 +190,9 @@ class RunSpec(Part):
         The place of the weights is left out: their hash, part of a run's identity, says what they are.
         """
         fields = self.model_dump(mode="json", exclude={"backbone": {"weights"}})
+        for (part, name), before in LATER_FIELDS.items():
+            if fields[part][name] == before:
+                del fields[part][name]
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 

@@ -80,11 +80,11 @@ def device_named(name: str) -> torch.device:
 
 
 def make_spec(settings: Mapping[str, Any], context: RunContext, plugins: Sequence[str] = ()) -> RunSpec:
-    """The resolved spec; half precision by default where the device is good at it."""
+    """The resolved spec; half precision by default where the device computes in it, and does not imitate it."""
     discover()
     for plugin in plugins:
         load(plugin)
-    halves = context.device.type == "cuda" and torch.cuda.is_bf16_supported()
+    halves = context.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return resolve({"precision": "bf16" if halves else "fp32", **settings}, context.roots.own_datasets())
 
 

@@ -24,11 +24,15 @@ from ..training.loop import Evaluation
 from ..training.predict import Model, ModelOutputs, predict
 from .prepare import Experiment
 
+EMBEDDINGS_AT_ONCE = 4096
+MORE_WITHOUT_GRADIENTS = 2  # a batch of training keeps all its activations, a prediction those of two layers
+
 
 def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment) -> Evaluation:
     """Score after an epoch: on validation, and on the test splits only where the oracle was asked for.
 
-    `tables` has what was hit of each patient on those test splits, by split, see `schema`.
+    It is predicted in the precision of the training. `tables` has what was hit of each patient on those test splits,
+    by split, see `schema`.
 
     Raises RunFailed when the logits are no longer numbers.
     """
@@ -36,7 +40,7 @@ def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment)
     figures: dict[str, float] = {}
     tables: dict[str, pd.DataFrame] = {}
     for selection, (dataset, rows) in _judged(experiment).items():
-        predicted = predict_rows(model, clips[dataset], rows, experiment.spec)
+        predicted = predict_rows(model, clips[dataset], rows, experiment.spec, precision=experiment.spec.precision)
         known = experiment.datasets[dataset].clips.iloc[rows]
         known = known.assign(label=known["class_index"])
         logits = predicted.logits.double().numpy()
@@ -49,6 +53,13 @@ def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment)
     return Evaluation(scores, figures, tables)
 
 
+def clips_at_once(spec: RunSpec) -> int:
+    """How many clips are predicted at a time, whatever the device: memory that no gradient needs has room for more."""
+    if spec.frontend is None:
+        return EMBEDDINGS_AT_ONCE
+    return MORE_WITHOUT_GRADIENTS * -(-spec.optim.batch_size // spec.optim.accumulate)
+
+
 def predict_rows(
     model: Model,
     clips: ClipSet,
@@ -56,11 +67,13 @@ def predict_rows(
     spec: RunSpec,
     advance: Callable[[int], None] | None = None,
     *,
+    precision: str = "fp32",
     keep_embeddings: bool = False,
 ) -> ModelOutputs:
     """Predictions of clips by position; see `predict`. Raises RunFailed when they are not numbers."""
     chosen = torch.as_tensor(rows, device=clips.known.labels.device)
-    predicted = predict(model, clips, chosen, spec.optim.batch_size, advance, keep_embeddings=keep_embeddings)
+    at_once = clips_at_once(spec)
+    predicted = predict(model, clips, chosen, at_once, advance, precision=precision, keep_embeddings=keep_embeddings)
     if not torch.isfinite(predicted.logits).all():
         raise RunFailed(f"'{spec.loss.name}' gives logits that are not numbers. {why_no_numbers(clips, chosen, spec)}")
     return predicted

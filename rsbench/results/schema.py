@@ -76,7 +76,7 @@ class Environment(RecordPart):
     """Where and with what a run was made; never part of its id.
 
     code_version: with the commit, and + where changed. training_code: the hash of the code of training and protocol
-    (`core.fingerprint.training_sha256`); "" in protocol 1.
+    (`core.fingerprint.training_sha256`); "" in protocol 1. gpu: "cuda", "cudnn", "driver", "memory"; {} without one.
     """
 
     code_version: str
@@ -87,6 +87,7 @@ class Environment(RecordPart):
     device: str
     device_name: str
     threads: Whole
+    gpu: dict[str, str] = {}
 
 
 class SplitUsed(RecordPart):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,10 +27,10 @@ from ..core.spec import RunSpec
 from ..evaluation.selection import better
 from .checkpoint import Checkpoints, Resumed, TrainingState
 from .clipset import ClipSet, why_no_numbers
+from .memory import out_of_memory
 from .optim import HalfStep, learning_rate, make_average, make_optimiser, move_average
-from .predict import Model
+from .predict import Model, autocast, exact
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 CHECK_EVERY = 50  # steps between looks at the loss on a GPU, where each look waits for the device
 
 
@@ -89,6 +88,8 @@ def train(  # noqa: PLR0913 (all that a training is made of)
     Raises RunFailed when the loss is no longer a number.
     """
     optim, seed = spec.optim, spec.seed
+    if optim.compile != "none":
+        model.compile_backbone(optim.compile)
     optimiser = make_optimiser(model, optim)
     average = make_average(model, optim)
     half_step = HalfStep(model.parameters()) if optim.half_step else None
@@ -169,13 +170,20 @@ def train(  # noqa: PLR0913 (all that a training is made of)
 def accumulate_gradients(
     model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, step: int, done: float, scaler: GradScaler
 ) -> Tensor:
-    """Forward and backward over one batch, a micro-batch at a time; returns its loss, the mean over its clips."""
+    """Forward and backward over one batch, a micro-batch at a time; returns its loss, the mean over its clips.
+
+    Raises RunFailed where the GPU's memory is too small.
+    """
     total = torch.zeros((), device=rows.device)
-    for micro, chosen in enumerate(rows.tensor_split(min(spec.optim.accumulate, len(rows)))):
-        draw = step * spec.optim.accumulate + micro
-        loss = training_loss(model, clips, chosen, spec, draw, done) * (len(chosen) / len(rows))
-        scaler.scale(loss).backward()
-        total += loss.detach()
+    try:
+        for micro, chosen in enumerate(rows.tensor_split(min(spec.optim.accumulate, len(rows)))):
+            draw = step * spec.optim.accumulate + micro
+            with exact():
+                loss = training_loss(model, clips, chosen, spec, draw, done) * (len(chosen) / len(rows))
+                scaler.scale(loss).backward()
+            total += loss.detach()
+    except torch.OutOfMemoryError as error:
+        raise RunFailed(out_of_memory(model, spec.optim, rows.device)) from error
     return total
 
 
@@ -200,11 +208,6 @@ def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, dra
     _seed(rows.device, derive(spec.seed, "loss", draw))
     loss: Tensor = model.loss(embeddings.float(), batch)
     return loss
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Half precision where the spec asks for it, exact float32 elsewhere."""
-    return torch.autocast(device.type, dtype=AUTOCAST.get(precision), enabled=precision in AUTOCAST)
 
 
 def _seed(device: torch.device, seed: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +30,14 @@ class Model(nn.Module):
         self.backbone = backbone
         self.loss = loss
         self.frozen = frozen
+        self.compiled = False
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise SpecError("optim.freeze leaves nothing to train: the loss has no parameters of its own.")
+
+    def compile_backbone(self, backend: str) -> None:
+        """Compile what the backbone does in training; weights keep their names."""
+        self.backbone.compile(backend=backend)
+        self.compiled = True
 
     def train(self, mode: bool = True) -> Model:
         super().train(mode)
@@ -50,8 +58,19 @@ class ModelOutputs:
     embeddings: Tensor | None
 
 
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Half precision where the spec asks for it, float32 elsewhere."""
+    return torch.autocast(device.type, dtype=AUTOCAST.get(precision), enabled=precision in AUTOCAST)
+
+
 def exact() -> AbstractContextManager[None]:
-    """Tensor cores round convolutions to ten bits by default: predictions and embeddings keep all 24."""
+    """Tensor cores round convolutions to ten bits by default: float32 keeps all 24, in training as in predictions.
+
+    Algorithms are chosen by rule and not by the stopwatch (cudnn.benchmark): what is done again comes to the same.
+    """
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     return flags
 
@@ -64,6 +83,7 @@ def predict(
     batch_size: int,
     advance: Callable[[int], None] | None = None,
     *,
+    precision: str = "fp32",
     keep_embeddings: bool = False,
 ) -> ModelOutputs:
     """Logits, and the angular margin training would give each clip. Leaves the model in the mode it was in.
@@ -72,16 +92,19 @@ def predict(
         model: evaluated in eval mode.
         clips: the data set's clips.
         rows: (N,) which of them, on the device.
-        batch_size: clips at a time; sums on a CPU depend on it in the last bits, so it is part of the spec.
+        batch_size: clips at a time; sums depend on it in the last bits, so it follows from the spec alone.
         advance: called with the number of clips done, for a progress bar.
+        precision: of the backbone; what is kept with a run is made in float32.
         keep_embeddings: give them too; what is judged after every epoch has no use for them.
     """
     was_training = model.training
     model.eval()
     logits, margins, seen = [], [], []
-    with exact():
+    with exact(), _as_written(model):
         for chosen in rows.split(batch_size):
-            embeddings = model.backbone(clips.features(chosen)).float()
+            with autocast(rows.device, precision):
+                embeddings = model.backbone(clips.features(chosen))
+            embeddings = embeddings.float()
             logits.append(model.loss.logits(embeddings).float())
             margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)))
             if keep_embeddings:
@@ -91,6 +114,11 @@ def predict(
     model.train(was_training)
     # Moved at the end, all at once: to move every batch would let the device wait for the host in between.
     return ModelOutputs(torch.cat(logits).cpu(), torch.cat(margins).cpu(), torch.cat(seen).cpu() if seen else None)
+
+
+def _as_written(model: Model) -> AbstractContextManager[Any]:
+    """A backbone whose training is compiled is put before clips uncompiled."""
+    return torch.compiler.set_stance("force_eager") if model.compiled else contextlib.nullcontext()
 
 
 def _margin(loss: Loss, embeddings: Tensor, batch: Batch) -> Tensor:

@@ -137,3 +137,11 @@ def test_derived_seeds_fit_every_generator_and_axes_matter(base: int, axes: list
     seed = derive(base, *axes)
     assert 0 <= seed < 2**63
     assert seed == derive(base, *axes) != derive(base, *axes, "more")
+
+
+def test_a_field_that_came_later_changes_only_the_ids_of_runs_that_use_it() -> None:
+    spec = resolve({"loss": "ce", "backbone": "cnn6"})
+    assert "compile" not in spec.canonical()
+    assert (
+        '"compile":"inductor"' in resolve({"loss": "ce", "backbone": "cnn6", "optim.compile": "inductor"}).canonical()
+    )

@@ -6,8 +6,10 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_models import Stack, make_model
 from torch import nn
 
@@ -45,3 +47,14 @@ def test_one_pass_over_memory_comes_to_what_many_come_to(algorithm: str, tmp_pat
             optimiser.load_state_dict(checkpoints.load().tensors["optimiser"])
     for ours, theirs in zip(model.parameters(), beside.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_compiled_training_ends_where_the_other_ends(tiny_run: Any, tmp_path: Path) -> None:
+    plain = tiny_run(epochs=2)
+    compiled = tiny_run(epochs=2, out=tmp_path / "compiled", optim__compile="aot_eager")
+    assert compiled.run_id != plain.run_id  # it is recorded
+    for name in ("tiny", "far"):
+        first, second = (run.predictions(name).filter(like="logit") for run in (plain, compiled))
+        pd.testing.assert_frame_equal(first, second, rtol=1e-4, atol=1e-4)
+    names = [set(load_file(next(run.path.glob("checkpoints/val-*")))) for run in (plain, compiled)]
+    assert names[0] == names[1]
