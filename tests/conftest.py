@@ -26,9 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The tests neither use nor fill the cache of the person who runs them."""
-    os.environ["RSBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def session_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """The tests neither use nor fill the cache of the person who runs them; their workers share one."""
+    folder = tmp_path_factory.getbasetemp()
+    os.environ["RSBENCH_CACHE"] = str((folder if worker_id == "master" else folder.parent) / "cache")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,6 +90,21 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own_dataset(root / "tiny", {"train": 10, "test": 4})
     write_own_dataset(root / "far", {"test": 5}, seed=1, pitch=0.8)
     return root
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Panels of a report are drawn on bare axes: to lay them out and write them takes longer than all else in it."""
+    from matplotlib.figure import Figure
+
+    from rsbench.report.figures.picture import Drawn, Picture
+
+    def sketch(picture: Picture, folder: Path) -> Drawn:
+        for panel in picture.panels:
+            panel.draw(Figure().subplots())
+        return Drawn(picture.name, picture.caption, ())
+
+    monkeypatch.setattr("rsbench.report.page.page.render", sketch)
 
 
 @pytest.fixture

@@ -105,13 +105,16 @@ def test_it_is_run_recorded_and_ranked(environment: Python, package: Path, recor
     assert board.stdout.count("backbone pooled") == 2  # what all rows share stands once above each board
 
 
-def test_the_template_keeps_the_contracts_and_brings_its_reference(environment: Python, tmp_path: Path) -> None:
+def test_the_template_keeps_the_contracts_and_brings_its_reference(
+    environment: Python, recordings: Path, tmp_path: Path
+) -> None:
     """What the workflow of docs/plugin-template does, with less to train on."""
     examined = environment("-m", "rsbench", "doctor", "my_margin")
     assert "every contract is kept" in examined.stdout, examined.stdout + examined.stderr
     assert examined.returncode == 1  # for the broken one beside it
-    out = ["--out", str(tmp_path), "--epochs", "1", "--set", "data.clip_s=0.6", "--threads", "1", "--quiet"]
-    done = environment("-m", "rsbench", "run", "--loss", "my_margin", "--backbone", "cnn6", *out)
+    options = ["--root", recordings, "--train", "tiny", "--test", "tiny", "--set", f"data.clip_s={CLIP_S}"]
+    options += ["--out", tmp_path, "--epochs", "1", "--threads", "1", "--quiet"]
+    done = environment("-m", "rsbench", "run", "--loss", "my_margin", "--backbone", "cnn6", *options)
     assert done.returncode == 0, done.stderr
     asked = ["my_margin-cnn6", "--results", tmp_path, "--plugin", "lung_margins.my_margin"]
     cited = environment("-m", "rsbench", "cite", *asked)
