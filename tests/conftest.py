@@ -16,6 +16,11 @@ from tiny import PROJECT, BringSplit, Cli, Outcome, run_tiny, write_own_dataset
 LONGEST = ("durability", "full_disks", "ray_engine", "installation", "distributions")
 
 
+# Before torch is loaded, here and in every process that a test starts: workers share the cores, and threads that wait
+# for one another on a core that is taken cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--inputs", type=int, default=200, help="random inputs to every fuzzer of tests/fuzz (200)")
 
