@@ -16,6 +16,11 @@ from tiny import PROJECT, BringSplit, Cli, Outcome, run_tiny, write_own_dataset
 LONGEST = ("durability", "full_disks", "ray_engine", "installation", "distributions")
 
 
+# Before torch is loaded, here and in every process that a test starts: workers share the cores, and threads that wait
+# for one another on a core that is taken cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--inputs", type=int, default=200, help="random inputs to every fuzzer of tests/fuzz (200)")
 
@@ -26,9 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The tests neither use nor fill the cache of the person who runs them."""
-    os.environ["RSBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def session_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """The tests neither use nor fill the cache of the person who runs them; their workers share one."""
+    folder = tmp_path_factory.getbasetemp()
+    os.environ["RSBENCH_CACHE"] = str((folder if worker_id == "master" else folder.parent) / "cache")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,6 +95,21 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own_dataset(root / "tiny", {"train": 10, "test": 4})
     write_own_dataset(root / "far", {"test": 5}, seed=1, pitch=0.8)
     return root
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Panels of a report are drawn on bare axes: to lay them out and write them takes longer than all else in it."""
+    from matplotlib.figure import Figure
+
+    from rsbench.report.figures.picture import Drawn, Picture
+
+    def sketch(picture: Picture, folder: Path) -> Drawn:
+        for panel in picture.panels:
+            panel.draw(Figure().subplots())
+        return Drawn(picture.name, picture.caption, ())
+
+    monkeypatch.setattr("rsbench.report.page.page.render", sketch)
 
 
 @pytest.fixture

@@ -67,14 +67,28 @@ def _imitate(like: Run, folder: Run, method: Method, seed: int, rules: Sequence[
     spec |= {"seed": seed, "select": list(rules)} | {part: spec[part] | fields for part, fields in changes.items()}
     on_disk.write(folder.path, "spec.json", spec)
     on_disk.write(folder.path, "data.json", data | {"backbone": method.backbone})
-    generator = np.random.default_rng([seed, crc32((method.noise or method.loss).encode())])
-    predictions = {}
-    for dataset, stored in ((name, like.predictions(name)) for name in like.datasets):
-        kept = stored[stored["selection"].str.partition(":")[0].isin(rules)]
-        predictions[dataset] = _called(kept, dataset, method, generator)
-        write_parquet(folder.path / "predictions" / f"{dataset}.parquet", predictions[dataset])
-    splits = [own_split(name) for name in tests]
-    on_disk.write(folder.path, "metrics.json", score_run(predictions, splits, rules, spec["data"]["train"]))
+    predictions, metrics = _judged(like, method, seed, tuple(rules), tuple(tests), spec["data"]["train"])
+    for dataset, content in predictions.items():
+        write_parquet(folder.path / "predictions" / f"{dataset}.parquet", content)
+    on_disk.write(folder.path, "metrics.json", metrics)
+
+
+Judged = tuple[dict[str, pd.DataFrame], dict[str, Any]]
+_KNOWN: dict[tuple[Any, ...], Judged] = {}
+
+
+def _judged(like: Run, method: Method, seed: int, rules: tuple[str, ...], tests: tuple[str, ...], train: str) -> Judged:
+    """Predictions by data set, and their figures; kept, since many tests ask for the same."""
+    noise = method.noise or method.loss
+    known = (like.path, noise, str(method.skill), method.on_test, seed, rules, tests, train)
+    if known not in _KNOWN:
+        generator = np.random.default_rng([seed, crc32(noise.encode())])
+        predictions = {}
+        for dataset, stored in ((name, like.predictions(name)) for name in like.datasets):
+            kept = stored[stored["selection"].str.partition(":")[0].isin(rules)]
+            predictions[dataset] = _called(kept, dataset, method, generator)
+        _KNOWN[known] = predictions, score_run(predictions, [own_split(name) for name in tests], rules, train)
+    return _KNOWN[known]
 
 
 def _called(clips: pd.DataFrame, dataset: str, method: Method, generator: np.random.Generator) -> pd.DataFrame:

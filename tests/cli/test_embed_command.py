@@ -137,8 +137,9 @@ def test_a_run_on_embeddings_learns_on_the_frozen_track(
 
 def test_the_embedded_set_can_be_embedded_and_learnt_from(cli: Cli, tmp_path: Path) -> None:
     """Its runs have a front end and masks of their own by default, which embeddings have not."""
-    file, options = tmp_path / "cnn6.parquet", ["--threads", "1", "--quiet"]
-    assert cli("embed", "--backbone", "cnn6", "--data", "synthetic,synthetic-shift", "--out", file, *options).code == 0
+    file, options = tmp_path / "tiny.parquet", ["--threads", "1", "--quiet"]
+    embedding = ["--backbone", "tiny", "--plugin", TINY_PLUGIN, "--data", "synthetic,synthetic-shift"]
+    assert cli("embed", *embedding, "--out", file, *options).code == 0
     options += ["--epochs", "1", "--out", str(tmp_path / "results")]
     done = cli("run", "--loss", "ce", "--backbone", f"embeddings:{file}", *options)
     assert done.code == 0, done.err

@@ -98,12 +98,15 @@ def test_links_and_pictures_of_the_page_hold_outside_the_repository(page: str) -
 
 
 @pytest.fixture(scope="module")
-def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Rsbench:
-    """`elsewhere("list", "losses")`: the wheel's command, in its environment, from one empty folder.
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty one, to work from."""
+    return tmp_path_factory.mktemp("empty")
 
-    The environment has the wheel, and sees the dependencies of the one that runs the tests.
-    """
-    environment, folder = tmp_path_factory.mktemp("environment"), tmp_path_factory.mktemp("empty")
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of an environment which has the wheel, and sees the dependencies of the one that runs the tests."""
+    environment = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
@@ -115,6 +118,12 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Rsbench:
     asked = [python, "-c", "import rsbench.losses; print(rsbench.losses.__file__)"]
     origin = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
     assert Path(origin).is_relative_to(own), origin
+    return python
+
+
+@pytest.fixture(scope="module")
+def elsewhere(python: Path, folder: Path) -> Rsbench:
+    """`elsewhere("list", "losses")`: the wheel's command, in its environment, from one empty folder."""
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -124,17 +133,19 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Rsbench:
     return call
 
 
-def test_it_works_from_an_empty_folder(elsewhere: Rsbench) -> None:
-    """In this order: the board is of the run."""
-    for command in (
+def test_it_works_from_an_empty_folder(python: Path, folder: Path) -> None:
+    """In this order, and one process: the board is of the run."""
+    commands = (
         ["run", "--loss", "ce", "--backbone", "cnn6", "--epochs", "1", "--set", "data.clip_s=0.6"],
         ["list", "losses"],
         ["sweep", "smoke", "--dry-run"],
         ["leaderboard", "--split", "synthetic,synthetic-shift"],
         ["cite", "ce-cnn6"],
-    ):
-        done = elsewhere(*command)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    )
+    lines = [f"assert not app({command!r}, standalone_mode=False)" for command in commands]
+    program = [python, "-c", "\n".join(["from rsbench.cli import app", *lines])]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 def test_it_says_its_version(elsewhere: Rsbench) -> None:

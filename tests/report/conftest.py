@@ -14,10 +14,9 @@ from rsbench.cli import app
 
 
 @pytest.fixture(scope="session")
-def reported(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reported:
+def several_kinds(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ce and qlung with two seeds under all rules; trained on everything, ce and a qlung that failed; a damaged run."""
-    out = tmp_path_factory.mktemp("reported")
-    results = out / "results"
+    results = tmp_path_factory.mktemp("several") / "results"
     for loss in ("ce", "qlung"):
         for seed in (0, 1):
             run_tiny(tiny_root, results, loss=loss, seed=seed, epochs=2, select="val,last,oracle")
@@ -25,8 +24,15 @@ def reported(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Repor
     (Path(other.path) / "status.json").write_text(json.dumps({"state": "failed"}))
     damaged = shutil.copytree(other.path, results / "runs" / "damaged")
     (damaged / "spec.json").write_text("{ half")
+    return results
+
+
+@pytest.fixture(scope="session")
+def reported(several_kinds: Path, tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """The report on them, which takes much longer to make."""
+    out = tmp_path_factory.mktemp("reported")
     page = out / "page.html"
-    given = ["--results", results, "--out", page, "--root", tiny_root, "--audio"]
+    given = ["--results", several_kinds, "--out", page, "--root", tiny_root, "--audio"]
     app(["report", *map(str, given)], standalone_mode=False)
     text = page.read_text(encoding="utf-8")
-    return Reported(results, page, out / "page_figures", text, Parsed(text))
+    return Reported(several_kinds, page, out / "page_figures", text, Parsed(text))

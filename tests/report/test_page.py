@@ -128,7 +128,9 @@ def test_damaged_runs_are_named_and_the_others_reported(reported: Reported) -> N
     assert f"Damaged, left out: {reported.results / 'runs' / 'damaged' / 'spec.json'}: cannot be read" in reported.text
 
 
-def test_a_group_of_which_nothing_is_finished_says_so(cli: Cli, reported: Reported, tmp_path: Path) -> None:
+def test_a_group_of_which_nothing_is_finished_says_so(
+    cli: Cli, reported: Reported, tmp_path: Path, sketched: None
+) -> None:
     results = shutil.copytree(reported.results, tmp_path / "results", ignore=shutil.ignore_patterns("damaged"))
     for status in results.glob("runs/*/status.json"):
         if json.loads((status.parent / "spec.json").read_text())["validation"]["fraction"] == 0:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from pages import Reported
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
@@ -17,8 +18,8 @@ LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
 
 
 @pytest.fixture(scope="module")
-def stored_run(reported: Reported) -> Run:
-    return Run(next(reported.results.glob("runs/qlung-*s1-*")))
+def stored_run(several_kinds: Path) -> Run:
+    return Run(next(several_kinds.glob("runs/qlung-*s1-*")))
 
 
 @pytest.fixture(scope="module")

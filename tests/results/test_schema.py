@@ -75,7 +75,7 @@ def test_every_command_reads_it(cli: Cli, results: Path, tmp_path: Path, command
     assert "damaged" not in done.err
 
 
-def test_the_report_reads_it(cli: Cli, schema: str, tmp_path: Path) -> None:
+def test_the_report_reads_it(cli: Cli, schema: str, tmp_path: Path, sketched: None) -> None:
     results = Path(shutil.copytree(RECORDS / schema, tmp_path / "results"))
     without_later_fields(results)
     done = cli("report", "--results", results, "--out", tmp_path / "report.html")

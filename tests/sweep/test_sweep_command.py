@@ -13,6 +13,7 @@ import yaml
 from tiny import CLIP_S, TINY_PLUGIN, Cli, Outcome
 
 Sweep = Callable[..., Outcome]
+ONE_RUN: dict[str, Any] = {"grid": {"loss": ["ce"]}, "seeds": 0}
 
 GRID: dict[str, Any] = {
     "name": "mine",
@@ -70,7 +71,7 @@ def test_a_grid_is_run_ranked_and_never_repeated(sweep: Sweep, tmp_path: Path) -
 def test_what_is_planned_is_what_a_run_of_its_own_would_be(
     sweep: Sweep, tiny_run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    sweep()
+    sweep(GRID | {"seeds": 1})
     alone = tiny_run(out=tmp_path / "alone", epochs=2, seed=1, loss="qlung")
     (same,) = (path for path in runs(tmp_path) if path.name == alone.run_id)
     pd.testing.assert_frame_equal(
@@ -130,14 +131,14 @@ def test_tuning_chooses_on_validation_and_repeats_on_fresh_seeds(sweep: Sweep, c
 
 
 def test_tuned_and_published_share_no_board(sweep: Sweep, cli: Cli, tmp_path: Path) -> None:
-    sweep()
-    sweep(TUNED | {"name": "tuned"})
+    sweep(GRID | ONE_RUN)
+    sweep(TUNED | ONE_RUN | {"name": "tuned", "confirm": {"seeds": 1}})
     refused = cli("leaderboard", "--split", "tiny", "--results", tmp_path / "results")
     assert (refused.code, "they differ in tuning" in refused.err) == (2, True)
 
 
 def test_unknown_studies_and_broken_files_are_one_message(sweep: Sweep, cli: Cli, tmp_path: Path) -> None:
-    sweep()
+    sweep(GRID | ONE_RUN)
     missing = cli("sweep", "status", "mime", "--out", tmp_path / "results")
     assert (missing.code, "Did you mean 'mine'" in missing.err) == (2, True)
     broken = sweep(GRID | {"grid": {"loss": ["ce", "qlong"]}})
