@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ..core.errors import DataError, RsbenchError, StorageError
 from ..core.files import locked
 from ..core.plugins import load
@@ -110,10 +112,14 @@ class Engine(ABC):
         """Bring every cell to as many finished trials as the study asks for. Raises SpecError before the first."""
 
 
-def do_run(task: RunTask, crew: WorkerConfig, on_epoch: OnEpoch) -> Outcome:
-    """One run, here."""
-    ((_, outcome),) = do_together([task], crew, lambda run_id, *told: on_epoch(*told))
-    return outcome
+def in_groups(tasks: Sequence[RunTask], crew: WorkerConfig, workers: int = 1) -> list[list[RunTask]]:
+    """The tasks in groups that can be done together, in parts small enough that every worker has one."""
+    context = crew.context()
+    groups = alike([make_spec(task.settings, context) for task in tasks])
+    parts = -(-workers // len(groups)) if groups else 1
+    return [
+        [tasks[number] for number in part] for group in groups for part in np.array_split(group, min(parts, len(group)))
+    ]
 
 
 def do_together(
@@ -190,11 +196,9 @@ class SerialEngine(Engine):
         self.crew = crew
 
     def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
-        context = self.crew.context()
-        for group in alike([make_spec(task.settings, context) for task in tasks]):
+        for together in in_groups(tasks, self.crew):
             if stop():
                 return
-            together = [tasks[number] for number in group]
             for task in together:
                 watch.started(task.run_id, task.cell, task.settings.get("seed", 0))
             for run_id, outcome in do_together(together, self.crew, watch.epoch):

@@ -8,6 +8,7 @@ finished work. Its own files are of no further use.
 from __future__ import annotations
 
 import collections
+import functools
 import logging
 import os
 import socket
@@ -25,7 +26,7 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from ..core.errors import SpecError
-from .engines import Engine, RunTask, Stop, StudyHooks, WorkerConfig, checked_space, do_run, do_trial
+from .engines import Engine, RunTask, Stop, StudyHooks, WorkerConfig, checked_space, do_together, do_trial, in_groups
 from .search import REDUCTION, count_finished, distributions, first_rung, make_sampler, open_storage, open_study
 from .spec import Cell, Resources, Search, SweepSpec
 from .trials import TrialStore
@@ -82,13 +83,17 @@ class RayEngine(Engine):
         return {kind: count for kind, count in needs.items() if count and (kind == "CPU" or kind in kinds)}
 
     def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
-        by_id, crew, home = {task.run_id: task for task in tasks}, self.crew, _Home()
+        self._start()
+        groups = in_groups(tasks, self.crew, self.at_once)
+        by_first, crew, home = {group[0].run_id: group for group in groups}, self.crew, _Home()
 
         def work(config: dict[str, Any]) -> dict[str, Any]:
             home.enter()
-            return asdict(do_run(by_id[config["key"]], crew, _report))
+            for run_id, outcome in do_together(by_first[config["key"]], crew, _report):
+                tune.report({"key": run_id, **asdict(outcome)})
+            return {}
 
-        self._tune(work, _TaskSearch(tasks, stop), FIFOScheduler(), watch)
+        self._tune(work, _GroupSearch(groups, stop), FIFOScheduler(), watch)
 
     def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:
         assert sweep.search is not None
@@ -97,8 +102,9 @@ class RayEngine(Engine):
 
         def work(config: dict[str, Any]) -> dict[str, Any]:
             home.enter()
-            _, outcome = do_trial(by_name[config["cell"]], config["params"], sweep, crew, _report)
-            return asdict(outcome)
+            report = functools.partial(_report, config["key"])
+            _, outcome = do_trial(by_name[config["cell"]], config["params"], sweep, crew, report)
+            return {"key": config["key"], **asdict(outcome)}
 
         storage, store = open_storage(crew.study_folder(sweep)), crew.trials(sweep)
         desks = []
@@ -188,9 +194,9 @@ class _Home:
         os.environ.update(self.environment)
 
 
-def _report(epoch: int, epochs: int, score: float | None) -> None:
+def _report(key: str, epoch: int, epochs: int, score: float | None) -> None:
     """Told to Tune after every epoch; Tune may end the process of a trial here."""
-    tune.report({"epoch": epoch, "epochs": epochs, SCORE: score})
+    tune.report({"key": key, "epoch": epoch, "epochs": epochs, SCORE: score})
 
 
 class _NotKept:
@@ -200,22 +206,23 @@ class _NotKept:
         return {}
 
 
-class _TaskSearch(_NotKept, Searcher):
-    """Hands out the runs of a list, in its order."""
+class _GroupSearch(_NotKept, Searcher):
+    """Hands out runs in their order, those together that can be done together."""
 
-    def __init__(self, tasks: Sequence[RunTask], stop: Stop) -> None:
+    def __init__(self, groups: Sequence[Sequence[RunTask]], stop: Stop) -> None:
         super().__init__()
-        self._left = collections.deque(tasks)
+        self._left = collections.deque(groups)
         self._stop = stop
 
     def suggest(self, trial_id: str) -> Any:
         if not self._left or self._stop():
             return self.FINISHED
-        task = self._left.popleft()
-        return {"key": task.run_id, "cell": task.cell, "seed": task.settings.get("seed", 0)}
+        group = self._left.popleft()
+        told = [(task.run_id, task.cell, task.settings.get("seed", 0)) for task in group]
+        return {"key": group[0].run_id, "told": told}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """What came of a run lies in its folder."""
+        """What came of the runs lies in their folders."""
 
 
 @dataclass
@@ -246,7 +253,8 @@ class _CellSearch(_NotKept, Searcher):
         params = desk.searcher.suggest(trial_id)
         assert params is not None
         self._given[trial_id] = desk, params
-        return {"key": f"{desk.cell} #{desk.given}", "cell": desk.cell, "params": params, "seed": self._search.seed}
+        key = f"{desk.cell} #{desk.given}"
+        return {"key": key, "cell": desk.cell, "params": params, "told": [(key, desk.cell, self._search.seed)]}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna what the record says; one that the scheduler stopped is closed here, for nobody is left there."""
@@ -300,21 +308,33 @@ class _Watching(_NotKept, tune.Callback):
 
     def __init__(self, watch: StudyHooks) -> None:
         self._watch = watch
+        self._ended: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._watch.started(trial.config["key"], trial.config["cell"], trial.config["seed"])
+        for key, cell, seed in trial.config["told"]:
+            if key not in self._ended:
+                self._watch.started(key, cell, seed)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        if "state" not in result:
-            self._watch.epoch(trial.config["key"], result["epoch"], result["epochs"], result[SCORE])
+        if "state" in result:
+            self._end(result["key"], result["state"], result["seconds"], result["error"])
+        elif "epoch" in result:
+            self._watch.epoch(result["key"], result["epoch"], result["epochs"], result[SCORE])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        last = trial.last_result
-        seconds = last.get("seconds", last.get("time_total_s", 0.0))
-        self._watch.ended(trial.config["key"], last.get("state", "stopped"), seconds, last.get("error", ""))
+        self._end_all(trial, "stopped", "")  # of what has not told its end, a scheduler made one
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         reason = f"its worker or its machine was lost too often ({LOST_WORKERS + 1}×); see {trial.error_file}"
-        self._watch.ended(trial.config["key"], "failed", trial.last_result.get("time_total_s", 0.0), reason)
+        self._end_all(trial, "failed", reason)
+
+    def _end_all(self, trial: Trial, state: str, reason: str) -> None:
+        for key, _, _ in trial.config["told"]:
+            self._end(key, state, trial.last_result.get("time_total_s", 0.0), reason)
+
+    def _end(self, key: str, state: str, seconds: float, reason: str) -> None:
+        if key not in self._ended:
+            self._ended.add(key)
+            self._watch.ended(key, state, seconds, reason)

@@ -178,7 +178,7 @@ def accumulate_gradients(
     try:
         for micro, chosen in enumerate(rows.tensor_split(min(spec.optim.accumulate, len(rows)))):
             draw = step * spec.optim.accumulate + micro
-            with exact():
+            with exact(benchmark=True):
                 loss = training_loss(model, clips, chosen, spec, draw, done) * (len(chosen) / len(rows))
                 scaler.scale(loss).backward()
             total += loss.detach()

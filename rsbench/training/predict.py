@@ -66,12 +66,15 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, dtype=AUTOCAST.get(precision), enabled=precision in AUTOCAST)
 
 
-def exact() -> AbstractContextManager[None]:
+def exact(*, benchmark: bool = False) -> AbstractContextManager[None]:
     """Tensor cores round convolutions to ten bits by default: float32 keeps all 24, in training as in predictions.
 
-    Algorithms are chosen by rule and not by the stopwatch (cudnn.benchmark): what is done again comes to the same.
+    benchmark: let cuDNN time its algorithms and take the fastest, which may round in other places the next time. Of
+    training on a GPU no bits are promised; what is kept of a model is computed by rule.
     """
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=benchmark, allow_tf32=False
+    )
     return flags
 
 
