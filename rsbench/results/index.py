@@ -32,6 +32,7 @@ from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
+from .judged import KnownClips
 from .rows import COLUMNS, Judgement, judgements, known_split
 from .run import Run
 
@@ -209,12 +210,13 @@ def _read(
     read: dict[str, list[Judgement]] = {}
     damaged: dict[str, str] = {}
     sketches: set[str] = set()
+    known = KnownClips()
     bar = display if len(runs) >= MANY else Display(quiet=True)
     with bar.track("reading runs", len(runs)) as advance:
         for path in (run.path for run in runs):
             run = Run(path)  # of its own, so that what was read of thousands is not kept
             try:
-                found = judgements(run, split_name, rule_name)
+                found = judgements(run, split_name, rule_name, known)
                 _check_sketch(run, found, sketches)
                 read[run.run_id] = found
             except RsbenchError as error:

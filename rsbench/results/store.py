@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,16 +115,26 @@ class RunFolder:
 
     def read_parquet(self, name: str) -> pd.DataFrame:
         """Raises ResultsError when the file is damaged, not there, or claims more cells than any run has."""
+        with self._reading_parquet(name) as (content, _):
+            return pd.read_parquet(content, page_checksum_verification=True)
+
+    def read_table(self, name: str) -> pa.Table:
+        """`read_parquet` as it is stored: in a third of the time, where thousands are read. Raises likewise."""
+        with self._reading_parquet(name) as (_, parquet):
+            return parquet.read(use_threads=False)
+
+    @contextlib.contextmanager
+    def _reading_parquet(self, name: str) -> Iterator[tuple[io.BytesIO, pq.ParquetFile]]:
         try:
             content = io.BytesIO(self.read_bytes(name))
-            about = pq.read_metadata(content)
+            parquet = pq.ParquetFile(content, page_checksum_verification=True)
+            about = parquet.metadata
             cells = about.num_rows * about.num_columns
             if cells > MOST_CELLS:
                 raise damaged(self.path / name, f"it claims to hold {cells:,} cells", self.path)
-            frame = pd.read_parquet(content, page_checksum_verification=True)
+            yield content, parquet
         except (OSError, MemoryError, pa.ArrowException, *ANOTHER_SHAPE) as error:
             raise damaged(self.path / name, error, self.path) from error
-        return frame
 
     def read_array(self, name: str) -> NDArray[Any]:
         """Raises ResultsError when the file is damaged or not there."""
