@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from ..core.errors import ResultsError
 from ..data.identity import clips_id
@@ -21,8 +19,6 @@ from ..evaluation.selection import rule
 if TYPE_CHECKING:
     from .run import Run
 
-# Of stored predictions, what tells which clips were judged and whose they are. No model changes it.
-CLIP_COLUMNS = ("clip_id", "recording", "patient", "subset", "part", "label", "selection")
 MOST_KEPT = 256  # sets of clips: runs of one study differ in those that each seed keeps for validation
 
 
@@ -94,21 +90,11 @@ class KnownClips:
     """The judged clips of the sets that were met before, by what they follow from; the last MOST_KEPT of them."""
 
     def __init__(self) -> None:
-        self._known: dict[str, JudgedClips] = {}
+        self._known: dict[tuple[object, ...], JudgedClips] = {}
 
-    def of(self, stored: pa.Table, *asked: object, find: Callable[[], JudgedClips]) -> JudgedClips:
-        """The judged clips of a table of stored predictions, found anew where no equal table was asked for alike."""
-        key = f"{_sha256(stored.select(list(CLIP_COLUMNS)))} {asked}"
-        if key not in self._known:
-            self._known[key] = find()
+    def of(self, *follow_from: object, find: Callable[[], JudgedClips]) -> JudgedClips:
+        if follow_from not in self._known:
+            self._known[follow_from] = find()
             if len(self._known) > MOST_KEPT:
                 del self._known[next(iter(self._known))]
-        return self._known[key]
-
-
-def _sha256(table: pa.Table) -> str:
-    """Of all that it holds, its types too."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+        return self._known[follow_from]

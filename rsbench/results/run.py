@@ -230,10 +230,9 @@ class Run:
     def judged(self, split_name: str, rule_name: str, known: KnownClips) -> Judged:
         """The same as arrays, for readers of thousands of runs: what clips of other runs were like is in `known`."""
         dataset = self._refuse_unjudged(split_name, rule_name).dataset
-        stored = self.folder.read_table(f"{store.PREDICTIONS}/{dataset}.parquet")
+        stored, others = self.folder.read_columns(f"{store.PREDICTIONS}/{dataset}.parquet", LOGIT_COLUMNS)
         clips = known.of(
-            stored,
-            *(split_name, rule_name, dataset, scored_clips(self, split_name, rule_name)),
+            *(others, split_name, rule_name, dataset, scored_clips(self, split_name, rule_name)),
             find=lambda: JudgedClips.of(judged_rows(self, split_name, rule_name, dataset)),
         )
         check_judged(self, split_name, rule_name, dataset, len(clips.places), clips.coded.design.patients)
