@@ -33,6 +33,7 @@ from rsbench.results.index import board_rows
 from rsbench.results.run import Run, load_runs
 
 SEEDS = 10
+PATIENTS = 40  # enough for verdicts and ranks
 VARIANTS = 40  # different predictions; scoring as many as there are runs would take longer than all that is measured
 
 
@@ -50,6 +51,7 @@ def write_variant(run: Run, folder: Run, number: int) -> None:
     for name, frame in predictions.items():
         logits = frame[list(LOGIT_COLUMNS)]
         frame[list(LOGIT_COLUMNS)] = logits + generator.normal(scale=logits.std(), size=logits.shape)
+        frame["patient"] = [f"p{clip % PATIENTS:02d}" for clip in range(len(frame))]
         write_parquet(folder.path / "predictions" / f"{name}.parquet", frame)
     spec, data = run.folder.read_json("spec.json"), run.folder.read_json("data.json")
     train = data["splits"][spec["data"]["train"]]["dataset"]
