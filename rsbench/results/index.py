@@ -128,7 +128,7 @@ def board_rows(
     path = cache / file_name(f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
     known = _load(path, made_for) if path else _Table.of({}, [])
-    stamps = {run.run_id: _stamp(run) for run in runs}
+    stamps = {run.run_id: stamp(run) for run in runs}
     changed = [run for run in runs if known.stamps.get(run.run_id) != stamps[run.run_id]]
     read, damaged = _read(changed, stamps, split_name, rule_name, display or Display(quiet=True))
     damaged |= _read(odd, {}, split_name, rule_name, Display(quiet=True))[1]
@@ -199,9 +199,10 @@ def _bytes(counted: NDArray[Any] | None) -> bytes | None:
     return None if counted is None else counted.tobytes()
 
 
-def _stamp(run: Run) -> str:
+def stamp(run: Run, names: Sequence[str] = STAMPED) -> str:
+    """The state of a run's folder, in which it holds what was read of these files and folders."""
     path = str(run.path)
-    return " ".join(_state_of(f"{path}/{name}") for name in STAMPED)
+    return " ".join(_state_of(f"{path}/{name}") for name in names)
 
 
 def _state_of(path: str) -> str:
