@@ -19,6 +19,7 @@ from .claims import CLAIMS, JUST_RANK, TOO_FEW, Claim, Question, beneath, patien
 from .methods import CODE_OF, label, short
 
 MOST_METHODS = 200  # all pairs of which are compared; of more each has its interval, and none a rank
+AT_ONCE = 500  # rows whose hits are in memory together
 POINT = "operating_point"
 
 ALIKE = "not distinguishable"
@@ -258,8 +259,8 @@ def _counts(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> 
 def _separately(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> SeparateEstimates:
     """The estimates of each row of a table on its own, some at a time: the hits of all would be gigabytes."""
     parts = []
-    for first in range(0, len(done), MOST_METHODS):
-        some = done.iloc[first : first + MOST_METHODS]
+    for first in range(0, len(done), AT_ONCE):
+        some = done.iloc[first : first + AT_ONCE]
         mine = of.runs[of.runs["number"].between(first, first + len(some) - 1)]
         mine = mine.assign(number=mine["number"] - first)
         parts.append(estimate_separately(_counts(some, replace(of, runs=mine), read, figure)))
