@@ -3,14 +3,15 @@
     python benchmarks/boards.py [--runs 10000] [--like RUN_FOLDER]
 
 The runs are copies of a finished one, or of a short one made for this: methods of ten seeds that differ in learning
-rate, with noise on their logits and figures to match. What copies have in common is linked, not written again, so that
-10,000 fit anywhere.
+rate, with noise on their logits and figures to match, and as many patients as verdicts and ranks take. What copies have
+in common is linked, not written again, so that 10,000 fit anywhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rsbench
+from rsbench.boards.leaderboard import leaderboard
 from rsbench.core.display import Display
 from rsbench.core.files import write_parquet
 from rsbench.data.splits import split
@@ -33,6 +35,7 @@ from rsbench.results.index import board_rows
 from rsbench.results.run import Run, load_runs
 
 SEEDS = 10
+PATIENTS = 40  # enough for verdicts and ranks
 VARIANTS = 40  # different predictions; scoring as many as there are runs would take longer than all that is measured
 
 
@@ -49,7 +52,10 @@ def write_variant(run: Run, folder: Run, number: int) -> None:
     predictions = {name: run.predictions(name) for name in run.datasets}
     for name, frame in predictions.items():
         logits = frame[list(LOGIT_COLUMNS)]
-        frame[list(LOGIT_COLUMNS)] = logits + generator.normal(scale=logits.std(), size=logits.shape)
+        noise = generator.normal(scale=logits.std(), size=logits.shape)
+        heard = np.eye(len(LOGIT_COLUMNS))[frame["label"]] * logits.to_numpy().std()  # enough for ranks
+        frame[list(LOGIT_COLUMNS)] = logits + noise + heard
+        frame["patient"] = [f"p{clip % PATIENTS:02d}" for clip in range(len(frame))]
         write_parquet(folder.path / "predictions" / f"{name}.parquet", frame)
     spec, data = run.folder.read_json("spec.json"), run.folder.read_json("data.json")
     train = data["splits"][spec["data"]["train"]]["dataset"]
@@ -107,9 +113,16 @@ def main() -> None:
             "rsbench leaderboard, first": seconds(board),
             "rsbench leaderboard, again": min(seconds(board) for _ in range(3)),
         }
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        made = leaderboard(load_runs(results), name, selection, cache=results / ".index").table
+        said = made[["low", "auroc_low", "rank_best"]].notna().sum()
         kept = sum(path.stat().st_size for path in (results / ".index").iterdir()) / 2**20
 
-    table = Table(title=f"{options.runs} runs of {SEEDS} seeds each on {name}", caption=f"index: {kept:.1f} MiB")
+    about = (
+        f"index: {kept:.1f} MiB; memory: {peak:.0f} MiB; of {len(made)} rows {said['low']} have an interval of Score, "
+        f"{said['auroc_low']} of AUROC, {said['rank_best']} a rank set"
+    )
+    table = Table(title=f"{options.runs} runs of {SEEDS} seeds each on {name}", caption=about)
     table.add_column("what")
     table.add_column("s", justify="right")
     for what, duration in took.items():

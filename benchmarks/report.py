@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsbench.core.display import Display
+from rsbench.report.page.groups import read_results
 from rsbench.report.page.page import write_report
 from rsbench.results.run import Run, load_runs
 
@@ -56,9 +57,18 @@ def main() -> None:
         took = {"write, first": seconds(write), "write, again": seconds(write)}
         if shutil.which("chromium") and shutil.which("chromedriver"):
             took["open in Chromium"] = seconds_to_open(page)
+        boards = [
+            board
+            for group in read_results(load_runs(results), None, results / ".index", Display()).groups
+            for board in group.boards
+        ]
+        said = [int(board.table["rank_best"].notna().sum()) for board in boards]
         size = page.stat().st_size / 1e6
 
-    table = Table(title=f"a report on {options.runs} runs", caption=f"{size:.1f} MB")
+    table = Table(
+        title=f"a report on {options.runs} runs",
+        caption=f"{size:.1f} MB; rank sets on its boards: {', '.join(map(str, said))}",
+    )
     table.add_column("what")
     table.add_column("s", justify="right")
     for what, duration in took.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..data.splits import CLAIMS_FROM
 from ..evaluation.power import Spread
+from ..evaluation.separate import SeparateEstimates, estimate_separately
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, Estimates, estimate, rank_sets, sign_flip_p
 from ..results.index import BoardRows
 from .claims import CLAIMS, JUST_RANK, TOO_FEW, Claim, Question, beneath, patients_to_claim, too_few
 from .methods import CODE_OF, label, short
 
-MOST_METHODS = 200  # all pairs of which are compared
+MOST_METHODS = 200  # all pairs of which are compared; of more each has its interval, and none a rank
+AT_ONCE = 500  # rows whose hits are in memory together
 POINT = "operating_point"
 
 ALIKE = "not distinguishable"
@@ -71,12 +73,13 @@ def with_errors(
     table, notes = without_errors(table), []
     done = table[table["n_ok"] > 0]
     floored = beneath(table, question.claim)
-    few = len(done) > 0 and too_few(read.counts(rows)[0])
+    design = read.judged(rows)
+    few = len(done) > 0 and too_few(design)
     table["verdict"] = np.where((table["n_ok"] > 0) & few & floored.eq(""), TOO_FEW, floored)
-    if len(done) > MOST_METHODS * done[POINT].nunique():
-        return table, [f"no intervals: more than {MOST_METHODS} methods; narrow the board with --only"]
+    many = len(done) > MOST_METHODS * done[POINT].nunique()
+    of_runs = _runs_of(done, rows, method)
     for figure in _defined(done):
-        found = estimate(counts(done, rows, read, method, figure))
+        found = _separately(done, of_runs, read, figure) if many else estimate(_counts(done, of_runs, read, figure))
         intervals = found.intervals()
         first = _first_of_each_point(done, figure)
         intervals[first] = found.simultaneous(question.confidence)[first]
@@ -84,7 +87,7 @@ def with_errors(
         columns = [f"{figure.prefix}low", f"{figure.prefix}high"]
         table.loc[done.index, columns] = np.clip(intervals, 0, 100) / figure.percent
         table.loc[done.index[first], f"{figure.prefix}interval_of"] = OF_BOARD
-        if figure is question.claim and not few:
+        if figure is question.claim and not few and isinstance(found, Estimates):
             above = np.flatnonzero(floored[done.index].eq(""))
             places = done.index[above]
             ranks = rank_sets(found.of(above), question.confidence, done.loc[places, POINT].to_numpy())
@@ -92,8 +95,13 @@ def with_errors(
     if (table["n_ok"] == 1).any():
         notes.append("no interval for a single seed: nothing says how another would do")
     if few:
-        patients = patients_to_claim(read.counts(rows)[0])
+        patients = patients_to_claim(design)
         notes.append(f"{TOO_FEW} for a verdict or a rank: {patients:.1f} effective ones, and it takes {CLAIMS_FROM}")
+    elif many:
+        notes.append(
+            f"no ranks: they compare every two methods, and here are more than {MOST_METHODS}; narrow the board with "
+            "--only"
+        )
     return table, notes
 
 
@@ -223,15 +231,42 @@ def _verdicts(found: Estimates, confidence: float) -> NDArray[np.str_]:
 
 def counts(done: pd.DataFrame, rows: pd.DataFrame, read: BoardRows, method: Sequence[str], figure: Claim) -> Counts:
     """What a figure of some rows of a table is made of: (rows, seeds, P, J), seeds in their order."""
+    return _counts(done, _runs_of(done, rows, method), read, figure)
+
+
+@dataclass(frozen=True, eq=False)
+class _RunsOf:
+    """The finished runs behind the rows of a table: `number` says which row; seeds: of all of them, in order."""
+
+    runs: pd.DataFrame
+    seeds: pd.Index
+
+
+def _runs_of(done: pd.DataFrame, rows: pd.DataFrame, method: Sequence[str]) -> _RunsOf:
     key = [*method, POINT]
     numbered = done[key].assign(number=np.arange(len(done)))
-    runs = rows[rows["state"] == "done"].merge(numbered, on=key, how="inner")
-    _, of_runs = figure.read(read, runs)
-    seeds = seeds_of(rows)
-    position = seeds.get_indexer(pd.Index(runs["seed"]))
-    placed = np.full((len(done), len(seeds), *of_runs.hits.shape[2:]), np.nan)
-    placed[runs["number"], position] = of_runs.hits[:, 0]
+    finished = rows.loc[rows["state"] == "done", [*key, "run_id", "seed", "state", "design"]]
+    return _RunsOf(finished.merge(numbered, on=key, how="inner"), seeds_of(rows))
+
+
+def _counts(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> Counts:
+    _, of_runs = figure.read(read, of.runs)
+    placed = np.full((len(done), len(of.seeds), *of_runs.hits.shape[2:]), np.nan)
+    placed[of.runs["number"], of.seeds.get_indexer(pd.Index(of.runs["seed"]))] = of_runs.hits[:, 0]
     return Counts(placed, of_runs.clips)
+
+
+def _separately(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> SeparateEstimates:
+    """The estimates of each row of a table on its own, some at a time: the hits of all would be gigabytes."""
+    parts = []
+    for first in range(0, len(done), AT_ONCE):
+        some = done.iloc[first : first + AT_ONCE]
+        mine = of.runs[of.runs["number"].between(first, first + len(some) - 1)]
+        mine = mine.assign(number=mine["number"] - first)
+        parts.append(estimate_separately(_counts(some, replace(of, runs=mine), read, figure)))
+    return SeparateEstimates(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("mean", "se", "df"))
+    )
 
 
 def seeds_of(rows: pd.DataFrame) -> pd.Index:

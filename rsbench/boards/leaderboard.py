@@ -122,7 +122,7 @@ def leaderboard(
         table, design = without_errors(table), NOBODY
         notes.append("no intervals: the rows judged different clips")
     else:
-        design, _ = read.counts(found)
+        design = read.judged(found)
         table, notes = with_errors(table, found, read, method, question)
         if question.baseline is not None:
             table, more, paired = with_baseline(table, found, read, method, question)

@@ -38,12 +38,12 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     Raises:
         DataError: the cache cannot be written to, or the disk is full. Whatever else `build` raises passes.
     """
-    if _is_whole(folder):
+    if is_whole(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not _is_whole(folder):
+            if not is_whole(folder):
                 remove(folder)
                 _build(folder, build)
     except OSError as error:
@@ -59,7 +59,8 @@ def cache_error(path: Path, error: OSError) -> DataError:
     )
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Whether it is there as `build_once` built it."""
     listed = read_sealed(folder / CONTENT)
     if listed is None:
         return False

@@ -44,11 +44,50 @@ class Design:
         return {name: effective_number(clips) for name, clips in zip(CLASSES, self.support.T, strict=True)}
 
 
+@dataclass(frozen=True, eq=False)
+class CodedClips:
+    """N judged clips as arrays, so that many models' calls of them are counted without looking at names again.
+
+    design: who was judged. code: (N,) each clip's patient, its place in `design.patients`. labels: (N,) class indices.
+    """
+
+    design: Design
+    code: IntArray
+    labels: IntArray
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> CodedClips:
+        """Those of a frame with the columns patient and label (class index), a row per clip."""
+        code, patients = pd.factorize(rows["patient"].astype(str), sort=True)
+        labels = rows["label"].to_numpy()
+        support = _tally(len(CLASSES) * code + labels, len(patients), len(CLASSES))
+        return cls(Design(tuple(patients), support), code, labels)
+
+    def hits(self, called: IntArray) -> Hits:
+        """(P, 5), see `count_hits`."""
+        truth = self.labels
+        hit, noticed = called == truth, (truth != NORMAL) & (called != NORMAL)
+        cell = np.concatenate([COUNTED * self.code[hit] + truth[hit], COUNTED * self.code[noticed] + len(CLASSES)])
+        return _tally(cell, len(self.design.patients), COUNTED).astype(np.int32)
+
+    def ranked(self, logits: FloatArray) -> FloatArray:
+        """(P, 2), see `rank_hits`."""
+        abnormal = self.labels != NORMAL
+        ranks = _ranks(abnormal_odds(logits))
+        placed = np.full(len(ranks), np.nan)
+        if abnormal.any() and not abnormal.all():
+            # Ranked among all, less its rank among its own: the clips of the other kind that are below.
+            below = ranks[abnormal] - _ranks(ranks[abnormal])
+            placed[abnormal] = below / (~abnormal).sum()
+            placed[~abnormal] = 1 - (ranks[~abnormal] - _ranks(ranks[~abnormal])) / abnormal.sum()
+        patients = len(self.design.patients)
+        summed = [np.bincount(self.code[kind], placed[kind], patients) for kind in (abnormal, ~abnormal)]
+        return np.stack(summed, axis=1)
+
+
 def design_of(rows: pd.DataFrame) -> Design:
     """The design of judged clips: columns patient and label (class index), a row per clip."""
-    code, patients = pd.factorize(rows["patient"].astype(str), sort=True)
-    cell = len(CLASSES) * code + rows["label"].to_numpy()
-    return Design(tuple(patients), _tally(cell, len(patients), len(CLASSES)))
+    return CodedClips.of(rows).design
 
 
 def count_hits(rows: pd.DataFrame, called: IntArray) -> Hits:
@@ -58,11 +97,7 @@ def count_hits(rows: pd.DataFrame, called: IntArray) -> Hits:
         rows: N judged clips; columns patient and label (class index).
         called: (N,) the class index that each was given.
     """
-    code, patients = pd.factorize(rows["patient"].astype(str), sort=True)
-    truth = rows["label"].to_numpy()
-    hit, noticed = called == truth, (truth != NORMAL) & (called != NORMAL)
-    cell = np.concatenate([COUNTED * code[hit] + truth[hit], COUNTED * code[noticed] + len(CLASSES)])
-    return _tally(cell, len(patients), COUNTED).astype(np.int32)
+    return CodedClips.of(rows).hits(called)
 
 
 HIT_COLUMNS = (*(f"hits_{name}" for name in CLASSES), "called_abnormal")
@@ -86,17 +121,7 @@ def rank_hits(rows: pd.DataFrame, logits: FloatArray) -> FloatArray:
         rows: N judged clips; columns patient and label (class index).
         logits: (N, 4).
     """
-    code, patients = pd.factorize(rows["patient"].astype(str), sort=True)
-    abnormal = rows["label"].to_numpy() != NORMAL
-    ranks = _ranks(abnormal_odds(logits))
-    placed = np.full(len(ranks), np.nan)
-    if abnormal.any() and not abnormal.all():
-        # Ranked among all, less its rank among its own: the clips of the other kind that are below.
-        below = ranks[abnormal] - _ranks(ranks[abnormal])
-        placed[abnormal] = below / (~abnormal).sum()
-        placed[~abnormal] = 1 - (ranks[~abnormal] - _ranks(ranks[~abnormal])) / abnormal.sum()
-    summed = [np.bincount(code[kind], weights=placed[kind], minlength=len(patients)) for kind in (abnormal, ~abnormal)]
-    return np.stack(summed, axis=1)
+    return CodedClips.of(rows).ranked(logits)
 
 
 def _ranks(values: FloatArray) -> FloatArray:

@@ -135,12 +135,11 @@ class Estimates:
 
     @property
     def se(self) -> FloatArray:
-        return _without_rounding(np.sqrt(self.covariance.diagonal()))
+        return without_rounding(np.sqrt(self.covariance.diagonal()))
 
     def intervals(self) -> FloatArray:
         """(methods, 2): 95 % intervals, each on its own; of no width where no patient and no seed differs."""
-        half = np.where(self.se == 0, 0.0, scipy.stats.t.ppf((1 + CONFIDENCE) / 2, self.df) * self.se)
-        return np.stack([self.mean - half, self.mean + half], axis=1)
+        return own_intervals(self.mean, self.se, self.df)
 
     def simultaneous(self, confidence: float = CONFIDENCE) -> FloatArray:
         """(methods, 2): intervals that all hold together in 95 % of studies."""
@@ -155,6 +154,13 @@ class Estimates:
             z = _draws(self.covariance[np.ix_(known, known)]) / self.se[known]
             half[known] = critical(np.abs(z).max(axis=1), self.df[known], confidence) * self.se[known]
         return half
+
+
+def own_intervals(mean: FloatArray, se: FloatArray, df: FloatArray, confidence: float = CONFIDENCE) -> FloatArray:
+    """(methods, 2): Student's intervals of each on its own; of no width where there is no error."""
+    quantile = scipy.special.stdtrit(df, (1 + confidence) / 2)  # t.ppf, without the second that scipy.stats takes
+    half = np.where(se == 0, 0.0, quantile * se)
+    return np.stack([mean - half, mean + half], axis=1)
 
 
 def family(boards: int) -> float:
@@ -175,7 +181,7 @@ def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estim
     by_run = counts.of_runs()
     moved = _spread(counts, present, resamples, np.random.default_rng(seed))
     variance = np.stack([part.diagonal() for part in moved])
-    excess = _not_more(variance)
+    excess = not_more(variance)
     shrunk = np.sqrt(np.divide(excess, variance[2], out=np.zeros_like(excess), where=variance[2] > 0))
     covariance = moved[0] + moved[1] - moved[2] * np.outer(shrunk, shrunk)
     df_patients = effective_number(influence(counts.clips)) - 1
@@ -240,7 +246,7 @@ def influence(clips: FloatArray) -> FloatArray:
     return ((clips / clips.sum(axis=0)) ** 2).sum(axis=1)
 
 
-def _not_more(variance: FloatArray) -> FloatArray:
+def not_more(variance: FloatArray) -> FloatArray:
     """V_PS of (V_P, V_S, V_PS): no more than either part that holds it, though sampling error may say otherwise."""
     smaller: FloatArray = np.minimum(variance[2], variance[:2].min(axis=0))
     return smaller
@@ -248,7 +254,7 @@ def _not_more(variance: FloatArray) -> FloatArray:
 
 def satterthwaite(variance: FloatArray, df_patients: float, df_seeds: NDArray[np.int64]) -> FloatArray:
     """Degrees of freedom of V_P + V_S − V_PS, (3, …); at least 1."""
-    variance = np.stack([variance[0], variance[1], _not_more(variance)])
+    variance = np.stack([variance[0], variance[1], not_more(variance)])
     df = np.stack([np.full(df_seeds.shape, df_patients), df_seeds, df_patients * df_seeds]).astype(np.float64)
     total = variance[0] + variance[1] - variance[2]
     error = np.divide(variance**2, df, out=np.full_like(variance, np.nan), where=df > 0).sum(axis=0)
@@ -273,7 +279,7 @@ def rank_sets(
     size = len(mean)
     known = np.isfinite(estimates.se) & (estimates.seeds >= SEEDS_FOR_A_CLAIM)
     variance = covariance.diagonal()
-    se = _without_rounding(np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0)))
+    se = without_rounding(np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0)))
     together = np.full((size, size), True) if boards is None else boards[:, None] == boards
     draws = _draws(np.where(np.outer(known, known), covariance, 0.0))
     largest = np.zeros(len(draws))
@@ -291,7 +297,7 @@ def rank_sets(
     return np.stack([1 + better, together.sum(axis=1) - worse], axis=1)
 
 
-def _without_rounding(se: FloatArray) -> FloatArray:
+def without_rounding(se: FloatArray) -> FloatArray:
     """0 for what only rounding keeps from it; NaN stays."""
     return np.where(se < _ROUNDING, 0.0, se)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..core.cache import build_once, cache_dir
+from ..core.cache import build_once, cache_dir, is_whole
 from ..core.errors import PluginError
 from ..core.fingerprint import code_sha256
 from ..core.registry import Registry, adopt_options
@@ -53,7 +55,7 @@ class QualityIndex(ABC):
 
     @abstractmethod
     def measure(self, samples: NDArray[np.float32], rate: int) -> tuple[float, ...]:
-        """Raw values of one clip, all finite, for silence too.
+        """Raw values of one clip, all finite, for silence too. Several clips are measured at once, in threads.
 
         Args:
             samples: (n,) the clip's own samples, mono, n ≥ 1.
@@ -141,39 +143,74 @@ def measure_clips(
     bytes_id: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> Floats:
-    """The raw values (N, k) of every clip, decoding each recording once; kept in the cache.
+    """The raw values (N, k) of every clip under one index; see `measure_all`."""
+    return measure_all([(index, clips)], bytes_id, progress)[0]
+
+
+def measure_all(
+    wanted: Sequence[tuple[QualityIndex, pd.DataFrame]],
+    bytes_id: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Floats]:
+    """The raw values (N, k) of every clip of each of some tables under an index; kept in the cache.
+
+    Each recording is decoded once for all that is not kept yet, as many at a time as there are cores.
 
     Args:
-        index: from `create_quality`; the values of an index that has no file (a notebook's) are not kept.
-        clips: a row per clip: path, start_s, end_s, no end past its file.
+        wanted: indices from `create_quality`, each with a row per clip: path, start_s, end_s, no end past its file.
+            The values of an index that has no file (a notebook's) are not kept.
         bytes_id: identity of the recordings' bytes, so that a changed file is measured again.
         progress: called with (recordings done, recordings in all) while measuring.
 
     Raises PluginError when a value is not finite, naming the clip.
     """
+    folders = [_folder(index, clips, bytes_id) for index, clips in wanted]
+    measured: dict[int, Floats] = {}
+
+    def values(number: int) -> Floats:
+        if number not in measured:  # the first that is missing: all others are measured with it
+            missing = [other for other, folder in enumerate(folders) if not (folder and is_whole(folder))]
+            measured.update(zip(missing, _measure([wanted[other] for other in missing], progress), strict=True))
+        return measured[number]
+
+    found: list[Floats] = []
+    for number, folder in enumerate(folders):
+        if folder:
+            build_once(folder, lambda empty, number=number: np.save(empty / MEASURES, values(number)))  # type: ignore[misc]
+        found.append(np.load(folder / MEASURES) if folder else values(number))
+    return found
+
+
+def _folder(index: QualityIndex, clips: pd.DataFrame, bytes_id: str) -> Path | None:
+    """Where values are kept; None where they are not."""
     if not index.identity:
-        return _measure(index, clips, progress)
+        return None
     windows = zip(clips["path"].astype(str), clips["start_s"], clips["end_s"], strict=True)
     key = json.dumps([index.identity, bytes_id, *windows])
-    kept = build_once(
-        cache_dir() / "quality" / hashlib.sha256(key.encode()).hexdigest(),
-        lambda folder: np.save(folder / MEASURES, _measure(index, clips, progress)),
-    )
-    measures: Floats = np.load(kept / MEASURES)
-    return measures
+    return cache_dir() / "quality" / hashlib.sha256(key.encode()).hexdigest()
 
 
-def _measure(index: QualityIndex, clips: pd.DataFrame, progress: Callable[[int, int], None] | None) -> Floats:
-    recordings = clips.groupby("path", sort=False).indices
-    windows = clips[["start_s", "end_s"]].to_numpy(np.float64)
-    measured: list[tuple[float, ...]] = [()] * len(clips)
-    for done, (path, positions) in enumerate(recordings.items(), start=1):
-        values = measure_recording(index, str(path), *read(Path(str(path))), windows[positions])
-        for position, of_clip in zip(positions, values, strict=True):
-            measured[position] = of_clip
-        if progress is not None:
-            progress(done, len(recordings))
-    return np.array(measured, dtype=np.float64)
+def _measure(
+    wanted: Sequence[tuple[QualityIndex, pd.DataFrame]], progress: Callable[[int, int], None] | None
+) -> list[Floats]:
+    clips_of = [clips.groupby(clips["path"].astype(str), sort=False).indices for _, clips in wanted]
+    windows = [clips[["start_s", "end_s"]].to_numpy(np.float64) for _, clips in wanted]
+    measured: list[list[tuple[float, ...]]] = [[()] * len(clips) for _, clips in wanted]
+    paths = list(dict.fromkeys(str(path) for clips in clips_of for path in clips))
+
+    def measure(path: str) -> None:
+        sound = read(Path(path))
+        for (index, _), clips, bounds, values in zip(wanted, clips_of, windows, measured, strict=True):
+            if path in clips:
+                of_recording = measure_recording(index, path, *sound, bounds[clips[path]])
+                for position, of_clip in zip(clips[path], of_recording, strict=True):
+                    values[position] = of_clip
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(measure, paths), start=1):
+            if progress is not None:
+                progress(done, len(paths))
+    return [np.array(values, dtype=np.float64) for values in measured]
 
 
 def measure_recording(

@@ -32,12 +32,14 @@ from ..data.splits import named_splits
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
+from .judged import KnownClips
 from .rows import COLUMNS, Judgement, judgements, known_split
 from .run import Run
 
 # What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
 STAMPED = ("status.json", "spec.json", "data.json", "env.json", "metrics.json", "origin.json", "predictions", "sketch")
 MANY = 100  # folders to read before it is worth a progress bar
+AT_ONCE = 500  # judgements of runs, before they become rows of a table
 KEY = ["run_id", "operating_point"]
 BYTES = ("hits", "ranked")  # of a Judgement
 ABOUT = b"rsbench"  # the key of what a table says about itself
@@ -76,7 +78,8 @@ class BoardRows:
         """
         return self._of_patients(rows, "ranked", np.float64, 2)
 
-    def _of_patients(self, rows: pd.DataFrame, name: str, dtype: type, width: int) -> tuple[Design, NDArray[Any]]:
+    def judged(self, rows: pd.DataFrame) -> Design:
+        """Who was judged in some of the rows; nobody where none is done. Raises as `counts`."""
         first = rows.dropna(subset="design").drop_duplicates("design")
         if len(first) > 1:
             raise ResultsError(
@@ -84,9 +87,13 @@ class BoardRows:
                 "same split and labels. Keep such runs in separate result folders."
             )
         if first.empty:
-            nobody = Design((), np.empty((0, COUNTED - 1), dtype=np.int64))
-            return nobody, np.empty((len(rows), 0, width), dtype=dtype)
-        design = self.designs[first["design"].iloc[0]]
+            return Design((), np.empty((0, COUNTED - 1), dtype=np.int64))
+        return self.designs[first["design"].iloc[0]]
+
+    def _of_patients(self, rows: pd.DataFrame, name: str, dtype: type, width: int) -> tuple[Design, NDArray[Any]]:
+        design = self.judged(rows)
+        if not design.patients:
+            return design, np.empty((len(rows), 0, width), dtype=dtype)
         found = self._counted[name].reindex(pd.MultiIndex.from_frame(rows[KEY]))
         nothing = np.nan if dtype is np.float64 else -1
         counted: NDArray[Any] = np.full((len(rows), len(design.patients), width), nothing, dtype=dtype)
@@ -121,12 +128,12 @@ def board_rows(
     path = cache / file_name(f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
     known = _load(path, made_for) if path else _Table.of({}, [])
-    stamps = {run.run_id: _stamp(run) for run in runs}
+    stamps = {run.run_id: stamp(run) for run in runs}
     changed = [run for run in runs if known.stamps.get(run.run_id) != stamps[run.run_id]]
-    read, damaged = _read(changed, split_name, rule_name, display or Display(quiet=True))
-    damaged |= _read(odd, split_name, rule_name, Display(quiet=True))[1]
+    read, damaged = _read(changed, stamps, split_name, rule_name, display or Display(quiet=True))
+    damaged |= _read(odd, {}, split_name, rule_name, Display(quiet=True))[1]
     table = known.without({run.run_id for run in changed} | (known.stamps.keys() - stamps.keys()))
-    table = table.joined(_Table.of({run_id: stamps[run_id] for run_id in read}, chain(*read.values())))
+    table = table.joined(read)
     if path and table.stamps != known.stamps:
         with contextlib.suppress(StorageError):  # a table that cannot be kept costs time, nothing else
             _save(path, table, made_for)
@@ -164,6 +171,10 @@ class _Table:
         frame = pd.DataFrame(rows, columns=[*COLUMNS, *BYTES]).astype(COLUMNS | dict.fromkeys(BYTES, object))
         return cls(stamps, frame, {one.row["design"]: one.design for one in found if one.design})
 
+    @classmethod
+    def read(cls, judged: Mapping[str, list[Judgement]], stamps: Mapping[str, str]) -> _Table:
+        return cls.of({run_id: stamps[run_id] for run_id in judged}, chain(*judged.values()))
+
     def without(self, run_ids: Set[str]) -> _Table:
         if not run_ids:
             return self
@@ -188,9 +199,10 @@ def _bytes(counted: NDArray[Any] | None) -> bytes | None:
     return None if counted is None else counted.tobytes()
 
 
-def _stamp(run: Run) -> str:
+def stamp(run: Run, names: Sequence[str] = STAMPED) -> str:
+    """The state of a run's folder, in which it holds what was read of these files and folders."""
     path = str(run.path)
-    return " ".join(_state_of(f"{path}/{name}") for name in STAMPED)
+    return " ".join(_state_of(f"{path}/{name}") for name in names)
 
 
 def _state_of(path: str) -> str:
@@ -203,24 +215,28 @@ def _state_of(path: str) -> str:
 
 
 def _read(
-    runs: Sequence[Run], split_name: str, rule_name: str, display: Display
-) -> tuple[dict[str, list[Judgement]], dict[str, str]]:
-    """Run id → its judgements, and of those that are damaged run id → why."""
+    runs: Sequence[Run], stamps: Mapping[str, str], split_name: str, rule_name: str, display: Display
+) -> tuple[_Table, dict[str, str]]:
+    """What was read of whole folders, and of those that are damaged run id → why."""
+    table = _Table.of({}, [])
     read: dict[str, list[Judgement]] = {}
     damaged: dict[str, str] = {}
     sketches: set[str] = set()
+    known = KnownClips()
     bar = display if len(runs) >= MANY else Display(quiet=True)
     with bar.track("reading runs", len(runs)) as advance:
         for path in (run.path for run in runs):
             run = Run(path)  # of its own, so that what was read of thousands is not kept
             try:
-                found = judgements(run, split_name, rule_name)
+                found = judgements(run, split_name, rule_name, known)
                 _check_sketch(run, found, sketches)
                 read[run.run_id] = found
             except RsbenchError as error:
                 damaged[run.run_id] = str(error)
+            if len(read) == AT_ONCE:  # as dicts, thousands take hundreds of megabytes
+                table, read = table.joined(_Table.read(read, stamps)), {}
             advance(1, "")
-    return read, damaged
+    return table.joined(_Table.read(read, stamps)), damaged
 
 
 def _check_sketch(run: Run, found: Sequence[Judgement], readable: set[str]) -> None:

@@ -16,11 +16,12 @@ from ..core.spec import flatten
 from ..data.clips import CLASSES
 from ..data.identity import clips_id
 from ..data.splits import split
-from ..evaluation.counts import HIT_COLUMNS, Design, Hits, count_hits, design_of, rank_hits
-from ..evaluation.metrics import FloatArray, at_operating_point
+from ..evaluation.counts import HIT_COLUMNS, Design, Hits
+from ..evaluation.metrics import FloatArray, at_operating_point, predicted_classes
 from ..evaluation.scoring import without_nan
 from ..evaluation.selection import rule
-from .calls import ARGMAX, Predictions
+from .calls import ARGMAX
+from .judged import Judged, KnownClips
 from .run import Run, as_written
 from .schema import Environment, IndexUsed, SplitUsed
 from .store import STATUS, TRACKED
@@ -121,19 +122,19 @@ class Judgement:
     ranked: FloatArray | None = None
 
 
-def judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
+def judgements(run: Run, split_name: str, rule_name: str, known: KnownClips | None = None) -> list[Judgement]:
     """How a run was judged on a split under a rule, per operating point; [] where it was not.
 
     A run that is not done gives one row without figures, so that a board can say how many are missing. A folder without
-    any record (status.json, data.json) is no run.
+    any record (status.json, data.json) is no run. Who judges many runs gives all of them the same `known`.
 
     Raises ResultsError when the record is damaged, or when its predictions do not give its figures.
     """
     with as_written(run):
-        return _judgements(run, split_name, rule_name)
+        return _judgements(run, split_name, rule_name, known or KnownClips())
 
 
-def _judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
+def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) -> list[Judgement]:
     state = run.state
     if state == "absent" and run.begun:
         raise ResultsError(f"{run.path / STATUS}: is missing. Delete the folder {run.path} and run it again.")
@@ -148,11 +149,11 @@ def _judgements(run: Run, split_name: str, rule_name: str) -> list[Judgement]:
     row |= {"sketch": _sketch_id(run, judged.dataset), "train_sketch": _sketch_id(run, row["train_dataset"])}
     row["seconds"] = run.cost.seconds
     row["epoch"] = run.selection[rule(rule_name).selection(split_name)].epoch
-    figures, calls = run.figures(split_name, rule_name), run.calls(split_name, rule_name)
-    design, ranked = design_of(calls.clips), rank_hits(calls.clips, calls.logits)
+    figures, calls = run.figures(split_name, rule_name), run.judged(split_name, rule_name, known)
+    design, ranked = calls.clips.coded.design, calls.clips.coded.ranked(calls.logits)
     if rule(rule_name).judged_on == "test":
         _check_tracked(run, split_name, design)
-    row["design"] = clips_id(calls.clips.index, calls.clips["patient"], calls.clips["label"])
+    row["design"] = calls.clips.identity
     return [
         Judgement(
             _typed(row | {"operating_point": point} | _figures(figures, point)),
@@ -244,9 +245,10 @@ def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
     return {name: known[name] for name in FIGURES}
 
 
-def _hits(run: Run, calls: Predictions, figures: dict[str, Any], point: str) -> Hits:
+def _hits(run: Run, calls: Judged, figures: dict[str, Any], point: str) -> Hits:
     """(P, 5), see `count_hits`. Raises ResultsError where the figures are not those of these predictions."""
-    counted = without_nan(at_operating_point(calls.labels, calls.logits, calls.offsets[point]))
+    clips, offset = calls.clips.coded, calls.offsets[point]
+    counted = without_nan(at_operating_point(clips.labels, calls.logits, offset))
     # Quotients of whole numbers, the same on every machine: they need no tolerance.
     differing = [key for key, figure in counted.items() if figure != figures[point][key]]
     if differing:
@@ -255,7 +257,7 @@ def _hits(run: Run, calls: Predictions, figures: dict[str, Any], point: str) -> 
             f"{run.path}: metrics.json says {key} {figures[point][key]} at {point}, its predictions give "
             f"{counted[key]}. See: rsbench rescore {run.run_id}"
         )
-    return count_hits(calls.clips, calls.called(point))
+    return clips.hits(predicted_classes(calls.logits, offset))
 
 
 def pretrained(pretrained_on: Sequence[str], dataset: str) -> str:

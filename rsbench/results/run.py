@@ -11,17 +11,19 @@ from html import escape
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..core.spec import RunSpec
-from ..data.splits import named_splits, own_split, split
+from ..data.splits import named_splits, split
 from ..evaluation.operating_point import OperatingPoint
-from ..evaluation.scoring import HEADLINE, score_run
+from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, score_run
 from ..evaluation.selection import Rule, rule
 from . import store
 from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
 from .checks import check_data, check_epochs, check_metrics, check_predictions, checked_spec
+from .judged import Judged, JudgedClips, KnownClips, check_judged, judged_rows, scored_clips
 from .schema import Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
 
 HERE = "here"  # the origin of a run that nobody brought
@@ -219,14 +221,33 @@ class Run:
 
         Raises ResultsError where it was not judged so, or was on patients whom its quality index was fitted on.
         """
-        judged = self._refuse_unjudged(split_name, rule_name)
+        dataset = self._refuse_unjudged(split_name, rule_name).dataset
+        clips = judged_rows(self, split_name, rule_name, dataset)
+        check_judged(self, split_name, rule_name, dataset, len(clips), clips["patient"])
+        offsets, temperature = self._operating_points(split_name, rule_name)
+        return Predictions(clips.set_index("clip_id").sort_index(), offsets, temperature)
+
+    def judged(self, split_name: str, rule_name: str, known: KnownClips) -> Judged:
+        """The same as arrays, for readers of thousands of runs: what clips of other runs were like is in `known`."""
+        dataset = self._refuse_unjudged(split_name, rule_name).dataset
+        stored, others = self.folder.read_columns(f"{store.PREDICTIONS}/{dataset}.parquet", LOGIT_COLUMNS)
+        clips = known.of(
+            *(others, split_name, rule_name, dataset, scored_clips(self, split_name, rule_name)),
+            find=lambda: JudgedClips.of(judged_rows(self, split_name, rule_name, dataset)),
+        )
+        check_judged(self, split_name, rule_name, dataset, len(clips.places), clips.coded.design.patients)
+        offsets, _ = self._operating_points(split_name, rule_name)
+        logits = np.stack([stored[name].to_numpy()[clips.places] for name in LOGIT_COLUMNS], axis=1, dtype=np.float64)
+        return Judged(clips, logits, offsets)
+
+    def _operating_points(self, split_name: str, rule_name: str) -> tuple[dict[str, float], float | None]:
+        """Operating point → its offset, and the temperature; None without validation."""
         scored = self.metrics[rule_name]
-        clips = self._judged_clips(split_name, rule_name, judged.dataset)
         # A split that was not asked for has the operating point of the others: one epoch was chosen for all.
         figures = scored.get(split_name) or next(iter(scored.values()))
         chosen = figures.get("operating_point", {})
         offsets = {ARGMAX: 0.0} | ({VAL_BIAS: chosen["normal_offset"]} if VAL_BIAS in figures else {})
-        return Predictions(clips.set_index("clip_id").sort_index(), offsets, chosen.get("temperature"))
+        return offsets, chosen.get("temperature")
 
     def choice(self, selection: str | None = None, at: str | None = None) -> TrainedModel:
         """Which epoch, and which operating point, the run is used at.
@@ -288,34 +309,6 @@ class Run:
         if judged is None:
             raise ResultsError(f"{self.run_id}: was not judged on '{split_name}' under '{rule_name}'.")
         return judged
-
-    def _judged_clips(self, split_name: str, rule_name: str, dataset: str) -> pd.DataFrame:
-        """The stored predictions of the clips that were judged, as many as were scored.
-
-        Of a split that only an absent plugin knows it is taken that it judged every test clip, where their number
-        agrees.
-        """
-        scored = self.metrics[rule_name].get(split_name, {}).get("clips")
-        stored = self.predictions(dataset)
-        selected = stored[(stored["selection"] == rule(rule_name).selection(split_name)) & (stored["part"] == "test")]
-        known = named_splits().get(split_name)
-        clips = selected[(known or own_split(dataset)).test_rows(selected)]
-        if known is None and len(clips) != scored:
-            clips = selected
-        if scored is not None and len(clips) != scored:
-            raise ResultsError(
-                f"{self.path}: predictions/{dataset}.parquet holds {len(clips)} clips of '{split_name}', while "
-                f"metrics.json was made from {scored}. A split that a plugin brings needs its --plugin; else see: "
-                f"rsbench rescore {self.run_id}"
-            )
-        seen = set(clips["patient"]) & set(self.data.quality_index.seen.get(dataset, ()))
-        if seen:
-            raise ResultsError(
-                f"{self.run_id}: its quality index, {self.spec.quality.name}, was fitted on recordings of {len(seen)} "
-                f"patients of '{split_name}', and may be judged only on patients it has not seen. Choose another split "
-                f"of {dataset}, or make the run with an index that saw none of them."
-            )
-        return clips
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from imitated import Make, Method
 
 from rsbench.boards import comparison
 from rsbench.boards.claims import AUROC, DIFFERENCES, SCORE, Question
-from rsbench.boards.comparison import ALIKE, ERRORS
+from rsbench.boards.comparison import ALIKE
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.evaluation.metrics import threshold_free
@@ -301,8 +301,19 @@ def test_what_is_always_the_same_has_an_interval_of_no_width(make: Make) -> None
     assert (row["low"], row["score_mean"], row["high"]) == pytest.approx((100, 100, 100), abs=1e-9)
 
 
-def test_too_many_methods_are_listed_without_intervals(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_methods_each_has_its_interval_and_none_a_rank(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = make(Method("ce"), Method("close"))
+    few = board(runs).table
     monkeypatch.setattr(comparison, "MOST_METHODS", 1)
-    made = board(make(Method("ce"), Method("close")))
-    assert made.table[list(ERRORS)].isna().all(axis=None)
-    assert "no intervals: more than 1 methods; narrow the board with --only" in made.warnings
+    made = board(runs)
+    assert "no ranks: they compare every two methods, and here are more than 1; narrow the board with --only" in (
+        made.warnings
+    )
+    assert few["rank_best"].notna().all()
+    assert made.table[["rank_best", "rank_worst"]].isna().all(axis=None)
+    for prefix in ("", "auroc_"):
+        assert list(made.table[f"{prefix}interval_of"]) == list(few[f"{prefix}interval_of"])
+        widths, wanted = (table[f"{prefix}high"] - table[f"{prefix}low"] for table in (made.table, few))
+        own = few[f"{prefix}interval_of"] == "row"
+        np.testing.assert_allclose(widths[own], wanted[own], rtol=0.02)
+        assert (widths[~own] > 0.99 * wanted[~own]).all()  # Bonferroni is never the narrower one

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rsbench import QualityIndex, RsbenchError, register_quality
 from rsbench.quality import index as room
-from rsbench.quality.index import QUALITY, apply_control, create_quality, measure_clips
+from rsbench.quality.index import QUALITY, apply_control, create_quality, measure_all, measure_clips
 from rsbench.quality.indices.aqs import spectral_entropy
 
 RATE = 4000
@@ -219,6 +219,25 @@ def test_each_recording_is_decoded_once_and_never_again(
     measure_clips(create_quality("aqs", entropy="plane"), clips, "bytes")
     measure_clips(create_quality("aqs"), clips.assign(end_s=clips["end_s"] - 0.1), "bytes")
     assert len(decoded) == 8
+
+
+def test_a_recording_is_decoded_once_for_all_indices_and_tables(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, decoded = write_clips(tmp_path / "data"), []
+    read = room.read
+    monkeypatch.setattr(room, "read", lambda path: decoded.append(path.name) or read(path))
+    indices, tables = [create_quality("aqs"), create_quality("rms"), FirstAndLength()], [clips, clips[:1]]
+    apart = [measure_clips(index, table, "apart") for index in indices for table in tables]
+    decoded.clear()
+    wanted = [(index, table) for index in indices for table in tables]
+    for one, other in zip(measure_all(wanted, "bytes"), apart, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sorted(decoded) == ["a.wav", "b.wav"]
+    decoded.clear()
+    kept = [*wanted[:4], (create_quality("rms"), clips[1:])]
+    np.testing.assert_array_equal(measure_all(kept, "bytes")[4], apart[2][1:])
+    assert sorted(decoded) == ["a.wav", "b.wav"]  # for the table that is new alone
 
 
 @pytest.mark.usefixtures("own_registry")

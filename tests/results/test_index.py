@@ -51,9 +51,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = index.judgements
 
-    def noting(folder: Run, split_name: str, rule_name: str) -> list[Judgement]:
+    def noting(folder: Run, *asked: Any) -> list[Judgement]:
         seen.append(folder.run_id)
-        return original(folder, split_name, rule_name)
+        return original(folder, *asked)
 
     monkeypatch.setattr(index, "judgements", noting)
     return seen

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -125,12 +127,17 @@ def _measure(index: QualityIndex, data: QualityData, clips: pd.DataFrame, advanc
 
     def measured() -> Floats:
         values: dict[str, list[tuple[float, ...]]] = {}
-        for path, of_recording in clips.groupby("path", sort=False):
-            samples, rate = read(Path(str(path)))
+
+        def measure(recording: tuple[str, pd.DataFrame]) -> None:
+            path, of_recording = recording
+            samples, rate = read(Path(path))
             for clip in of_recording.to_dict("records"):
                 heard = samples[int(clip["start_s"] * rate) : int(clip["end_s"] * rate)]
                 values[clip["clip_id"]] = _of_clip(index, str(clip["clip_id"]), heard, rate)
-            advance()
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(measure, clips.groupby(clips["path"].astype(str), sort=False)):
+                advance()
         return np.array([values[clip_id] for clip_id in clips["clip_id"]], dtype=np.float64)
 
     if not index.identity:

@@ -11,7 +11,7 @@ import pandas as pd
 from ...core.display import Display
 from ...core.errors import DataError, PluginError
 from ...evaluation.patients import Flags, Floats
-from ..index import Normaliser, QualityIndex, measure_clips
+from ..index import Normaliser, QualityIndex, measure_all
 from .data import QualityData
 
 
@@ -73,10 +73,11 @@ def study_indices(data: QualityData, indices: Mapping[str, QualityIndex], displa
                 f"Quality index '{name}' was fitted on {', '.join(index.fitted_on)}, and does not say on whom. Give it "
                 f"`seen`, the patients, or judge it on another data set than '{data.dataset}'."
             )
+    wanted = [(index, rows) for index in indices.values() for rows in (data.clips, data.recordings)]
+    with display.track(f"{', '.join(indices)} of {data.dataset}", data.recordings["path"].nunique()) as advance:
+        measured = measure_all(wanted, data.bytes_id, lambda done, total: advance(1, ""))
     recordings, clips, normalisers = {}, {}, {}
-    for name, index in indices.items():
-        of_clips = _measure(index, data, data.clips, f"{name}, clips of {data.dataset}", display)
-        whole = _measure(index, data, data.recordings, f"{name}, recordings of {data.dataset}", display)
+    for (name, index), of_clips, whole in zip(indices.items(), measured[::2], measured[1::2], strict=True):
         normalisers[name] = index.fit(of_clips[data.fit])
         clips[name] = index.score(of_clips, normalisers[name])
         recordings[name] = index.score(whole, normalisers[name])
@@ -87,8 +88,3 @@ def study_indices(data: QualityData, indices: Mapping[str, QualityIndex], displa
             "left to be judged on. Choose another index or another data set."
         )
     return study
-
-
-def _measure(index: QualityIndex, data: QualityData, rows: pd.DataFrame, what: str, display: Display) -> Floats:
-    with display.track(what, rows["recording"].nunique()) as advance:
-        return measure_clips(index, rows, data.bytes_id, lambda done, total: advance(1, ""))

@@ -107,7 +107,8 @@ def _map(view: View) -> Section:
     )
     try:
         with as_written(run):
-            return replace(section, pictures=[view.picture("map", caption, map_panels(run, view.group.boards))])
+            panels = map_panels(run, view.group.boards, view.kept)
+            return replace(section, pictures=[view.picture("map", caption, panels)])
     except ResultsError as error:
         return replace(section, absent=str(error))
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from sklearn.manifold import TSNE
 
 from ...boards.leaderboard import POINT, Board
 from ...data.clips import CLASSES
 from ...results.run import Run
 from ..figures.picture import Panel
 from .groups import Group
+from .kept import KeptPictures
 
 MOST_CLIPS = 1500
 PERPLEXITY = 30.0
@@ -37,11 +37,11 @@ def run_to_map(group: Group) -> Run | None:
     return group.runs[str(mine["run_id"].iloc[(len(mine) - 1) // 2])]
 
 
-def map_panels(run: Run, boards: Sequence[Board]) -> list[Panel]:
+def map_panels(run: Run, boards: Sequence[Board], kept: KeptPictures) -> list[Panel]:
     """The map of a run's test clips, coloured by class, by data set and by quality.
 
-    At most MOST_CLIPS are drawn, as many of each data set as there are data sets to share them. The map is t-SNE
-    (van der Maaten & Hinton 2008) of the stored principal axes.
+    At most MOST_CLIPS are drawn, as many of each data set as there are data sets to share them. The map is t-SNE of the
+    stored principal axes.
 
     Raises ResultsError when the stored embeddings are not those of the stored predictions.
     """
@@ -55,7 +55,7 @@ def map_panels(run: Run, boards: Sequence[Board]) -> list[Panel]:
     clips = pd.concat([part.sample(min(share, len(part)), random_state=generator) for part in tested.values()])
     axes = np.stack(clips["axes"].tolist())
     perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
-    places = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(axes)
+    places = kept.on_map(axes, perplexity)
     clips = clips.assign(across=places[:, 0], up=places[:, 1], label=[CLASSES[index] for index in clips["label"]])
     domain_colours = dict(zip(datasets, DOMAIN_COLOURS * len(datasets), strict=False))
     return [

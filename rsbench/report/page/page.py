@@ -16,11 +16,12 @@ from ...core.files import write_bytes
 from ...core.text import visible
 from ...results.run import Run
 from ..figures.board import colours_of
-from ..figures.picture import Drawn, render
+from ..figures.picture import Drawn
 from .board_sections import board_sections
 from .clip_sections import clip_sections
 from .explorer import Recordings
 from .groups import Results, read_results, told_apart
+from .kept import KeptPictures
 from .run_sections import run_sections
 from .view import Section, View, runs_to_read, view_of
 
@@ -62,7 +63,7 @@ def write_report(
         runs: all those of one results folder.
         out: the page.
         baseline: the loss that the others are compared with; None: see `read_results`.
-        cache: see `judged`.
+        cache: where tables of runs (see `board_rows`) and drawings are kept between reports.
         recordings: where the clips of the worst errors are looked up.
         display: shows how far it has come.
 
@@ -73,20 +74,21 @@ def write_report(
         StorageError: the report cannot be written.
     """
     results = read_results(runs, baseline, cache, display)
-    views = _views(results, display)
+    kept = KeptPictures.of(runs, baseline, cache / "report")
+    views = _views(results, kept, display)
     parts = [(view, _sections(view, recordings)) for view in views]
     figures = out.with_name(f"{out.stem}_figures")
-    drawn = _draw([section for _, sections in parts for section in sections], figures, display)
+    drawn = _draw([section for _, sections in parts for section in sections], figures, kept, display)
     write_bytes(out, _page(results, parts, drawn, figures.name).encode())
     return figures
 
 
-def _views(results: Results, display: Display) -> list[View]:
+def _views(results: Results, kept: KeptPictures, display: Display) -> list[View]:
     colours = colours_of(loss for group in results.groups for loss in group.losses)
     total = sum(runs_to_read(group) for group in results.groups)
     with display.track("reading predictions", total) as advance:
         return [
-            view_of(group, f"{number:02d}", heading, colours, results.baseline, lambda count: advance(count, ""))
+            view_of(group, f"{number:02d}", heading, colours, results.baseline, kept, lambda count: advance(count, ""))
             for number, (group, heading) in enumerate(
                 zip(results.groups, told_apart(results.groups), strict=True), start=1
             )
@@ -101,13 +103,14 @@ def _sections(view: View, recordings: Recordings | None) -> list[Section]:
     return sorted(told, key=lambda section: ORDER.index(section.key))
 
 
-def _draw(sections: Sequence[Section], folder: Path, display: Display) -> dict[str, Drawn]:
+def _draw(sections: Sequence[Section], folder: Path, kept: KeptPictures, display: Display) -> dict[str, Drawn]:
     pictures = [picture for section in sections for picture in section.pictures]
     drawn = {}
     with display.track("drawing", sum(len(picture.panels) for picture in pictures)) as advance:
         for picture in pictures:
-            drawn[picture.name] = render(picture, folder)
+            drawn[picture.name] = kept.render(picture, folder)
             advance(len(picture.panels), picture.name)
+    kept.forget_all_but(pictures)
     return drawn
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..figures.picture import Panel, Picture
 from .explorer import Mistake
 from .groups import Group
+from .kept import KeptPictures
 from .provenance import Command
 from .summaries import OfBoard, drawn_methods, summarise_board
 
@@ -64,7 +65,8 @@ class View:
     """A group as the page shows it.
 
     key: the beginning of the names of its pictures. heading: what it is called. colours: loss → colour, of the whole
-    page. boards: what the drawn methods say of each split's clips. baseline: the loss to compare with.
+    page. boards: what the drawn methods say of each split's clips. baseline: the loss to compare with. kept: what of
+    earlier reports need not be made again.
     """
 
     key: str
@@ -73,6 +75,7 @@ class View:
     colours: Mapping[str, str]
     boards: Sequence[OfBoard] = field(repr=False)
     baseline: str
+    kept: KeptPictures
 
     @property
     def methods(self) -> list[str]:
@@ -94,7 +97,13 @@ class View:
 
 
 def view_of(
-    group: Group, key: str, heading: str, colours: Mapping[str, str], baseline: str, advance: Callable[[int], None]
+    group: Group,
+    key: str,
+    heading: str,
+    colours: Mapping[str, str],
+    baseline: str,
+    kept: KeptPictures,
+    advance: Callable[[int], None],
 ) -> View:
     """Read what a group's pictures show. `advance` is called with the number of runs read on a split."""
     read = [
@@ -102,7 +111,7 @@ def view_of(
         for board in group.boards
         if len(board.runs)
     ]
-    return View(key, heading, group, colours, read, baseline)
+    return View(key, heading, group, colours, read, baseline, kept)
 
 
 def runs_to_read(group: Group) -> int:

@@ -1,0 +1,96 @@
+"""What takes long to make of a page is kept between reports: its drawings, and the places of clips on a map.
+
+Deleting it is always safe. What cannot be kept is made every time.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import sklearn
+from markupsafe import Markup
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+
+from ... import __version__
+from ...core.errors import StorageError
+from ...core.files import read_sealed, remove, write_bytes, write_sealed
+from ...data.splits import named_splits
+from ...results.index import STAMPED, stamp
+from ...results.run import Run
+from ...results.store import EMBEDDINGS, EPOCHS, FOLDS, SELECTION, TRACKED
+from ..figures.picture import Drawn, Picture, render
+
+SHOWN = (*STAMPED, EPOCHS, FOLDS, SELECTION, TRACKED, EMBEDDINGS)  # what of a run folder pictures show
+ENDINGS = ("svg", "png")
+
+
+@dataclass(frozen=True)
+class KeptPictures:
+    """What was kept of earlier reports in a folder. state: what all drawings follow from, beside their own words."""
+
+    folder: Path
+    state: str
+
+    @classmethod
+    def of(cls, runs: Iterable[Run], baseline: str | None, folder: Path) -> KeptPictures:
+        """For a report on some runs, as they are now."""
+        made_by = [__version__, matplotlib.__version__, sklearn.__version__, str(named_splits()), baseline]
+        stamps = {run.run_id: stamp(run, SHOWN) for run in runs}
+        return cls(folder, _sha256(json.dumps([made_by, stamps]).encode()))
+
+    def render(self, picture: Picture, folder: Path) -> Drawn:
+        """See `figures.picture.render`; of an equal picture of unchanged runs what was drawn before."""
+        kept = self._drawing(picture)
+        content = read_sealed(kept)
+        if content is None:
+            drawn = render(picture, folder)
+            files = {
+                f"{drawn.name}.{ending}": base64.b64encode((folder / f"{drawn.name}.{ending}").read_bytes()).decode()
+                for ending in ENDINGS
+            }
+            self._keep(kept, json.dumps([drawn.name, drawn.panels, files]).encode())
+            return drawn
+        name, panels, files = json.loads(content)
+        for file, encoded in files.items():
+            write_bytes(folder / file, base64.b64decode(encoded))
+        return Drawn(name, picture.caption, tuple(map(Markup, panels)))
+
+    def forget_all_but(self, pictures: Sequence[Picture]) -> None:
+        """Remove the drawings that are none of these."""
+        mine = {self._drawing(picture) for picture in pictures}
+        for path in self.folder.glob("drawing-*"):
+            if path not in mine:
+                with contextlib.suppress(OSError):
+                    remove(path)
+
+    def on_map(self, axes: NDArray[np.float32], perplexity: float) -> NDArray[np.float32]:
+        """(N, 2) places of clips (N, axes) by t-SNE (van der Maaten & Hinton 2008), the same for the same clips."""
+        made_by = f"{sklearn.__version__} {axes.shape} {perplexity} "
+        path = self.folder / f"map-{_sha256(made_by.encode() + axes.tobytes())}"
+        content = read_sealed(path)
+        if content is None:
+            places = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(axes).astype(np.float32)
+            self._keep(path, places.tobytes())
+            return places
+        return np.frombuffer(content, dtype=np.float32).reshape(-1, 2)
+
+    def _drawing(self, picture: Picture) -> Path:
+        about = [self.state, picture.name, picture.told, *(panel.title for panel in picture.panels)]
+        return self.folder / f"drawing-{_sha256(json.dumps(about).encode())}"
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        with contextlib.suppress(StorageError):  # what cannot be kept costs time, nothing else
+            write_sealed(path, content)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
