@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,20 @@ def device_named(name: str) -> torch.device:
             "Use --device cpu, or check the driver with nvidia-smi."
         )
     return device
+
+
+def gpu_facts(device: torch.device) -> dict[str, str]:
+    """What a card computes with, its driver as nvidia-smi tells it; {} of a device that is none."""
+    if device.type != "cuda":
+        return {}
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    asked = shutil.which(command[0]) and subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return {
+        "cuda": torch.version.cuda or "unknown",
+        "cudnn": str(torch.backends.cudnn.version()),
+        "driver": asked.split()[0] if asked else "unknown",
+        "memory": f"{torch.cuda.get_device_properties(device).total_memory / 2**30:.1f} GiB",
+    }
 
 
 def make_spec(settings: Mapping[str, Any], context: RunContext, plugins: Sequence[str] = ()) -> RunSpec:

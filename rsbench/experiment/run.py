@@ -35,7 +35,7 @@ from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
 from .build import build_model, clip_set
-from .context import RunContext, make_context, make_spec
+from .context import RunContext, gpu_facts, make_context, make_spec
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
 from .predict import evaluate, predict_chosen
@@ -300,7 +300,7 @@ def _track(folder: RunFolder, name: str, epoch: int, hits: pd.DataFrame) -> None
 
 def _write_description(experiment: Experiment, context: RunContext, folder: RunFolder, weights: WeightsUsed) -> None:
     name = torch.cuda.get_device_name(context.device) if context.device.type == "cuda" else platform.processor()
-    now = environment(str(context.device), name, context.threads)
+    now = environment(str(context.device), name, context.threads, gpu_facts(context.device))
     if folder.has(store.ENVIRONMENT):
         _note_changes(folder.read(store.ENVIRONMENT), now, context.display)
     folder.write_json(store.SPEC, experiment.spec.model_dump(mode="json"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import platform
-import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def code_version() -> str:
     return f"{__version__} {described.stdout.strip()}".strip()
 
 
-def environment(device: str, device_name: str, threads: int) -> Environment:
-    """What env.json says of this machine and process."""
+def environment(device: str, device_name: str, threads: int, gpu: Mapping[str, str]) -> Environment:
+    """What env.json says of this machine and process; see `Environment`."""
     return Environment(
         code_version=code_version(),
         training_code=training_sha256(),
@@ -38,19 +38,5 @@ def environment(device: str, device_name: str, threads: int) -> Environment:
         device=device,
         device_name=device_name,
         threads=threads,
-        gpu=_gpu(device) if device.startswith("cuda") else {},
+        gpu=dict(gpu),
     )
-
-
-def _gpu(device: str) -> dict[str, str]:
-    """What a card computes with; its driver as nvidia-smi tells it."""
-    import torch  # boards do without
-
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    asked = shutil.which(command[0]) and subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return {
-        "cuda": torch.version.cuda or "unknown",
-        "cudnn": str(torch.backends.cudnn.version()),
-        "driver": asked.split()[0] if asked else "unknown",
-        "memory": f"{torch.cuda.get_device_properties(device).total_memory / 2**30:.1f} GiB",
-    }

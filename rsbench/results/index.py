@@ -35,9 +35,11 @@ from ..evaluation.selection import rule
 from .judged import KnownClips
 from .rows import COLUMNS, Judgement, judgements, known_split
 from .run import Run
+from .store import EMBEDDINGS, EPOCHS, FOLDS, SELECTION, TRACKED
 
 # What tells that a run folder is not what it was. Predictions are replaced by renaming, which changes their folder.
 STAMPED = ("status.json", "spec.json", "data.json", "env.json", "metrics.json", "origin.json", "predictions", "sketch")
+SHOWN = (*STAMPED, EPOCHS, FOLDS, SELECTION, TRACKED, EMBEDDINGS)  # what of a run folder pictures show
 MANY = 100  # folders to read before it is worth a progress bar
 AT_ONCE = 500  # judgements of runs, before they become rows of a table
 KEY = ["run_id", "operating_point"]

@@ -162,8 +162,12 @@ def train(  # noqa: PLR0913 (all that a training is made of)
                     progress.kept[selection] = checkpoints.keep(selection, kept, math.nan, wanted)
             checkpoints.save(progress, {name: holder.state_dict() for name, holder in stateful.items()})
             watch.epoch(progress)
-    finally:
+    except SystemExit:  # by which Tune ends a trial: nobody goes on with it
+        raise
+    except BaseException:
         checkpoints.flush()
+        raise
+    checkpoints.flush()
     return progress
 
 

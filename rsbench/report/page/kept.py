@@ -20,16 +20,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from ... import __version__
 from ...core.errors import StorageError
 from ...core.files import read_sealed, remove, write_bytes, write_sealed
 from ...data.splits import named_splits
-from ...results.index import STAMPED, stamp
+from ...results.index import SHOWN, stamp
 from ...results.run import Run
-from ...results.store import EMBEDDINGS, EPOCHS, FOLDS, SELECTION, TRACKED
 from ..figures.picture import Drawn, Picture, render
 
-SHOWN = (*STAMPED, EPOCHS, FOLDS, SELECTION, TRACKED, EMBEDDINGS)  # what of a run folder pictures show
 ENDINGS = ("svg", "png")
 
 
@@ -43,7 +40,7 @@ class KeptPictures:
     @classmethod
     def of(cls, runs: Iterable[Run], baseline: str | None, folder: Path) -> KeptPictures:
         """For a report on some runs, as they are now."""
-        made_by = [__version__, matplotlib.__version__, sklearn.__version__, str(named_splits()), baseline]
+        made_by = [_code(), matplotlib.__version__, sklearn.__version__, str(named_splits()), baseline]
         stamps = {run.run_id: stamp(run, SHOWN) for run in runs}
         return cls(folder, _sha256(json.dumps([made_by, stamps]).encode()))
 
@@ -90,6 +87,12 @@ class KeptPictures:
     def _keep(self, path: Path, content: bytes) -> None:
         with contextlib.suppress(StorageError):  # what cannot be kept costs time, nothing else
             write_sealed(path, content)
+
+
+def _code() -> list[tuple[str, int]]:
+    """The state of rsbench's own files: whoever changes how a picture is drawn sees it drawn anew."""
+    package = Path(__file__).parents[2]
+    return [(path.name, path.stat().st_mtime_ns) for path in sorted(package.rglob("*.py"))]
 
 
 def _sha256(content: bytes) -> str:
