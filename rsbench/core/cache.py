@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 import platformdirs
@@ -16,7 +16,8 @@ from .files import read_sealed, remove, seal, sha256_of
 
 CONTENT = "content.json"  # a built folder's files, their sizes and hashes
 
-_hashed: dict[Path, list[tuple[int, int]]] = {}  # folders that this process found whole → their files' sizes and times
+# Folders, and what is unread of them, that this process found whole → their files' sizes and times.
+_hashed: dict[tuple[Path, Set[str]], list[tuple[int, int]]] = {}
 
 
 def cache_dir() -> Path:
@@ -24,7 +25,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("RSBENCH_CACHE") or platformdirs.user_cache_dir("rsbench"))
 
 
-def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+def build_once(folder: Path, build: Callable[[Path], None], unread: Set[str] = frozenset()) -> Path:
     """Make `folder` by calling `build` on an empty one, unless it is there already, as it was built.
 
     It is built under a temporary name, brought to disk and renamed. A second process that asks for it waits for the
@@ -34,16 +35,17 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     Args:
         folder: the folder to make; its name should say what it holds (a content hash), for it is made once.
         build: writes the files into the folder it is given.
+        unread: names of large files that nobody reads yet: of them sizes are enough until they are asked for.
 
     Raises:
         DataError: the cache cannot be written to, or the disk is full. Whatever else `build` raises passes.
     """
-    if is_whole(folder):
+    if is_whole(folder, unread):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not is_whole(folder):
+            if not is_whole(folder, unread):
                 remove(folder)
                 _build(folder, build)
     except OSError as error:
@@ -59,8 +61,8 @@ def cache_error(path: Path, error: OSError) -> DataError:
     )
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether it is there as `build_once` built it."""
+def is_whole(folder: Path, unread: Set[str] = frozenset()) -> bool:
+    """Whether it is there as `build_once` built it, as far as it is read."""
     listed = read_sealed(folder / CONTENT)
     if listed is None:
         return False
@@ -70,10 +72,10 @@ def is_whole(folder: Path) -> bool:
         if [stat.st_size for stat in stats] != [size for size, _ in content.values()]:
             return False
         stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        if _hashed.get(folder) != stamps:
-            if any(sha256_of(path) != sha256 for path, (_, sha256) in content.items()):
+        if _hashed.get((folder, unread)) != stamps:
+            if any(sha256_of(path) != sha256 for path, (_, sha256) in content.items() if path.name not in unread):
                 return False
-            _hashed[folder] = stamps
+            _hashed[folder, unread] = stamps
     except OSError:  # a file is missing, or cannot be read
         return False
     return True

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +33,24 @@ _SAMPLES, _RECORDINGS = "samples.f32", "recordings.parquet"
 class Waveforms:
     """The recordings of a data set at one rate.
 
-    rate: Hz. samples: (n,) float32, all recordings end to end; of a data set, mapped from the cache (copy on write).
+    rate: Hz. map_samples: gives `samples`, which runs on given embeddings never ask for.
     offsets: (R + 1,) int64, recording r is samples[offsets[r]:offsets[r + 1]]. recordings: the R names.
     durations_s: length of each file, by name, before resampling. sketch: see `identity`, a row per recording.
     bytes_id: hash of the files.
     """
 
     rate: int
-    samples: np.ndarray
+    map_samples: Callable[[], np.ndarray]
     offsets: np.ndarray
     recordings: list[str]
     durations_s: pd.Series
     sketch: pd.DataFrame
     bytes_id: str
+
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """(n,) float32, all recordings end to end; of a data set, mapped from the cache (copy on write)."""
+        return self.map_samples()
 
 
 def prepare(table: ClipTable, rate: int, progress: Callable[[int, int], None] | None = None) -> Waveforms:
@@ -68,8 +74,18 @@ def prepare(table: ClipTable, rate: int, progress: Callable[[int, int], None] | 
     contents = dict(zip(names, content_hashes(table.dataset, paths), strict=True))
     key = hashlib.sha256(json.dumps([FORMAT_VERSION, rate, contents], sort_keys=True).encode()).hexdigest()[:24]
     folder = cache_dir() / "waveforms" / f"{table.dataset}-{rate}-{key}"
-    build_once(folder, lambda empty: _build(empty, names, paths, rate, progress))
-    return _load(folder, rate, bytes_id(contents))
+
+    def build(empty: Path) -> None:
+        _build(empty, names, paths, rate, progress)
+
+    def map_samples() -> np.ndarray:
+        return np.memmap(build_once(folder, build) / _SAMPLES, dtype=np.float32, mode="c")
+
+    about = pd.read_parquet(build_once(folder, build, unread=frozenset({_SAMPLES})) / _RECORDINGS)
+    offsets = np.concatenate([[0], about["samples"].cumsum()]).astype(np.int64)
+    columns = list(SKETCH_COLUMNS)
+    files_id = bytes_id(contents)
+    return Waveforms(rate, map_samples, offsets, about.index.tolist(), about["length_s"], about[columns], files_id)
 
 
 def of_recording(name: str, native: np.ndarray, native_rate: int, rate: int) -> Waveforms:
@@ -80,7 +96,7 @@ def of_recording(name: str, native: np.ndarray, native_rate: int, rate: int) -> 
     samples = _resampled(native, native_rate, rate)
     length_s = pd.Series({name: len(native) / native_rate})
     nothing = pd.DataFrame(columns=list(SKETCH_COLUMNS))
-    return Waveforms(rate, samples, np.array([0, len(samples)]), [name], length_s, nothing, bytes_id="")
+    return Waveforms(rate, lambda: samples, np.array([0, len(samples)]), [name], length_s, nothing, bytes_id="")
 
 
 def _build(
@@ -170,11 +186,3 @@ def _one_thread_each() -> Iterator[int]:
         yield threads
     finally:
         torch.set_num_threads(threads)
-
-
-def _load(folder: Path, rate: int, files_id: str) -> Waveforms:
-    about = pd.read_parquet(folder / _RECORDINGS)
-    offsets = np.concatenate([[0], about["samples"].cumsum()]).astype(np.int64)
-    samples = np.memmap(folder / _SAMPLES, dtype=np.float32, mode="c", shape=(int(offsets[-1]),))
-    columns = list(SKETCH_COLUMNS)
-    return Waveforms(rate, samples, offsets, about.index.tolist(), about["length_s"], about[columns], files_id)

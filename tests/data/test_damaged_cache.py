@@ -13,6 +13,7 @@ from tiny import write_own_dataset
 
 from rsbench.core.cache import CONTENT, build_once
 from rsbench.core.errors import DataError
+from rsbench.core.files import sha256_of
 from rsbench.data import hashing
 from rsbench.data.clips import ClipTable
 from rsbench.data.folder import read_folder
@@ -64,6 +65,21 @@ def test_a_whole_folder_is_hashed_once(tmp_path: Path, monkeypatch: pytest.Monke
     build_once(folder, lambda empty: None)
     monkeypatch.setattr("rsbench.core.cache.sha256_of", None)
     build_once(folder, lambda empty: None)
+
+
+def test_sound_that_nobody_asks_for_is_not_hashed(
+    table: ClipTable, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepare(table, 4000).samples.tobytes()
+    (path,) = cache.glob("waveforms/*/samples.f32")
+    hashed: list[str] = []
+    monkeypatch.setattr("rsbench.core.cache.sha256_of", lambda file: hashed.append(file.name) or sha256_of(file))
+    monkeypatch.setattr("rsbench.core.cache._hashed", {})
+    prepare(table, 4000)
+    assert hashed == ["recordings.parquet"]
+    zero_second_half(path)
+    assert prepare(table, 4000).samples.tobytes() == whole
+    assert "samples.f32" in hashed
 
 
 def test_damage_that_keeps_the_size_is_noticed_in_one_process(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def made_of(*recordings: np.ndarray) -> Waveforms:
     samples = np.concatenate(recordings).astype(np.float32)
     durations_s = pd.Series(lengths, index=names) / RATE
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Waveforms(RATE, samples, offsets, names, durations_s, pd.DataFrame(), "")
+    return Waveforms(RATE, lambda: samples, offsets, names, durations_s, pd.DataFrame(), "")
 
 
 def reference(samples: np.ndarray, start_s: float, end_s: float, n_samples: int, edge_fade: int) -> np.ndarray:
