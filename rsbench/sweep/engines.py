@@ -21,6 +21,7 @@ from ..core.plugins import load
 from ..experiment.context import DataCache, RunContext, make_context, make_spec
 from ..experiment.prepare import Experiment, prepare_experiment
 from ..experiment.run import alike, run_together
+from ..training.checkpoint import SAVE_EVERY_S
 from .space import Space, ends, search_space
 from .spec import Cell, SweepSpec
 from .trials import ORPHAN_S, TrialRecord, TrialStopped, TrialStore, run_trial, trial_spec
@@ -51,13 +52,20 @@ class WorkerConfig:
     threads: int
     partial: bool
     plugins: tuple[str, ...]
+    save_every_s: float = SAVE_EVERY_S
 
     def context(self) -> RunContext:
         """The place of work here: threads are set, plugins loaded."""
         for plugin in self.plugins:
             load(plugin)
         return make_context(
-            self.roots, self.out, device=self.device, threads=self.threads, partial=self.partial, quiet=True
+            self.roots,
+            self.out,
+            device=self.device,
+            threads=self.threads,
+            partial=self.partial,
+            save_every_s=self.save_every_s,
+            quiet=True,
         )
 
     def study_folder(self, sweep: SweepSpec) -> Path:

@@ -92,6 +92,7 @@ class Resources(Part):
     cpus: float = Field(1, gt=0)
     threads: int = Field(1, ge=1, description="CPU threads of a run; its last bits depend on it")
     gpus: float = Field(0, ge=0, description="share of a GPU where there are any; .25 packs four runs on one")
+    save_every_s: float = Field(60, ge=0, description="seconds between two states on disk to go on from")
 
 
 class Limits(Part):

@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written(cli: Cli, tiny_root: Path, tmp_path: Pa
 def test_a_full_disk_keeps_what_is_there(
     cli: Cli, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = (*BASE, "--epochs", "3", "--root", tiny_root, "--out", tmp_path / "results")
+    options = (*BASE, "--epochs", "3", "--root", tiny_root, "--out", tmp_path / "results", "--save-every", "0")
     sound = os.fsync
 
     def full(descriptor: int) -> None:

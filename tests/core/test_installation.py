@@ -22,7 +22,7 @@ NEEDS_TORCH = [
     ["run", "--loss", "ce", "--backbone", "cnn6"],
     ["run", "--loss", "ce", "--backbone", "cnn6", "--dry-run"],
     ["embed", "--backbone", "cnn6", "--data", "synthetic", "--out", "cnn6.parquet"],
-    ["list", "losses"],
+    ["list", "indices"],
     ["doctor", "ce"],
     ["sweep", "smoke", "--serial"],
 ]

@@ -36,7 +36,7 @@ def study(losses: Sequence[str] = ("ce",), base: dict[str, Any] | None = None, *
 
 
 def crew(root: Path, out: Path) -> WorkerConfig:
-    return WorkerConfig((str(root),), str(out), "cpu", 1, False, (TINY_PLUGIN,))
+    return WorkerConfig((str(root),), str(out), "cpu", 1, False, (TINY_PLUGIN,), save_every_s=0)
 
 
 def tasks(

@@ -33,6 +33,7 @@ def test_a_study_outlives_full_disks(tiny_root: Path, tmp_path: Path) -> None:
     study_file, out = tmp_path / "study.yaml", tmp_path / "out"
     out.mkdir()
     sweep = study(["ce", "normalised_softmax"]).model_dump(mode="json", exclude_none=True)
+    sweep["resources"]["save_every_s"] = 0  # so that there is something to fill a disk with
     study_file.write_text(yaml.safe_dump(sweep))
     command = [sys.executable, "-m", "rsbench", "sweep", study_file, "--root", tiny_root, "--out", out]
     apart = ["unshare", "--user", "--map-root-user", "--mount"]
