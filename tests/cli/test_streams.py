@@ -73,9 +73,7 @@ def test_a_closed_terminal_and_a_batch_system_interrupt(cli: Cli, monkeypatch: p
     try:
         for number in kept:
             signal.signal(number, signal.SIG_DFL)  # whoever runs the tests may do so under nohup
-            monkeypatch.setattr(
-                "rsbench.experiment.context.discover", lambda number=number: signal.raise_signal(number)
-            )
+            monkeypatch.setattr("rsbench.core.plugins.discover", lambda number=number: signal.raise_signal(number))
             done = cli("run", "--loss", "ce", "--backbone", "cnn6", "--plugin", "mine.module")
             assert (done.code, done.err) == (
                 130,
