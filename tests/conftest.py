@@ -104,12 +104,12 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from rsbench.report.figures.picture import Drawn, Picture
 
-    def sketch(picture: Picture, folder: Path) -> Drawn:
+    def sketch(kept: object, picture: Picture, folder: Path) -> Drawn:
         for panel in picture.panels:
             panel.draw(Figure().subplots())
         return Drawn(picture.name, picture.caption, ())
 
-    monkeypatch.setattr("rsbench.report.page.page.render", sketch)
+    monkeypatch.setattr("rsbench.report.page.kept.KeptPictures.render", sketch)
 
 
 @pytest.fixture
