@@ -68,9 +68,9 @@ def test_no_clip_of_a_test_set_is_predicted(
     predict_rows = rsbench.experiment.predict.predict_rows
     seen = []
 
-    def looked_at(model: Any, clips: Any, rows: Any, *more: Any) -> Any:
+    def looked_at(model: Any, clips: Any, rows: Any, *more: Any, **options: Any) -> Any:
         seen.append((len(clips.known.labels), set(rows.tolist())))
-        return predict_rows(model, clips, rows, *more)
+        return predict_rows(model, clips, rows, *more, **options)
 
     monkeypatch.setattr("rsbench.experiment.predict.predict_rows", looked_at)
     monkeypatch.setattr("rsbench.experiment.cross_validation.predict_rows", looked_at)
