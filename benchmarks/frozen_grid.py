@@ -102,6 +102,8 @@ def timed(work: Callable[[], None]) -> tuple[float, float]:
     """CPU seconds of all threads, and seconds of the clock."""
     processor, clock = time.process_time(), time.perf_counter()
     work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.process_time() - processor, time.perf_counter() - clock
 
 
@@ -112,12 +114,15 @@ def measure(grid: Grid, rounds: int) -> list[tuple[float, float]]:
         embeddings = grid.embeddings or Path(folder) / "drawn.parquet"
         if grid.embeddings is None:
             discover()
-            draw_embeddings(context.data_cache().table(split(grid.train).dataset), embeddings)
+            draw_embeddings(
+                context.data_cache().table(split(grid.train, context.roots.own_datasets()).dataset), embeddings
+            )
         common = {
             "backbone": f"embeddings:{embeddings}",
             "data.train": grid.train,
             "data.test": [grid.train],
             "optim.epochs": grid.epochs,
+            "precision": "fp32",  # that of the bare loops, on a GPU too
         }
         each = [{**common, "loss": loss, "seed": seed} for loss in grid.losses for seed in range(grid.seeds)]
         specs = [make_spec(settings, context) for settings in each]
