@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--part", nargs=2, metavar=("NAME", "FILE"), help="carry this out here, rows as JSON lines")
     parser.add_argument("--train-for", type=float, metavar="S", help="train here when told to, and print clips/s")
     options = parser.parse_args()
-    cpu_grid = Grid(losses=("ce", "qlung"), seeds=1, epochs=2)
+    cpu_grid = Grid(losses=("ce", "qlung"), seeds=1, epochs=2, patients=6)
     scale = tiny("cpu", cpu_grid) if options.device == "cpu" else full(options.device)
     if options.train_for:
         print(train_for(options.train_for, scale))

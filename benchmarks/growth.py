@@ -12,8 +12,8 @@ from pathlib import Path
 from measured import Ratio, command_seconds, compared, in_turn
 
 HERE = Path(__file__).resolve().parent
-SIZES = {"boards": (1000, 2000), "report": (30, 60)}
-QUICK_SIZES = {"boards": (200, 400), "report": (10, 20)}
+SIZES = {"boards": (400, 800), "report": (20, 40)}
+QUICK_SIZES = {"boards": (100, 200), "report": (10, 20)}
 
 
 def ratios(quick: bool) -> list[Ratio]:

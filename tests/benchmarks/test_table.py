@@ -12,7 +12,15 @@ import pytest
 from tiny import PROJECT
 
 HERE = PROJECT / "benchmarks"
-NO_SPEED = {"boards", "report", "gpu", "real_kills", "measured", "__main__"}  # `growth` calls the first two
+NO_SPEED = {
+    "boards",
+    "report",
+    "gpu",
+    "gpu_parts",
+    "real_kills",
+    "measured",
+    "__main__",
+}  # `growth` calls the first two
 
 
 @pytest.fixture(scope="module")
