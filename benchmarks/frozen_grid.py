@@ -157,7 +157,7 @@ def ratios(quick: bool) -> list[Ratio]:
     yamnet = root / "embeddings" / "yamnet.parquet"
     size = {"seeds": 2, "epochs": 3} if quick else {}
     grid = Grid(yamnet, (str(root),), "sprsound-inter", **size)
-    found = measure(grid, 1 if quick else 3)
+    found = measure(grid, 1 if quick else 2)
     runs = len(grid.losses) * grid.seeds
     what = f"rsbench run, {runs} runs of {grid.epochs} epochs on embeddings"
     return [Ratio(what, "bare loops", CPU_TIME, tuple(by_processor for by_processor, _ in found))]
