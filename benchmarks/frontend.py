@@ -2,17 +2,16 @@
 
     python benchmarks/frontend.py [--device cuda] [--clips 64] [--clip-s 8]
 
-Both are timed in turn, several times, on clips of noise; the median counts, so that a busy machine slows both alike.
+Both are timed in turn, several times, on clips of noise; the median counts. On a CPU it is the processor's time.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
+from measured import Ratio, compared, device_seconds, in_turn
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -41,13 +40,19 @@ def clip_by_clip(waveforms: Tensor) -> Tensor:
     return torch.stack(features)
 
 
-def seconds(function: Callable[[Tensor], Tensor], waveforms: Tensor) -> float:
-    """Wall-clock seconds of one call, the device's work included."""
-    start = time.perf_counter()
-    function(waveforms)
-    if waveforms.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def measure(device: str, clips: int, clip_s: float, rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Seconds that a batch takes, see `device_seconds`, of ours and of torchaudio's."""
+    frontend = create_frontend("kaldi-fbank").to(device)
+    waveforms = torch.randn(clips, int(clip_s * frontend.rate), device=device) / 10
+    contenders = {
+        "rsbench, batched": lambda: frontend(waveforms),
+        "torchaudio, clip by clip": lambda: clip_by_clip(waveforms),
+    }
+    return in_turn(lambda work: device_seconds(work, torch.device(device)), contenders, rounds)
+
+
+def ratios(quick: bool) -> list[Ratio]:
+    return [compared(measure("cpu", 16 if quick else 64, 8.0), about="kaldi-fbank: ")]
 
 
 def main() -> None:
@@ -57,22 +62,13 @@ def main() -> None:
     parser.add_argument("--clip-s", type=float, default=8.0, help="seconds of a clip")
     options = parser.parse_args()
 
-    frontend = create_frontend("kaldi-fbank").to(options.device)
-    n_samples = int(options.clip_s * frontend.rate)
-    waveforms = torch.randn(options.clips, n_samples, device=options.device) / 10
-    contenders = {"rsbench, batched": frontend, "torchaudio, clip by clip": clip_by_clip}
-    for function in contenders.values():  # the first call pays for plans and memory
-        function(waveforms)
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(ROUNDS):
-        for name, function in contenders.items():
-            times[name].append(seconds(function, waveforms))
+    times = measure(options.device, options.clips, options.clip_s)
 
     threads = torch.get_num_threads()
     table = Table(title=f"{options.clips} clips of {options.clip_s:g} s on {options.device}, {threads} CPU threads")
     table.add_column("front end")
-    table.add_column("clips/s", justify="right")
-    for name in contenders:
+    table.add_column("clips/s of CPU time" if options.device == "cpu" else "clips/s", justify="right")
+    for name in times:
         table.add_row(name, f"{options.clips / statistics.median(times[name]):.0f}")
     Console().print(table)
 

@@ -4,6 +4,8 @@ python benchmarks/intervals.py                       # calibration, 2000 studies
 python benchmarks/intervals.py --studies 200         # a quick look
 python benchmarks/intervals.py --runs results --split icbhi-official      # patients and seeds of real runs, redrawn
 python benchmarks/intervals.py --speed               # 100 rows x 10,000 resamples: seconds and memory
+
+In the table of all speeds the peer is scipy.stats.bootstrap, which redraws the patients of one method at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measured import Ratio, compared, cpu_seconds, in_turn
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from rsbench.evaluation.counts import count_hits, design_of, rank_hits
 from rsbench.evaluation.patients import effective_number
@@ -35,6 +39,8 @@ from rsbench.results.run import load_runs
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "evaluation"))
 from simulated import Effects, Scored, few_ill_patients, patients, scored_study, study
+
+Floats = NDArray[np.float64]
 
 LOSSES = 5  # beside the baseline
 BACKBONES = 6  # of a summary
@@ -204,6 +210,30 @@ def speed() -> None:
             f"100 rows x {RESAMPLES} resamples, {count} patients: intervals {middle - start:.1f} s, "
             f"rank sets {end - middle:.1f} s; peak {peak:.0f} MiB"
         )
+
+
+def ratios(quick: bool) -> list[Ratio]:
+    """Intervals for new patients and seeds, beside scipy's for new patients alone: it knows no crossed draws."""
+    methods, seeds, resamples = 20, 5, 1000 if quick else RESAMPLES
+    generator = np.random.default_rng(0)
+    support = patients(generator)
+    counts = counts_of("score", study(generator, support, methods, seeds, Effects()), support.astype(float))
+    of_methods = counts.hits.mean(axis=1)  # (methods, P, 2), over seeds
+
+    def score(normal: Floats, normal_clips: Floats, abnormal: Floats, abnormal_clips: Floats, axis: int) -> Floats:
+        specificity = normal.sum(axis=axis) / normal_clips.sum(axis=axis)
+        return 50 * (specificity + abnormal.sum(axis=axis) / abnormal_clips.sum(axis=axis))
+
+    def one_by_one() -> None:
+        for hits in of_methods:
+            parts = (hits[:, 0], counts.clips[:, 0], hits[:, 1], counts.clips[:, 1])
+            bootstrap(parts, score, paired=True, n_resamples=resamples, method="percentile", rng=generator)
+
+    contenders = {
+        f"intervals of {methods} methods × {seeds} seeds": lambda: estimate(counts, resamples).intervals(),
+        "scipy.stats.bootstrap, patients alone": one_by_one,
+    }
+    return [compared(in_turn(cpu_seconds, contenders, 2 if quick else 4))]
 
 
 if __name__ == "__main__":

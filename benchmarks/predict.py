@@ -2,7 +2,9 @@
 
     python benchmarks/predict.py RUN [--results DIR] [--minutes 60] [--threads 2]
 
-RUN is a finished run with its checkpoints. A busy machine stretches wall-clock time, and less so the processor's.
+RUN is a finished run with its checkpoints; in the table of all speeds it is a short one, and its peer the front end and
+the model over the same samples, without windows, quality or annotations. A busy machine stretches wall-clock time,
+and less so the processor's.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from boards import short_run
+from measured import Ratio, compared, cpu_seconds, in_turn
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +38,32 @@ def write_noise(folder: Path, minutes: int) -> None:
     for minute in range(minutes):
         noise = 0.05 * draws.standard_normal(MINUTE_S * RATE, dtype=np.float32)
         soundfile.write(folder / f"{minute:03d}.wav", noise, RATE)
+
+
+def ratios(quick: bool) -> list[Ratio]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        choice = short_run(folder / "short").choice()
+        torch.set_num_threads(1)
+        (folder / "sound").mkdir()
+        write_noise(folder / "sound", 1 if quick else 3)
+        classifier = load_classifier(choice)
+        predictor = Predictor(choice, classifier, torch.device("cpu"))
+        clip_s, size = choice.run.spec.data.clip_s, choice.run.spec.optim.batch_size
+
+        def hear() -> None:
+            plan = make_plan([folder / "sound"], Annotations(None, []), clip_s, clip_s)
+            predictor.predict_all(plan, Display(quiet=True))
+
+        @torch.inference_mode()
+        def bare() -> None:
+            for path in sorted((folder / "sound").iterdir()):
+                samples = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+                for windows in samples.view(-1, round(clip_s * RATE)).split(size):
+                    classifier(windows)
+
+        contenders = {"rsbench predict": hear, "front end and model alone": bare}
+        return [compared(in_turn(cpu_seconds, contenders, 2 if quick else 4))]
 
 
 def main() -> None:

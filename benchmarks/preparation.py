@@ -28,6 +28,7 @@ import rsbench  # first: it says how threads wait, which torch reads when it is 
 import numpy as np
 import soundfile
 import torch
+from measured import CPU_TIME, Ratio, compared, recordings
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -106,6 +107,33 @@ def measure(chain: str, root: Path, dataset: str) -> dict[str, float]:
     }
 
 
+def measure_both(root: Path, dataset: str, rounds: int) -> dict[str, list[dict[str, float]]]:
+    """What `measure` gives of both chains, in turn, each in a process and with a cache of its own."""
+    found: dict[str, list[dict[str, float]]] = {chain: [] for chain in CHAINS}
+    command = [sys.executable, __file__, "--root", str(root), "--dataset", dataset]
+    for _ in range(rounds):
+        for chain in CHAINS:
+            with tempfile.TemporaryDirectory() as cache:
+                environment = os.environ | {"RSBENCH_CACHE": cache}
+                done = subprocess.run(
+                    [*command, "--chain", chain], env=environment, stdout=subprocess.PIPE, text=True, check=True
+                )
+            found[chain].append(json.loads(done.stdout))
+    return found
+
+
+def ratios(quick: bool) -> list[Ratio]:
+    discover()
+    root, dataset = recordings(), "icbhi"
+    clips = len(load_table(dataset, Roots.parse([str(root)], {}), partial=True).clips)
+    found = measure_both(root, dataset, 1 if quick else 3)
+    about = f"{clips} clips to features: "
+    return [
+        compared({name: [once[key] for once in found[name]] for name in ("rsbench", "published chain")}, of, about)
+        for key, of in (("CPU seconds", CPU_TIME), ("MB", "peak memory"))
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--root", type=Path, default=os.environ.get("RSBENCH_DATA"), help="default: RSBENCH_DATA")
@@ -119,16 +147,7 @@ def main() -> None:
         print(json.dumps(measure(options.chain, options.root, options.dataset)))
         return
 
-    found: dict[str, list[dict[str, float]]] = {chain: [] for chain in CHAINS}
-    command = [sys.executable, __file__, "--root", str(options.root), "--dataset", options.dataset]
-    for _ in range(options.rounds):
-        for chain in CHAINS:
-            with tempfile.TemporaryDirectory() as cache:
-                environment = os.environ | {"RSBENCH_CACHE": cache}
-                done = subprocess.run(
-                    [*command, "--chain", chain], env=environment, stdout=subprocess.PIPE, text=True, check=True
-                )
-            found[chain].append(json.loads(done.stdout))
+    found = measure_both(options.root, options.dataset, options.rounds)
     columns = ("seconds", "CPU seconds", "MB")
     middle = {name: {key: statistics.median(one[key] for one in found[name]) for key in columns} for name in CHAINS}
     clips = int(found["rsbench"][0]["clips"])
