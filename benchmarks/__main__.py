@@ -102,7 +102,8 @@ def measure(part: str, quick: bool, script: Path = HERE / "__main__.py") -> list
         )
         if done.returncode:
             blank = dict.fromkeys(COLUMNS, "")
-            return [blank | {"what": part, "note": last_line(done.stderr), "command": command} | machine]
+            note = last_line(done.stderr) if done.returncode > 0 else f"ended by signal {-done.returncode}"
+            return [blank | {"what": part, "note": note, "command": command} | machine]
         found = json.loads(file.read_text(encoding="utf-8"))
     return [in_words(ratio, command) | machine | {"threads": str(found["threads"])} for ratio in found["ratios"]]
 

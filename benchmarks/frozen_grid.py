@@ -155,8 +155,7 @@ def _round(grid: Grid, specs: list[RunSpec], experiments: list[Experiment]) -> t
 def ratios(quick: bool) -> list[Ratio]:
     root = recordings()
     yamnet = root / "embeddings" / "yamnet.parquet"
-    size = {"seeds": 2, "epochs": 3} if quick else {}
-    grid = Grid(yamnet, (str(root),), "sprsound-inter", **size)
+    grid = Grid(yamnet, (str(root),), "sprsound-inter", seeds=1 if quick else 2)
     found = measure(grid, 1 if quick else 2)
     runs = len(grid.losses) * grid.seeds
     what = f"rsbench run, {runs} runs of {grid.epochs} epochs on embeddings"

@@ -44,12 +44,14 @@ def test_every_script_that_measures_a_speed_is_a_part(benchmarks: ModuleType) ->
 
 
 PART = """
-import json, sys
+import json, os, sys
 _, here, part, file = sys.argv[:4]
 if part == "broken":
     raise ValueError("no such thing")
 if part == "absent":
     sys.exit("no recordings: set RSBENCH_DATA")
+if part == "killed":
+    os.kill(os.getpid(), 9)
 ratio = {"what": "a", "beside": "b", "of": "CPU time", "rounds": [1.0, 0.5, 2.0]}
 json.dump({"threads": 2, "ratios": [ratio]}, open(file, "w"))
 """
@@ -63,7 +65,12 @@ def script(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("part", "note"), [("broken", "ValueError: no such thing"), ("absent", "no recordings: set RSBENCH_DATA")]
+    ("part", "note"),
+    [
+        ("broken", "ValueError: no such thing"),
+        ("absent", "no recordings: set RSBENCH_DATA"),
+        ("killed", "ended by signal 9"),
+    ],
 )
 def test_what_cannot_be_measured_is_a_row_that_says_why(
     benchmarks: ModuleType, script: Path, part: str, note: str
