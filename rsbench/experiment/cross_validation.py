@@ -34,7 +34,7 @@ class Folds:
     """What the folds chose.
 
     epoch, score: the chosen epoch, and its Score over all patients held out. predictions: PREDICTION_COLUMNS of
-    them at that epoch, part "validation". table: a row per fold and epoch.
+    them at that epoch, part "validation". table: a row per fold and epoch. waited_s: see `TrainingState`.
     """
 
     selection: str
@@ -42,6 +42,7 @@ class Folds:
     score: float
     predictions: pd.DataFrame
     table: pd.DataFrame
+    waited_s: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class HeldOut:
     logits: np.ndarray
     margin_rad: np.ndarray
     train_loss: np.ndarray
+    waited_s: float
 
     def figures(self, epoch: int) -> dict[str, float]:
         """Sp, Se and Score after an epoch, counted from 0."""
@@ -76,7 +78,8 @@ def cross_validate(
     predictions = pd.concat(
         [prediction_frame(fold.clips, fold.logits[epoch], fold.margin_rad[epoch], selection) for fold in folds]
     )
-    return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch))
+    waited_s = sum(fold.waited_s for fold in folds)
+    return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch), waited_s)
 
 
 def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> Generator[int, None, HeldOut]:
@@ -116,6 +119,7 @@ def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -
         np.stack([kept["logits"] for kept in epochs]),
         np.stack([kept["margin_rad"] for kept in epochs]),
         np.array([row["train_loss"] for row in progress.epochs]),
+        progress.waited_s,
     )
 
 

@@ -289,7 +289,8 @@ def _execute(
     folder.write_json(store.METRICS, metrics)
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
     fitted = len(experiment.train_data.rows("fit"))
-    folder.write_json(store.COST, _cost(progress, fitted, device, time.monotonic() - started))
+    own_s = time.monotonic() - started - progress.waited_s - (folds.waited_s if folds else 0)
+    folder.write_json(store.COST, _cost(progress, fitted, device, own_s))
 
 
 def _track(folder: RunFolder, name: str, epoch: int, hits: pd.DataFrame) -> None:

@@ -41,11 +41,15 @@ class Kept:
 
 @dataclass
 class TrainingState:
-    """How far training has come, apart from the tensors."""
+    """How far training has come, apart from the tensors.
+
+    waited_s: how long it has stood still here while others that go on in step with it had their turns.
+    """
 
     epochs_done: int = 0
     epochs: list[dict[str, Any]] = field(default_factory=list)
     kept: dict[str, Kept] = field(default_factory=dict)
+    waited_s: float = 0.0
 
 
 @dataclass

@@ -112,7 +112,11 @@ def train(  # noqa: PLR0913 (all that a training is made of)
             # tensor_split makes batches of equal size (within one): no clip is dropped, no batch is a lone clip.
             for position, chosen in enumerate(rows[order].tensor_split(steps)):
                 step = epoch * steps + position
+                paused = time.perf_counter()
                 yield step
+                waited_s = time.perf_counter() - paused
+                progress.waited_s += waited_s
+                started += waited_s
                 lr = learning_rate(optim, step, steps)
                 for group in optimiser.param_groups:
                     group["lr"] = lr * group["scale"]

@@ -126,6 +126,18 @@ def test_one_that_fails_leaves_the_others_as_they_are(together: Any, alone: dict
         assert_same(ended[loss], alone[loss])
 
 
+def test_each_tells_the_time_of_its_own_turns(together: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes long costs the others nothing."""
+    monkeypatch.setenv("UNHURRIED_S", "0.2")
+    ended = together(tmp_path, ("ce", "unhurried"), quiet=True)
+    slow, other = ended["unhurried"], ended["ce"]
+    slept_s = 0.2 * 3 * 4  # three epochs of four steps
+    assert slow.epochs["seconds"].sum() > slept_s
+    assert slow.cost.seconds > slept_s
+    assert other.epochs["seconds"].sum() < slow.epochs["seconds"].sum() - slept_s / 2
+    assert other.cost.seconds < slow.cost.seconds - slept_s / 2
+
+
 def test_what_is_done_is_left_alone(together: Any, tmp_path: Path) -> None:
     before = together(tmp_path, ("ce",))["ce"]
     at = before.status.at
