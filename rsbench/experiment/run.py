@@ -250,7 +250,7 @@ def _execute(
 
     def record(progress: TrainingState) -> None:
         nonlocal written
-        if time.monotonic() - written > RECORD_EVERY_S:
+        if time.monotonic() - written >= min(RECORD_EVERY_S, context.save_every_s):
             written = time.monotonic()
             folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
             folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)

@@ -115,7 +115,8 @@ def test_help_has_examples(cli: Cli) -> None:
 
 
 def _unhurried(root: Path, out: Path) -> list[str]:
-    return [*COMMAND, "--loss", "unhurried", "--root", str(root), "--out", str(out), "--epochs", "6", "--json"]
+    options = ["--root", str(root), "--out", str(out), "--epochs", "6", "--save-every", "0", "--json"]
+    return [*COMMAND, "--loss", "unhurried", *options]
 
 
 def _start(root: Path, out: Path) -> subprocess.Popen[str]:
@@ -126,12 +127,13 @@ def _start(root: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(program, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def _wait_for_epoch(out: Path, epoch: int) -> Path:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        for status in out.glob("runs/*/status.json"):
-            if json.loads(status.read_text()).get("epoch", 0) >= epoch:
-                return status
+def _wait_for_epoch(out: Path, epoch: int, process: subprocess.Popen[str]) -> Path:
+    """Until this process, and none before it, says that it is so far."""
+    while process.poll() is None:
+        for path in out.glob("runs/*/status.json"):
+            status = json.loads(path.read_text())
+            if status["pid"] == process.pid and status.get("epoch", 0) >= epoch:
+                return path
         time.sleep(0.01)
     raise AssertionError(f"epoch {epoch} was never reached")
 
@@ -141,13 +143,13 @@ def test_kill_and_interrupt_leave_a_run_that_ends_as_if_nothing_had_been(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     killed = _start(tiny_root, parts)
-    status = _wait_for_epoch(parts, 2)
+    status = _wait_for_epoch(parts, 2, killed)
     killed.kill()
     killed.communicate()
     assert json.loads(status.read_text())["state"] == "running"
 
     interrupted = _start(tiny_root, parts)
-    _wait_for_epoch(parts, 4)
+    _wait_for_epoch(parts, 4, interrupted)
     interrupted.send_signal(signal.SIGINT)
     _, said = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, said
