@@ -148,7 +148,7 @@ def features_and_logits(scale: Scale) -> Iterator[Row]:
 
 def outputs(model: Model, features: Tensor, precision: str) -> tuple[Tensor, Tensor]:
     """Embeddings and logits of a batch."""
-    with exact(), autocast(features.device, precision):
+    with exact(features.device), autocast(features.device, precision):
         embeddings = model.backbone(features)
     return embeddings, model.loss.logits(embeddings.float())
 

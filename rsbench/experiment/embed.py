@@ -180,7 +180,7 @@ def _vectors(
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))
         draws = torch.Generator().manual_seed(derive(job.spec.seed, "embed", start))
-        with exact():
+        with exact(gatherer.device):
             views = [backbone(features)]
             views += [backbone(spec_augment(features, draws, **masks)) for _ in range(job.spec.views)]
         yield torch.stack(views, dim=1).float().cpu().numpy()

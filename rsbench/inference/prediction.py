@@ -108,7 +108,7 @@ class Predictor:
             clips = clips.assign(end_s=math.inf)
         gatherer = gather_from(waveforms, clips, self.classifier.frontend, self.spec.data.clip_s, self.device)
         found = []
-        with exact(), torch.inference_mode():
+        with exact(self.device), torch.inference_mode():
             for rows in torch.arange(len(clips)).split(self.spec.optim.batch_size):
                 found.append(self.classifier(gatherer.gather(rows)))
                 advance(len(rows), recording.path.name)

@@ -73,7 +73,7 @@ class Checkpoints:
     """The folder `checkpoints/` of one run.
 
     Args:
-        folder: it.
+        folder: made when the first state is written.
         every_s: seconds between two states on disk; 0 writes every one, before the next epoch begins.
     """
 
@@ -109,14 +109,14 @@ class Checkpoints:
         if time.monotonic() - self._last >= self.every_s:
             self._begin_to_write()
             if not self.every_s:
-                self.wait()
+                self._wait()
 
     def flush(self) -> None:
         """Have the last whole epoch on disk. Raises StorageError where it cannot be written."""
         self._begin_to_write()
-        self.wait()
+        self._wait()
 
-    def wait(self) -> None:
+    def _wait(self) -> None:
         """Until what is being written is on disk. Raises StorageError where it cannot be."""
         if self._writing is not None:
             futures.wait([self._writing])  # Ctrl-C may end this: what is being written is then waited for again
@@ -125,7 +125,7 @@ class Checkpoints:
 
     def _begin_to_write(self) -> None:
         """Hand the copies over to a thread; what was handed over before is on disk then."""
-        self.wait()
+        self._wait()
         if self._state is None:
             return
         with_one_thread = futures.ThreadPoolExecutor(1)

@@ -72,7 +72,7 @@ def train(  # noqa: PLR0913 (all that a training is made of)
 ) -> Generator[int, None, TrainingState]:
     """Train as far as planned, going on from the last whole epoch; yields the number of each step before it is taken.
 
-    Whatever ends it, the last whole epoch is on disk then.
+    When it ends, or an error or an interrupt ends it, the last whole epoch is on disk.
 
     Args:
         model: on its device; ends with the weights of the last epoch.
@@ -186,7 +186,7 @@ def accumulate_gradients(
     try:
         for micro, chosen in enumerate(rows.tensor_split(min(spec.optim.accumulate, len(rows)))):
             draw = step * spec.optim.accumulate + micro
-            with exact(benchmark=True):
+            with exact(rows.device, benchmark=True):
                 loss = training_loss(model, clips, chosen, spec, draw, done) * (len(chosen) / len(rows))
                 scaler.scale(loss).backward()
             total += loss.detach()

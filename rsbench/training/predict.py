@@ -66,12 +66,14 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, dtype=AUTOCAST.get(precision), enabled=precision in AUTOCAST)
 
 
-def exact(*, benchmark: bool = False) -> AbstractContextManager[None]:
+def exact(device: torch.device, *, benchmark: bool = False) -> AbstractContextManager[None]:
     """Tensor cores round convolutions to ten bits by default: float32 keeps all 24, in training as in predictions.
 
     benchmark: let cuDNN time its algorithms and take the fastest, which may round in other places the next time. Of
     training on a GPU no bits are promised; what is kept of a model is computed by rule.
     """
+    if device.type != "cuda":  # a step of a small model is short, and setting the flags a part of it
+        return contextlib.nullcontext()
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, benchmark=benchmark, allow_tf32=False
     )
@@ -103,7 +105,7 @@ def predict(
     was_training = model.training
     model.eval()
     logits, margins, seen = [], [], []
-    with exact(), _as_written(model):
+    with exact(rows.device), _as_written(model):
         for chosen in rows.split(batch_size):
             with autocast(rows.device, precision):
                 embeddings = model.backbone(clips.features(chosen))
