@@ -54,6 +54,7 @@ def _resumed(checkpoints: Checkpoints, context: RunContext) -> Resumed:
 
 
 LONG_ENOUGH_S = 0.05  # what takes less is not worth timing
+SHORT_ENOUGH_S = 0.5  # what takes less may be timed over more clips
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
 
 
@@ -98,10 +99,13 @@ def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> fl
 
 
 def _seconds_a_clip(work: Callable[[int], None], most: int) -> float:
-    """What `work` of so many clips takes for one: of a few of a large model, of many batches of a small one."""
+    """What `work` of so many clips takes for one: of a few of a large model, of many batches of a small one.
+
+    A few clips bear alone what a batch shares, the optimiser's update say: they are for what would take long.
+    """
     count = min(4, most)
     work(count)  # the first pays for memory and for kernels made for these shapes
-    while (seconds := _timed(work, count)) < LONG_ENOUGH_S and count < most:  # a few clips measure the overhead alone
+    while (seconds := _timed(work, count)) < SHORT_ENOUGH_S and count < most:
         count = min(4 * count, most)
     done = 1
     while seconds < LONG_ENOUGH_S:
