@@ -36,6 +36,7 @@ from . import (
     run,
     show,
     sweep,
+    transductive,
 )
 from .streams import dependable_streams, what_was_lost
 
@@ -104,6 +105,7 @@ app.command(epilog=run.EXAMPLES)(run.run)
 app.command(epilog=embed.EXAMPLES)(embed.embed)
 app.command(epilog=leaderboard.EXAMPLES)(leaderboard.leaderboard)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
+app.command(epilog=transductive.EXAMPLES)(transductive.transductive)
 app.command(epilog=show.EXAMPLES)(show.show)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=quality.EXAMPLES)(quality.quality)

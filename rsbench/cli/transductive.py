@@ -1,0 +1,53 @@
+"""`rsbench transductive`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, standard_output
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+rsbench run --loss ce,qlung --backbone cnn6 --seeds 0-4 --train icbhi-official --test sprsound
+
+rsbench transductive --split sprsound
+
+rsbench transductive --split sprsound --only loss=ce --format csv
+"""
+
+
+def transductive(
+    split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
+    results: ResultsOption = Path("results"),
+    select: Annotated[str, typer.Option(help="How the epoch was chosen: val, last or cv-refit.")] = "val",
+    only: OnlyOption = None,
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    plugin: PluginOption = None,
+) -> None:
+    """What would be gained by looking at all test clips, though not at their labels, before any is called.
+
+    Takes finished runs with validation patients. The offset that is best on the test labels stands beside, as ORACLE.
+    """
+    from ..boards.transductive import transductive as make_board
+    from ..core.display import Display
+    from ..report.tables.formats import Sheet, known_format, print_sheets
+    from ..report.tables.transductive import transductive_table
+    from ..results.run import load_runs
+
+    known_format(format_)
+    chosen = rows_to_keep(only or [])
+    runs, display, cache = load_runs(results), Display(), results / ".index"
+    found = [make_board(runs, name.strip(), select, chosen, cache=cache, display=display) for name in split.split(",")]
+    sheets = [
+        Sheet(
+            transductive_table(one),
+            one.table.assign(split=one.split),
+            {"split": one.split, "select": one.rule, **one.shared, "warnings": one.warnings},
+        )
+        for one in found
+    ]
+    print_sheets(sheets, format_, standard_output())
