@@ -145,7 +145,7 @@ def test_annotations_may_lie_elsewhere_or_be_left_aside(
     said = predict(sound, "--annotations", annotations, "--format", "json")
     _, rows = rows_of(said)
     assert rows[["start_s", "end_s", "label"]].values.tolist() == [[0.1, 1.3, "wheeze"]]
-    assert "1 recording, 1 clip, 1 of them cut after 0.5 s as in training" in said.err
+    assert "1 recording, 1 clip, 1 of them cut to 0.5 s as in training" in said.err
     _, rows = rows_of(
         predict(tiny_root / "far" / sound.name, "--annotations", "none", "--hop-s", "1", "--format", "json")
     )
