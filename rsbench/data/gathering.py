@@ -50,6 +50,8 @@ class ClipGatherer:
         self.edge_fade = edge_fade
         self._spans = window.place(clip_spans(waveforms, clips), n_samples)
         self._silence = window.silence
+        length = self._spans[:, 2] if window.silence else np.full(len(clips), n_samples)
+        self._heard = torch.from_numpy(length.clip(max=n_samples)).to(device)
         self._samples = waveforms.samples
         # The weight of a sample by its distance to the edge; from `edge_fade` on it is 1.
         self._ramp = torch.cat([torch.linspace(0, 1, edge_fade), torch.ones(1)])
@@ -69,6 +71,10 @@ class ClipGatherer:
         for clip, row in zip(clips, rows.tolist(), strict=True):
             self._cut(clip, *self._spans[row].tolist())
         return torch.from_numpy(clips).to(self.device)
+
+    def heard_samples(self, rows: Tensor) -> Tensor:
+        """(B,) int64 on the device: after how many samples of a gathered clip silence follows; n_samples if none."""
+        return self._heard[rows]
 
     def _cut(self, clip: np.ndarray, first: int, start: int, length: int, size: int) -> None:
         """Write the clip [start, start + length) of a recording of `size` samples that begins at `first`."""

@@ -80,7 +80,7 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
     frontend = experiment.frontend.to(device)
     data = experiment.spec.data
     gatherer = gather_from(dataset.waveforms, clips, frontend, data.clip_s, clip_window(data.window), device)
-    return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment)
+    return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment, gatherer.heard_samples)
 
 
 def gather_from(

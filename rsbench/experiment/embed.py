@@ -5,6 +5,7 @@ The work is kept in pieces beside the file, in FILE.unfinished, so that the same
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.backbone import BACKBONES, Backbone, create_backbone
+from ..core.backbone import BACKBONES, Backbone, create_backbone, embeddings_of
 from ..core.errors import DataError
 from ..core.files import locked_file, read_sealed, remove, write_sealed, writing
 from ..core.fingerprint import code_sha256
@@ -185,10 +186,13 @@ def _vectors(
     for start in range(rows.start, rows.stop, AT_ONCE):
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))
+        heard = functools.partial(frontend.heard_frames, gatherer.heard_samples(chosen))
         draws = torch.Generator().manual_seed(derive(job.spec.seed, "embed", start))
         with exact(gatherer.device):
-            views = [backbone(features)]
-            views += [backbone(spec_augment(features, draws, **masks)) for _ in range(job.spec.views)]
+            views = [embeddings_of(backbone, features, heard)]
+            views += [
+                embeddings_of(backbone, spec_augment(features, draws, **masks), heard) for _ in range(job.spec.views)
+            ]
         yield torch.stack(views, dim=1).float().cpu().numpy()
 
 

@@ -36,11 +36,16 @@ def export_onnx(choice: TrainedModel, classifier: Classifier, out: Path) -> floa
     the run's clips; and gives `logits` and `probabilities`, both (clips, 4). Its metadata says what it is.
 
     Raises:
-        SpecError: what writes or runs ONNX is not installed.
+        SpecError: what writes or runs ONNX is not installed, or the backbone takes a mask.
         ExportFailed: the model cannot be written so, or gives other numbers there. Nothing is kept then.
         StorageError: the file cannot be written.
     """
     _check_installed()
+    if classifier.model.backbone.takes_mask:
+        raise SpecError(
+            f"{choice.run.run_id}: its backbone is told which frames of a clip hold its sound, for which the file has "
+            "no input. Export a run on a backbone without a mask."
+        )
     model = _traced(classifier)
     _describe(model, choice, classifier)
     content = model.SerializeToString()

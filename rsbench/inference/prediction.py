@@ -114,7 +114,7 @@ class Predictor:
         found = []
         with exact(self.device), torch.inference_mode():
             for rows in torch.arange(len(clips)).split(self.spec.optim.batch_size):
-                found.append(self.classifier(gatherer.gather(rows)))
+                found.append(self.classifier(gatherer.gather(rows), gatherer.heard_samples(rows)))
                 advance(len(rows), recording.path.name)
         logits, probabilities = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
         return logits, probabilities

@@ -206,6 +206,11 @@ def test_a_file_says_how_its_clips_were_shown_and_runs_must_agree(
         assert frozen(tmp_path / "foreign.parquet", epochs=1, data__window=window).spec.data.window == window
 
 
+def test_a_backbone_that_takes_a_mask_is_told_what_is_heard_of_every_view(embed: Embed) -> None:
+    done = embed("--backbone", "tiny_masked", "--clip-s", "1", "--window", "zero", "--views", "1")
+    assert done.code == 0, done.err
+
+
 def test_a_file_from_before_there_were_windows_is_of_repeated_clips(embed: Embed, tmp_path: Path) -> None:
     embed()
     frame = pd.read_parquet(tmp_path / "tiny.parquet")

@@ -303,11 +303,14 @@ def test_without_validation_there_is_argmax_alone(cli: Cli, tiny_run: Any, sound
     assert "Say --at argmax" in asked.err
 
 
-@pytest.mark.parametrize(("window", "clip_s"), [("zero", 1.0), ("crop", 0.25), ("context:1", 1.0)])
+@pytest.mark.parametrize(
+    ("window", "clip_s", "backbone"),
+    [("zero", 1.0, "tiny"), ("crop", 0.25, "tiny"), ("context:1", 1.0, "tiny"), ("zero", 1.0, "tiny_masked")],
+)
 def test_clips_are_shown_as_the_run_was_shown_them(
-    cli: Cli, tiny_run: Any, tiny_root: Path, sounds: Path, tmp_path: Path, window: str, clip_s: float
+    cli: Cli, tiny_run: Any, tiny_root: Path, sounds: Path, tmp_path: Path, window: str, clip_s: float, backbone: str
 ) -> None:
-    run = tiny_run(epochs=1, select="last", data__window=window, data__clip_s=clip_s)
+    run = tiny_run(epochs=1, select="last", backbone=backbone, data__window=window, data__clip_s=clip_s)
     told = ["predict", "--run", run.path, "--results", tmp_path / "results", "--at", "argmax", "--format", "json"]
     about, rows = rows_of(cli(*told, tiny_root / "far"))
     assert (about["window"], about["clip_s"]) == (window, clip_s)
