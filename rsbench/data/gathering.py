@@ -81,10 +81,14 @@ class ClipGatherer:
         ramp, fade = self._ramp.numpy(), self.edge_fade
         heard = min(length, self.n_samples)
         sound = self._samples[first + start : first + start + heard]
-        if start < fade or size - start - heard < fade:
-            position = np.arange(start, start + heard)
-            weight = ramp[np.minimum(position, fade)] * ramp[np.minimum(size - 1 - position, fade)]
-            sound = sound * weight
+        # Where the recording has faded in, and where it begins to fade out.
+        risen = min(max(fade - start, 0), heard)
+        falling = min(max(size - fade - start, risen), heard)
+        if risen or falling < heard:
+            sound = sound.copy()
+            for begin, end in ((0, risen), (falling, heard)):
+                position = np.arange(start + begin, start + end)
+                sound[begin:end] *= ramp[np.minimum(position, fade)] * ramp[np.minimum(size - 1 - position, fade)]
         filled = heard if self._silence else self.n_samples
         for place in range(0, filled, heard):
             clip[place : place + heard] = sound[: self.n_samples - place]

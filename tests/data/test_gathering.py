@@ -158,13 +158,22 @@ def test_a_clip_outside_its_recording_never_reads_the_next_one() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("window", ["repeat", "zero", "context:1"])
 @pytest.mark.parametrize("resident", [True, False])
-def test_clips_on_a_gpu_are_those_of_the_cpu(resident: bool) -> None:
+def test_clips_on_a_gpu_are_those_of_the_cpu(resident: bool, window: str) -> None:
     clips = pd.DataFrame({"clip_id": ["a", "b"], "recording": "r0", "start_s": [0.0, 0.2], "end_s": [0.1, 0.3]})
     made = made_of(np.random.default_rng(0).standard_normal(300))
     rows = torch.tensor([1, 0, 1])
     there, here = (
-        ClipGatherer(made, clips, 150, edge_fade=20, device=torch.device(name), resident=resident).gather(rows)
+        ClipGatherer(
+            made,
+            clips,
+            150,
+            edge_fade=20,
+            device=torch.device(name),
+            resident=resident,
+            window=clip_window(window),
+        ).gather(rows)
         for name in ("cuda", "cpu")
     )
     assert there.device.type == "cuda"
