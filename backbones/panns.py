@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,12 @@ class Panns(Backbone):
 
     Features are (B, n_mels, n_frames); each halving block needs two of both, RsbenchError otherwise. Subclasses
     say `channels` of their blocks, `kernel` of the convolutions, and how many blocks halve bins and frames.
+
+    Args:
+        n_mels: bins.
+        n_frames: frames.
+        pool_over: "all" frames, as published, or only those that are "heard": the silence after a clip (data.window)
+            is then replaced by the mean of its heard frames before the network, and left out of the pooling over time.
     """
 
     frontend = Frontend("panns-log-mel")
@@ -68,8 +74,9 @@ class Panns(Backbone):
     kernel: ClassVar[int]
     halving: ClassVar[int] = 4
 
-    def __init__(self, n_mels: int, n_frames: int) -> None:
+    def __init__(self, n_mels: int, n_frames: int, *, pool_over: Literal["all", "heard"] = "all") -> None:
         super().__init__(n_mels, n_frames)
+        self.takes_mask = pool_over == "heard"
         shortest = 2**self.halving
         if min(n_mels, n_frames) < shortest:
             raise RsbenchError(
@@ -85,14 +92,21 @@ class Panns(Backbone):
         nn.init.xavier_uniform_(self.fc1.weight)
         nn.init.zeros_(self.fc1.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, heard: Tensor | None = None) -> Tensor:
+        if heard is not None:
+            features = filled_with_mean(features, heard.unsqueeze(1))
         # PANNs' maps are (B, channels, time, frequency). Channels last gives the same, faster on a CPU.
         maps = self.bn0(features).transpose(1, 2).unsqueeze(1)
         maps = maps.contiguous(memory_format=torch.channels_last)
         for index in range(1, len(self.channels) + 1):
             maps = F.dropout(self.get_submodule(f"conv_block{index}")(maps), 0.2, self.training)
         over_time = maps.mean(dim=3)
-        pooled = over_time.amax(dim=2) + over_time.mean(dim=2)
+        if heard is None:
+            pooled = over_time.amax(dim=2) + over_time.mean(dim=2)
+        else:
+            steps = F.max_pool1d(heard.float().unsqueeze(1), 2**self.halving)  # those with any heard frame
+            largest = over_time.masked_fill(steps == 0, -torch.inf).amax(dim=2)
+            pooled = largest + (over_time * steps).sum(dim=2) / steps.sum(dim=2)
         return F.relu(self.fc1(F.dropout(pooled, 0.5, self.training)))
 
     def stages(self) -> list[list[str]]:
@@ -103,6 +117,12 @@ class Panns(Backbone):
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """PANNs' names are ours; its front end and its AudioSet classifier are left out."""
         return {name: tensor for name, tensor in state.items() if not name.startswith(NOT_THE_NETWORK)}
+
+
+def filled_with_mean(features: Tensor, heard: Tensor) -> Tensor:
+    """Features (B, n_mels, T) whose unheard frames hold the mean of the heard ones. heard: (B, 1, T) bool."""
+    mean = features.masked_fill(~heard, 0.0).sum(dim=2, keepdim=True) / heard.sum(dim=2, keepdim=True)
+    return torch.where(heard, features, mean)
 
 
 @register_backbone(

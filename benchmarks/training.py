@@ -25,6 +25,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from rsbench.core.spec import RunSpec, parse_assignment
 from rsbench.data.waveforms import Waveforms
+from rsbench.data.windows import clip_window
 from rsbench.experiment.build import feature_size, gather_from, untrained_model
 from rsbench.experiment.context import make_context, make_spec
 from rsbench.features.frontends import create_frontend
@@ -61,7 +62,7 @@ def clips_of_noise(spec: RunSpec, count: int, device: torch.device) -> AudioClip
     length_s = pd.Series(lengths / frontend.rate, index=names)
     waveforms = Waveforms(frontend.rate, lambda: samples, offsets, names, length_s, pd.DataFrame(), bytes_id="")
     table = pd.DataFrame({"clip_id": names, "recording": names, "start_s": 0.0, "end_s": length_s.to_numpy()})
-    gatherer = gather_from(waveforms, table, frontend, spec.data.clip_s, device)
+    gatherer = gather_from(waveforms, table, frontend, spec.data.clip_s, clip_window(spec.data.window), device)
     codes = torch.arange(count, device=device) % len(COUNTS)
     known = ClipMetadata(tuple(names), codes, torch.rand(count, device=device), codes, codes)
     return AudioClips(known, gatherer.gather, frontend.to(device), spec.augment)

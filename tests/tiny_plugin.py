@@ -28,6 +28,16 @@ class Tiny(Backbone):
         return self.stem(features).mean(dim=2)
 
 
+@register_backbone("tiny_masked", summary="the same, with a mean over the frames that hold sound of the clip")
+class TinyMasked(Tiny):
+    takes_mask = True
+
+    def forward(self, features: Tensor, heard: Tensor) -> Tensor:
+        assert (heard.dtype, heard.shape) == (torch.bool, features[:, 0].shape)
+        weight = heard.float().unsqueeze(1)
+        return (self.stem(features) * weight).sum(dim=2) / weight.sum(dim=2)
+
+
 @register_loss("unhurried", summary="cross-entropy that takes the time it is told to")
 def unhurried(logits: Tensor, batch: Batch) -> Tensor:
     time.sleep(float(os.environ.get("UNHURRIED_S", "0")))

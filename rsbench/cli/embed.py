@@ -39,6 +39,10 @@ def embed(
     weights: WeightsOption = None,
     views: Annotated[int | None, typer.Option(min=0, help="Augmented views of each clip, beside itself.")] = None,
     clip_s: Annotated[float | None, typer.Option(help="Seconds of a clip. Default: as runs cut them.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="How clips come to that length: repeat, zero, crop or context:SECONDS."),
+    ] = None,
     root: RootOption = None,
     partial: PartialOption = False,
     set_: SetOption = None,
@@ -57,7 +61,7 @@ def embed(
     from ..experiment.context import make_context
     from ..experiment.embed import prepare_embedding, run_embedding
 
-    options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s}
+    options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s, "window": window}
     settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
     context = make_context(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
     names = [name.strip() for name in data.split(",") if name.strip()]

@@ -35,6 +35,7 @@ def export_model(
     """
     from ..core.display import Display
     from ..core.files import write_bytes
+    from ..data.windows import clip_window
     from ..inference.classifier import changed_code, load_classifier
     from ..inference.onnx_file import export_onnx, how_to_use
     from ..report.card import model_card
@@ -48,5 +49,6 @@ def export_model(
         display.say(line)
     difference = export_onnx(chosen, classifier, out)
     beside = out.with_suffix(".card.md")
-    write_bytes(beside, model_card(chosen, display, how_to_use(classifier)).encode())
+    use = how_to_use(classifier, clip_window(chosen.run.spec.data.window))
+    write_bytes(beside, model_card(chosen, display, use).encode())
     typer.echo(f"kept in {out}, at most {difference:.1g} from PyTorch; model card in {beside}")

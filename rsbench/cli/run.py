@@ -76,6 +76,11 @@ def run(
 ) -> None:
     """Train a loss on a backbone and judge it, in and out of distribution.
 
+    Clips are shown to the model at one length, data.clip_s. By --set data.window=WINDOW longer ones are cut and shorter
+    ones repeated (repeat, the default, as published) or followed by silence (zero); or of longer ones the middle is
+    kept, and shorter ones repeated (crop); or each is SECONDS of sound around its middle, from its recording
+    (context:SECONDS).
+
     Several losses and several seeds are a grid: every loss with every seed, in one process. Give the same command
     again to continue where it was stopped; what is done is not done again.
     """
@@ -187,7 +192,10 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
         say("SYNTHETIC recordings: generated, embedded, good for trying things out; no row of them is a result.")
     if experiment.partial:
         say("PARTIAL: an incomplete set; its rows carry their own fingerprint and share no board with the full set.")
-    say(f"{spec.loss.name} on {spec.backbone.name}, clips of {spec.data.clip_s:g} s: {', '.join(CLASSES)}")
+    say(
+        f"{spec.loss.name} on {spec.backbone.name}, clips of {spec.data.clip_s:g} s (window {spec.data.window}): "
+        f"{', '.join(CLASSES)}"
+    )
     for split, part, counts, patients in class_table(experiment):
         say(f"  {split} {part}: {' / '.join(map(str, counts))} clips, {patients} patients")
     model, _ = build_model(experiment)

@@ -73,7 +73,16 @@ def usual(case: Case) -> int:
 
 def build(case: Case, n_frames: int, seed: int = 0) -> Backbone:
     torch.manual_seed(seed)
-    return create_backbone(case.name, bins(case), n_frames, **dict(case.options))
+    backbone = create_backbone(case.name, bins(case), n_frames, **dict(case.options))
+    if backbone.takes_mask:
+        backbone.register_forward_pre_hook(_all_heard)
+    return backbone
+
+
+def _all_heard(backbone: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What a backbone that takes a mask is given where no check says which frames are heard."""
+    features = given[0]
+    return given if len(given) > 1 else (features, torch.ones_like(features[:, 0], dtype=torch.bool))
 
 
 def smallest_build(case: Case, seed: int = 0) -> Backbone:
@@ -143,6 +152,21 @@ def a_clip_alone_is_the_clip_in_a_batch(case: Case) -> None:
     backbone = smallest_build(case).eval()
     batch = clips(case, 3)
     expect_alike(backbone(batch[1:2])[0], backbone(batch)[1], "embeddings alone and in a batch")
+
+
+@contract(
+    "Where it takes a mask, what stands in frames that are not heard does not change its embeddings.",
+    "Fill those frames with what follows from the heard ones, and pool over heard frames alone.",
+)
+def unheard_frames_change_nothing(case: Case) -> None:
+    backbone = smallest_build(case).eval()
+    if not backbone.takes_mask:
+        return
+    batch = clips(case, 3)
+    n_frames = batch.shape[-1]
+    heard = torch.arange(n_frames) < torch.tensor([[1], [n_frames // 2 + 1], [n_frames]])
+    other = torch.where(heard.unsqueeze(1), batch, 50 - batch)
+    expect_alike(backbone(other, heard), backbone(batch, heard), "embeddings with other unheard frames")
 
 
 @contract(
@@ -285,6 +309,7 @@ CHECKS: tuple[Check, ...] = (
     what_it_declares_exists,
     embeddings_have_their_shape_for_any_length,
     a_clip_alone_is_the_clip_in_a_batch,
+    unheard_frames_change_nothing,
     its_stages_hold_every_parameter_once,
     its_own_checkpoint_fits_and_is_not_touched,
     features_are_left_as_they_are,

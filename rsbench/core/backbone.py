@@ -56,6 +56,10 @@ class Backbone(nn.Module, ABC):
     A backbone whose front end is None hears no sound: it is given embeddings of clips, (B, n_mels), from the file
     that is its weights.
 
+    One whose `takes_mask` is true, on the class or because an option set it, is called with a second tensor: `heard`,
+    (B, n_frames) bool, True where a frame holds sound of the clip and False in the silence that follows it. What
+    stands in the other frames must not change its embeddings.
+
     Args:
         n_mels: bins of the features it will be given.
         n_frames: frames of the features it will be given.
@@ -66,6 +70,7 @@ class Backbone(nn.Module, ABC):
     public_weights: ClassVar[tuple[PublicWeights, ...]] = ()
     smaller: ClassVar[str] = ""
     after_colon: ClassVar[str] = ""
+    takes_mask: bool = False
     embedding_dim: int
 
     def __init__(self, n_mels: int, n_frames: int) -> None:
@@ -99,6 +104,15 @@ class Backbone(nn.Module, ABC):
     def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A public checkpoint's tensors under this module's names and shapes; heads that are not used are left out."""
         return dict(state)
+
+
+def embeddings_of(backbone: Backbone, features: Tensor, heard: Callable[[int], Tensor]) -> Tensor:
+    """(B, D) embeddings of features (B, n_mels, n_frames).
+
+    heard: frames → (B, n_frames) bool, for a backbone that takes a mask; no other asks.
+    """
+    embeddings: Tensor = backbone(features, heard(features.shape[-1])) if backbone.takes_mask else backbone(features)
+    return embeddings
 
 
 def register_backbone(name: str, *, summary: str = "", paper: str = "") -> Callable[[_B], _B]:

@@ -22,6 +22,7 @@ from .settings import DEEPEST, parse_settings
 PROTOCOL: Literal[2] = 2  # of new runs; those of an earlier one can be read, and stand on boards of their own
 DEFAULT_TRAIN = "synthetic"
 DEFAULT_CLIP_S = 8.0
+LONGEST_CLIP_S = 60
 MOST_SEEDS = 10_000  # of a command or a study
 LARGEST_SEED = 2**63 - 1  # a whole number of tables and random generators
 
@@ -38,7 +39,7 @@ SHORT_KEYS = {
 }
 
 # Fields that came after runs were made: what these were made with is left out of the text that a run id hashes.
-LATER_FIELDS = {("optim", "compile"): "none"}
+LATER_FIELDS = {("optim", "compile"): "none", ("data", "window"): "repeat"}
 
 KEY = re.compile(r"[\w.:-]{1,200}")
 
@@ -100,7 +101,8 @@ class Range:
             raise SpecError(f"{self}: low must be below high, both finite, and above 0 on a logarithmic scale.")
 
 
-ClipSeconds = Annotated[float, Field(gt=0, le=60, description="longer clips are cut, shorter ones repeated")]
+ClipSeconds = Annotated[float, Field(gt=0, le=LONGEST_CLIP_S, description="the length at which clips are shown")]
+Window = Annotated[str, Field(description="how clips come to that length: repeat, zero, crop or context:SECONDS")]
 
 
 class DataPart(Part):
@@ -108,6 +110,7 @@ class DataPart(Part):
     test: Names
     label_map: str = "four-class"
     clip_s: ClipSeconds = DEFAULT_CLIP_S
+    window: Window = "repeat"
 
 
 class ValidationPart(Part):
@@ -203,6 +206,7 @@ class EmbedSpec(Part):
     frontend: Choice
     augment: AugmentPart = AugmentPart()
     clip_s: ClipSeconds = DEFAULT_CLIP_S
+    window: Window = "repeat"
     views: int = Field(0, ge=0, le=100, description="augmented views of each clip, beside the clip as it is")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
 

@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..core.errors import DataError
 from ..core.files import sha256_of
+from .windows import REPEAT
 
 INDEX = {"dataset": "", "clip_id": "", "view": 0}  # columns that tell rows apart, and what an absent one reads as
 ATTRS = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs in parquet
@@ -33,8 +34,9 @@ class Provenance(BaseModel):
     """Where embeddings come from. All of it may be left out; what is unknown is shown as such on boards.
 
     backbone: the model's name. source, licence, pretrained_on, weights_sha256, loaded: of its weights, as in a run's
-    record. clip_s: seconds that a clip was cut or repeated to. clips: data set → hash of its clips' names and times.
-    spec, code_version: the settings and the code that made them. code_sha256: of the backbone and the front end.
+    record. clip_s: seconds at which a clip was shown to the model, and window: how it came to that length (see
+    `windows`); None where nobody said. clips: data set → hash of its clips' names and times. spec, code_version: the
+    settings and the code that made them. code_sha256: of the backbone and the front end.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -46,10 +48,17 @@ class Provenance(BaseModel):
     weights_sha256: str = ""
     loaded: float | None = None
     clip_s: float | None = None
+    window: str | None = None
     clips: Mapping[str, str] = {}
     spec: Mapping[str, Any] = {}
     code_sha256: str = ""
     code_version: str = "unknown"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_windows(cls, said: Any) -> Any:
+        """`rsbench embed` keeps its settings; a file that has them and names no window is from before it had others."""
+        return {"window": REPEAT.name} | said if isinstance(said, dict) and said.get("spec") else said
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,20 @@ class EmbeddingFile:
     provenance: Provenance
     vectors: np.ndarray
     index: pd.DataFrame
+
+    def refuse_other_clips(self, clip_s: float, window: str) -> None:
+        """Raise DataError where the file says that it was made of clips shown otherwise."""
+        made = self.provenance
+        if made.window not in (None, window):
+            raise DataError(
+                f"data.window={window}, but {self.path} was made with clips shown as {made.window}. "
+                f"Say --set data.window={made.window}, or embed again."
+            )
+        if made.clip_s not in (None, clip_s):
+            raise DataError(
+                f"data.clip_s={clip_s:g}, but {self.path} was made with clips of {made.clip_s:g} s. "
+                f"Say --set data.clip_s={made.clip_s:g}, or embed again."
+            )
 
     def of(self, dataset: str, clips: pd.DataFrame) -> np.ndarray:
         """(N, V, D) float32: the embeddings of these clips, all views of each.

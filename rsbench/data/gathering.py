@@ -1,4 +1,4 @@
-"""Clips of one length, cut out of waveforms many at once. Repeat-padding and fades are arithmetic, never stored."""
+"""Clips of one length, cut out of waveforms many at once. Padding and fades are arithmetic, never stored."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.errors import DataError
 from .clips import clip_bounds
 from .waveforms import Waveforms
+from .windows import REPEAT, ClipWindow
 
 
 class ClipGatherer:
@@ -17,7 +18,8 @@ class ClipGatherer:
 
     As the published chain does it: the first and last `edge_fade` samples of a recording are faded linearly,
     the clip [int(start·rate), int(end·rate)] is cut; a longer one is truncated, a shorter one is repeated,
-    truncated, and its last `edge_fade` samples are faded out.
+    truncated, and its last `edge_fade` samples are faded out. Other windows take other samples, or let silence follow
+    the faded end of what is too short.
 
     Args:
         waveforms: the recordings.
@@ -26,6 +28,7 @@ class ClipGatherer:
         edge_fade: samples of each fade; 0 for none.
         device: where gathered clips are wanted.
         resident: keep all recordings on the device; otherwise they are read from the map and moved.
+        window: how clips come to that length.
 
     Raises:
         DataError: a clip lies outside its recording or holds no sample at this rate.
@@ -40,17 +43,23 @@ class ClipGatherer:
         edge_fade: int,
         device: torch.device,
         resident: bool,
+        window: ClipWindow = REPEAT,
     ) -> None:
         self.device = device
         self.n_samples = n_samples
         self.edge_fade = edge_fade
-        self._spans = clip_spans(waveforms, clips)
+        self._spans = window.place(clip_spans(waveforms, clips), n_samples)
+        self._silence = window.silence
+        length = self._spans[:, 2] if window.silence else np.full(len(clips), n_samples)
+        self._heard = torch.from_numpy(length.clip(max=n_samples)).to(device)
         self._samples = waveforms.samples
         # The weight of a sample by its distance to the edge; from `edge_fade` on it is 1.
         self._ramp = torch.cat([torch.linspace(0, 1, edge_fade), torch.ones(1)])
         on_device = resident and device.type != "cpu"
         self._indexed = (
-            IndexedClips(waveforms.samples, self._spans, self._ramp, n_samples, device) if on_device else None
+            IndexedClips(waveforms.samples, self._spans, self._ramp, n_samples, device, silence=window.silence)
+            if on_device
+            else None
         )
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -63,31 +72,50 @@ class ClipGatherer:
             self._cut(clip, *self._spans[row].tolist())
         return torch.from_numpy(clips).to(self.device)
 
+    def heard_samples(self, rows: Tensor) -> Tensor:
+        """(B,) int64 on the device: after how many samples of a gathered clip silence follows; n_samples if none."""
+        return self._heard[rows]
+
     def _cut(self, clip: np.ndarray, first: int, start: int, length: int, size: int) -> None:
         """Write the clip [start, start + length) of a recording of `size` samples that begins at `first`."""
         ramp, fade = self._ramp.numpy(), self.edge_fade
         heard = min(length, self.n_samples)
         sound = self._samples[first + start : first + start + heard]
-        if start < fade or size - start - heard < fade:
-            position = np.arange(start, start + heard)
-            weight = ramp[np.minimum(position, fade)] * ramp[np.minimum(size - 1 - position, fade)]
-            sound = sound * weight
-        for place in range(0, self.n_samples, heard):
+        # Where the recording has faded in, and where it begins to fade out.
+        risen = min(max(fade - start, 0), heard)
+        falling = min(max(size - fade - start, risen), heard)
+        if risen or falling < heard:
+            sound = sound.copy()
+            for begin, end in ((0, risen), (falling, heard)):
+                position = np.arange(start + begin, start + end)
+                sound[begin:end] *= ramp[np.minimum(position, fade)] * ramp[np.minimum(size - 1 - position, fade)]
+        filled = heard if self._silence else self.n_samples
+        for place in range(0, filled, heard):
             clip[place : place + heard] = sound[: self.n_samples - place]
+        clip[filled:] = 0.0
         if length < self.n_samples:
-            faded = min(fade, self.n_samples)
-            clip[self.n_samples - faded :] *= ramp[:faded][::-1]
+            faded = min(fade, filled)
+            clip[filled - faded : filled] *= ramp[:faded][::-1]
 
 
 class IndexedClips:
     """The same where the recordings stand on a GPU: index arithmetic, in which nothing waits for the host.
 
-    samples: all recordings. spans: as `clip_spans` gives them. ramp: the weights of samples by distance to an edge.
+    samples: all recordings. spans: as `ClipWindow.place` gives them. ramp: the weights of samples by distance to an
+    edge. silence: whether it follows what is too short, which is repeated otherwise.
     """
 
     def __init__(
-        self, samples: np.ndarray, spans: np.ndarray, ramp: Tensor, n_samples: int, device: torch.device
+        self,
+        samples: np.ndarray,
+        spans: np.ndarray,
+        ramp: Tensor,
+        n_samples: int,
+        device: torch.device,
+        *,
+        silence: bool = False,
     ) -> None:
+        self._silence = silence
         self._samples = torch.from_numpy(samples).to(device)
         self._first = torch.from_numpy(spans[:, :1].copy()).to(device)
         # (clips, 3) within the recording: first sample of the clip, its length, samples of the recording.
@@ -98,15 +126,19 @@ class IndexedClips:
     def gather(self, rows: Tensor) -> Tensor:
         """(B, n_samples) float32 of clips by their row numbers (B,), int64, on the device."""
         start, length, size = self._spans[rows].unsqueeze(2).unbind(1)
-        position = start + self._time % length
+        inside = self._time.minimum(length - 1) if self._silence else self._time % length
+        position = start + inside
         clips = self._samples.take(self._first[rows] + position)
         fade = len(self._ramp) - 1
         if fade:  # all clips alike: to choose those near an edge, the host would have to know which they are
             clips *= self._weight(position) * self._weight(size - 1 - position)
-            faded = min(fade, len(self._time))
-            fade_out = self._ramp[:faded].flip(0)
-            clips[:, len(self._time) - faded :] *= torch.where(length < len(self._time), fade_out, 1.0)
-        return clips
+            if self._silence:
+                clips *= torch.where(length < len(self._time), self._weight(length - 1 - inside), 1.0)
+            else:
+                faded = min(fade, len(self._time))
+                fade_out = self._ramp[:faded].flip(0)
+                clips[:, len(self._time) - faded :] *= torch.where(length < len(self._time), fade_out, 1.0)
+        return clips.masked_fill_(self._time >= length, 0.0) if self._silence else clips
 
     def _weight(self, distance: Tensor) -> Tensor:
         """The fade's weight for samples at a distance from the recording's edge."""

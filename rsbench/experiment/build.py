@@ -15,6 +15,7 @@ from ..core.spec import RunSpec
 from ..core.weights import load_weights
 from ..data.gathering import ClipGatherer
 from ..data.waveforms import Waveforms
+from ..data.windows import ClipWindow, clip_window
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
 from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips
@@ -77,12 +78,18 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
     if experiment.frontend is None:
         return EmbeddingClips(known, torch.as_tensor(dataset.embeddings, device=device))
     frontend = experiment.frontend.to(device)
-    gatherer = gather_from(dataset.waveforms, clips, frontend, experiment.spec.data.clip_s, device)
-    return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment)
+    data = experiment.spec.data
+    gatherer = gather_from(dataset.waveforms, clips, frontend, data.clip_s, clip_window(data.window), device)
+    return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment, gatherer.heard_samples)
 
 
 def gather_from(
-    waveforms: Waveforms, clips: pd.DataFrame, frontend: FrontendModule, clip_s: float, device: torch.device
+    waveforms: Waveforms,
+    clips: pd.DataFrame,
+    frontend: FrontendModule,
+    clip_s: float,
+    window: ClipWindow,
+    device: torch.device,
 ) -> ClipGatherer:
     """Clips of `clip_s` seconds for this front end, from waveforms that live on the device where they fit."""
     size = waveforms.samples.nbytes
@@ -93,4 +100,5 @@ def gather_from(
         edge_fade=frontend.edge_fade,
         device=device,
         resident=device.type == "cpu" or size < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0],
+        window=window,
     )

@@ -5,6 +5,7 @@ The work is kept in pieces beside the file, in FILE.unfinished, so that the same
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..core.backbone import BACKBONES, Backbone, create_backbone
+from ..core.backbone import BACKBONES, Backbone, create_backbone, embeddings_of
 from ..core.errors import DataError
 from ..core.files import locked_file, read_sealed, remove, write_sealed, writing
 from ..core.fingerprint import code_sha256
@@ -26,6 +27,7 @@ from ..core.weights import WeightsFile, load_weights
 from ..data.clips import ClipTable
 from ..data.embeddings import Provenance, clips_hash, read_provenance, write_embeddings
 from ..data.gathering import ClipGatherer
+from ..data.windows import clip_window
 from ..features.augment import spec_augment
 from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
 from ..results.environment import code_version
@@ -62,7 +64,8 @@ class EmbeddingJob:
         weights = f"weights from {self.weights.source}" if self.weights.path else "RANDOM weights"
         views = f", {self.spec.views} augmented views of each" if self.spec.views else ""
         sets = " and ".join(table.dataset for table in self.tables)
-        return f"{self.clips} clips of {self.spec.clip_s:g} s from {sets}{views}, by {made_by} with {weights}"
+        length = f"{self.spec.clip_s:g} s (window {self.spec.window})"
+        return f"{self.clips} clips of {length} from {sets}{views}, by {made_by} with {weights}"
 
 
 def prepare_embedding(
@@ -90,8 +93,10 @@ def prepare_embedding(
         weights_sha256=weights.sha256,
         loaded=loaded,
         clip_s=spec.clip_s,
+        window=spec.window,
         clips={table.dataset: clips_hash(table.clips) for table in tables},
-        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}}),
+        # The window has a key of its own, which files from before there was a choice read as what it was.
+        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}, "window": True}),
         code_sha256="+".join(code),
         code_version=code_version(),
     )
@@ -119,11 +124,13 @@ def _embed(job: EmbeddingJob, context: RunContext) -> None:
     waveforms = {table.dataset: job.data_cache.waveforms(table.dataset, job.frontend.rate) for table in job.tables}
     backbone = job.backbone.to(context.device).eval()
     frontend = job.frontend.to(context.device)
+    window = clip_window(job.spec.window)
     done = PIECE * len(list(pieces.glob("*.npy")))
     made: list[np.ndarray] = []
     with context.display.track("embedding", job.clips, min(done, job.clips)) as advance:
         for table in job.tables:
-            gatherer = gather_from(waveforms[table.dataset], table.clips, frontend, job.spec.clip_s, context.device)
+            sound = waveforms[table.dataset]
+            gatherer = gather_from(sound, table.clips, frontend, job.spec.clip_s, window, context.device)
             for start in range(0, len(table.clips), PIECE):
                 rows = range(start, min(start + PIECE, len(table.clips)))
                 piece = pieces / f"{table.dataset}-{start:06d}.npy"
@@ -179,10 +186,13 @@ def _vectors(
     for start in range(rows.start, rows.stop, AT_ONCE):
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))
+        heard = functools.partial(frontend.heard_frames, gatherer.heard_samples(chosen))
         draws = torch.Generator().manual_seed(derive(job.spec.seed, "embed", start))
         with exact(gatherer.device):
-            views = [backbone(features)]
-            views += [backbone(spec_augment(features, draws, **masks)) for _ in range(job.spec.views)]
+            views = [embeddings_of(backbone, features, heard)]
+            views += [
+                embeddings_of(backbone, spec_augment(features, draws, **masks), heard) for _ in range(job.spec.views)
+            ]
         yield torch.stack(views, dim=1).float().cpu().numpy()
 
 

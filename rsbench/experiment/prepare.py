@@ -215,12 +215,7 @@ def backbone_name(choice: BackboneChoice) -> str:
 def _given_embeddings(spec: RunSpec, data_cache: DataCache) -> EmbeddingFile:
     """The embeddings that a backbone is given instead of sound."""
     file = data_cache.embeddings(Path(spec.backbone.weights))
-    seconds = file.provenance.clip_s
-    if seconds is not None and seconds != spec.data.clip_s:
-        raise DataError(
-            f"data.clip_s={spec.data.clip_s:g}, but {file.path} was made with clips of {seconds:g} s. "
-            f"Say --set data.clip_s={seconds:g}, or embed again."
-        )
+    file.refuse_other_clips(spec.data.clip_s, spec.data.window)
     return file
 
 

@@ -29,6 +29,7 @@ from ..core.spec import (
 from ..data.clips import label_map
 from ..data.datasets import DATASETS
 from ..data.splits import split
+from ..data.windows import clip_window
 from ..evaluation.selection import rule
 from ..features.augment import check_quirks
 from ..features.frontends import FRONTENDS
@@ -58,7 +59,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
         layered["validation.fraction"] = 0.0  # its last training is on all patients
     if backbone.frontend is None:
         layered |= {"augment.freq_masks": 0, "augment.time_masks": 0}
-    nested = _nest(layered | user, RunSpec)
+    nested = _nest(layered | user | _window_settings(user, "data."), RunSpec)
     _resolve_choices(nested, {"loss": LOSSES, "backbone": BACKBONES, "frontend": FRONTENDS, "quality": QUALITY})
     spec = _validated(nested, RunSpec)
     label_map(spec.data.label_map)
@@ -87,7 +88,7 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
         layered |= {key: value for key, value in defaults.items() if key.startswith(("frontend.", "augment."))}
         if "data.clip_s" in defaults:
             layered["clip_s"] = defaults["data.clip_s"]
-    nested = _nest(layered | user, EmbedSpec)
+    nested = _nest(layered | user | _window_settings(user, ""), EmbedSpec)
     _resolve_choices(nested, {"backbone": BACKBONES, "frontend": FRONTENDS})
     spec = _validated(nested, EmbedSpec)
     check_quirks(spec.augment.quirks)
@@ -97,6 +98,22 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
 def _defaults(dataset: str) -> Mapping[str, Any]:
     """Fields of a run's spec that a data set sets."""
     return DATASETS.entry(dataset).value.defaults if dataset in DATASETS.names() else {}
+
+
+def _window_settings(user: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """The window by the name that ids know it by, and the length of clips where the window sets it."""
+    key, length = f"{part}window", f"{part}clip_s"
+    if key not in user:
+        return {}
+    window = clip_window(user[key], key)
+    if window.context_s is None:
+        return {key: window.name}
+    if user.get(length, window.context_s) != window.context_s:
+        raise SpecError(
+            f"{length}={shown(user[length])}: {key}={window.name} shows clips of {window.context_s:g} s. Leave out "
+            f"{length}, or say other seconds there."
+        )
+    return {key: window.name, length: window.context_s}
 
 
 def _concerns(key: str, backbone: type[Backbone]) -> bool:

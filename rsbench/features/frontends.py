@@ -36,7 +36,8 @@ class FrontendModule(nn.Module, ABC):
     """Base of every front end. Subclasses take options as keyword-only arguments with defaults.
 
     Class attributes: `rate`, samples per second of the waveforms it takes; `edge_fade`, samples over which a
-    recording fades in and out before clips are cut from it (0: none).
+    recording fades in and out before clips are cut from it (0: none); `reach`, samples that a frame begins before
+    `hop` times its number, as where frames are centred there.
 
     Args:
         n_mels: bins of the features.
@@ -46,6 +47,7 @@ class FrontendModule(nn.Module, ABC):
 
     rate: int
     edge_fade: int = 0
+    reach: int = 0
 
     def __init__(self, n_mels: int, hop_ms: float, shortest: int) -> None:
         super().__init__()
@@ -66,6 +68,11 @@ class FrontendModule(nn.Module, ABC):
                 f"{self.rate} Hz ({self.shortest / self.rate:g} s) and was given {n_samples}. Lengthen them."
             )
         return self.count(n_samples)
+
+    def heard_frames(self, samples: Tensor, n_frames: int) -> Tensor:
+        """(B, n_frames) True where a frame holds any of a clip's first samples, of which there are (B,)."""
+        begins = torch.arange(n_frames, device=samples.device) * self.hop - self.reach
+        return begins < samples.unsqueeze(1)
 
     @abstractmethod
     def count(self, n_samples: int) -> int:
@@ -180,6 +187,7 @@ class PannsLogMel(FrontendModule):
 
     def __init__(self, *, n_mels: Bins = 64, hop_ms: Milliseconds = 10.0) -> None:
         super().__init__(n_mels, hop_ms, shortest=self.WINDOW // 2 + 1)
+        self.reach = self.WINDOW // 2
         self.constant("window", torch.hann_window(self.WINDOW))
         banks = melscale_fbanks(
             self.WINDOW // 2 + 1,
@@ -240,6 +248,7 @@ class EfficientatMel(FrontendModule):
     def __init__(self, *, n_mels: Bins = 128, hop_ms: Milliseconds = 10.0) -> None:
         # Reflection needs more than half a transform, and pre-emphasis takes one sample.
         super().__init__(n_mels, hop_ms, shortest=self.N_FFT // 2 + 2)
+        self.reach = self.WINDOW // 2
         self.constant("window", torch.hann_window(self.WINDOW, periodic=False))
         self.constant("banks", kaldi_mel_banks(n_mels, self.N_FFT, self.rate, self.LOW_HZ, self.HIGH_HZ))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..core.backbone import embeddings_of
 from ..core.errors import ResultsError, SpecError
 from ..core.fingerprint import code_sha256
 from ..core.plugins import discover
@@ -41,10 +43,18 @@ class Classifier(nn.Module):
         offset[NORMAL] = point.normal_offset
         self.register_buffer("offset", offset)
 
-    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C) logits and probabilities of waveforms (B, samples) at the front end's rate."""
-        embeddings = self.model.backbone(self.frontend(waveforms)).float()
-        logits = self.model.loss.logits(embeddings).float()
+    def forward(self, waveforms: Tensor, heard_samples: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, C) logits and probabilities of waveforms (B, samples) at the front end's rate.
+
+        heard_samples: (B,) how many of these, from the first, are sound; None where all are.
+        """
+        features = self.frontend(waveforms)
+        if heard_samples is None:
+            heard_samples = torch.full((waveforms.shape[0],), waveforms.shape[1], device=waveforms.device)
+        embeddings = embeddings_of(
+            self.model.backbone, features, functools.partial(self.frontend.heard_frames, heard_samples)
+        )
+        logits = self.model.loss.logits(embeddings.float()).float()
         return logits, ((logits + self.offset) / self.temperature).softmax(dim=1)
 
 

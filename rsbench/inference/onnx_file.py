@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.errors import ExportFailed, SpecError
 from ..core.files import write_bytes
 from ..data.clips import CLASSES
+from ..data.windows import ClipWindow
 from ..results.run import TrainedModel
 from .classifier import Classifier
 
@@ -35,11 +36,16 @@ def export_onnx(choice: TrainedModel, classifier: Classifier, out: Path) -> floa
     the run's clips; and gives `logits` and `probabilities`, both (clips, 4). Its metadata says what it is.
 
     Raises:
-        SpecError: what writes or runs ONNX is not installed.
+        SpecError: what writes or runs ONNX is not installed, or the backbone takes a mask.
         ExportFailed: the model cannot be written so, or gives other numbers there. Nothing is kept then.
         StorageError: the file cannot be written.
     """
     _check_installed()
+    if classifier.model.backbone.takes_mask:
+        raise SpecError(
+            f"{choice.run.run_id}: its backbone is told which frames of a clip hold its sound, for which the file has "
+            "no input. Export a run on a backbone without a mask."
+        )
     model = _traced(classifier)
     _describe(model, choice, classifier)
     content = model.SerializeToString()
@@ -53,20 +59,20 @@ def export_onnx(choice: TrainedModel, classifier: Classifier, out: Path) -> floa
     return difference
 
 
-def how_to_use(classifier: Classifier) -> list[str]:
+def how_to_use(classifier: Classifier, window: ClipWindow) -> list[str]:
     """What a program has to do before and with the file, in lines of Markdown."""
     frontend, seconds = classifier.frontend, classifier.samples / classifier.frontend.rate
     fade = frontend.edge_fade
     faded = (
         f" As in training, the first and last {fade} samples of a recording are faded linearly before clips are cut "
-        f"from it, and so are the last {fade} of a clip that was repeated."
+        f"from it, and so are the last {fade} of {'sound before silence' if window.silence else 'a repeated clip'}."
         if fade
         else ""
     )
     return [
         f"- Input `{INPUT}`: float32 (clips, {classifier.samples}), mono in [−1, 1] at {frontend.rate} Hz; any number "
         "of clips. The front end is inside.",
-        f"- A clip is {seconds:g} s: longer ones are cut after that, shorter ones repeated until they fill it.{faded}",
+        f"- A clip is {seconds:g} s: {window.in_words}.{faded}",
         f"- Outputs `{OUTPUTS[0]}` and `{OUTPUTS[1]}`: (clips, {len(CLASSES)}), in the order {', '.join(CLASSES)}.",
         "- The file's metadata holds run, classes, rate, length, offset and temperature.",
     ]

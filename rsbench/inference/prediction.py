@@ -14,6 +14,7 @@ from ..core.errors import DataError
 from ..data.audio import decode
 from ..data.clips import CLASSES, clip_bounds
 from ..data.waveforms import Waveforms, of_recording
+from ..data.windows import clip_window
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
 from ..quality.index import create_quality, measure_recording
@@ -103,14 +104,17 @@ class Predictor:
         self, waveforms: Waveforms, clips: pd.DataFrame, recording: Recording, advance: Advance
     ) -> tuple[np.ndarray, np.ndarray]:
         """(N, C) logits and probabilities."""
+        window = clip_window(self.spec.data.window)
         if not recording.annotated:
+            window = window.of_cuts()
             # The length of a clip cuts windows, not their end: rounding must not make one a sample short, and padded.
             clips = clips.assign(end_s=math.inf)
-        gatherer = gather_from(waveforms, clips, self.classifier.frontend, self.spec.data.clip_s, self.device)
+        clip_s, frontend = self.spec.data.clip_s, self.classifier.frontend
+        gatherer = gather_from(waveforms, clips, frontend, clip_s, window, self.device)
         found = []
         with exact(self.device), torch.inference_mode():
             for rows in torch.arange(len(clips)).split(self.spec.optim.batch_size):
-                found.append(self.classifier(gatherer.gather(rows)))
+                found.append(self.classifier(gatherer.gather(rows), gatherer.heard_samples(rows)))
                 advance(len(rows), recording.path.name)
         logits, probabilities = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
         return logits, probabilities

@@ -55,7 +55,7 @@ class WindowPlan:
         if annotated:
             clips = pd.concat(annotated)
             longer = int((clips["end_s"] - clips["start_s"] > self.clip_s).sum())
-            cut = f", {longer} of them cut after {self.clip_s:g} s as in training" if longer else ""
+            cut = f", {longer} of them cut to {self.clip_s:g} s as in training" if longer else ""
             lines.append(f"with annotations: {_count(annotated, 'clip')}{cut}")
         if others:
             windows = f"{_count(others, 'window')} of {self.clip_s:g} s, one every {self.hop_s:g} s"
@@ -193,7 +193,7 @@ def window_starts(length_s: float, clip_s: float, hop_s: float) -> list[float]:
     """Starts of windows of `clip_s` seconds that cover a recording, one every `hop_s` seconds (at least 0.01).
 
     The last one is moved back to end with the recording (within 10 ms, for times that can be read), so that none is
-    made of a short remnant. A recording shorter than a window is one, to be repeated as in training.
+    made of a short remnant. A recording shorter than a window is one, to be filled up as in training.
     """
     last, hop = math.floor(100 * (length_s - clip_s)), round(100 * hop_s)
     return [start / 100 for start in [*range(0, last, hop), max(0, last)]]

@@ -12,6 +12,7 @@ from ..boards.leaderboard import POINT, Board, leaderboard
 from ..core.display import Display
 from ..core.errors import ResultsError
 from ..data.clips import CLASSES
+from ..data.windows import clip_window
 from ..evaluation.scoring import HEADLINE
 from ..results.calls import OPERATING_POINTS
 from ..results.run import INTENDED_USE, Run, TrainedModel
@@ -69,7 +70,7 @@ def _method(run: Run) -> tuple[str, Identity]:
 def _model(choice: TrainedModel) -> Iterator[str]:
     run, spec, data = choice.run, choice.run.spec, choice.run.data
     weights, front_end = data.weights, f", front end {spec.frontend.name}" if spec.frontend else ""
-    yield f"- Hears clips of {spec.data.clip_s:g} s: longer ones are cut, shorter ones repeated."
+    yield f"- Hears clips of {spec.data.clip_s:g} s: {clip_window(spec.data.window).in_words}."
     yield f"- Loss {spec.loss.name}, backbone {data.backbone}{front_end}; the backbone is {data.track}."
     if weights.sha256:
         fitted_on = ", ".join(weights.pretrained_on) or "unknown data"

@@ -352,6 +352,7 @@ class TrainedModel:
             "normal_offset": self.point.normal_offset,
             "temperature": self.point.temperature,
             "clip_s": self.run.spec.data.clip_s,
+            "window": self.run.spec.data.window,
             "intended_use": INTENDED_USE,
         }
 

@@ -41,6 +41,10 @@ class ClipSet(ABC):
     def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
         """The same, augmented `count` times, view-major: (count · B, …). All draws come from `draws`, on the CPU."""
 
+    def heard(self, rows: Tensor, n_frames: int) -> Tensor:
+        """(B, n_frames) True where a frame of the features of clips (B,) holds sound of theirs; here, everywhere."""
+        return torch.ones(len(rows), n_frames, dtype=torch.bool, device=rows.device)
+
     def batch(self, rows: Tensor, progress: float) -> Batch:
         known = self.known
         columns = (known.labels[rows], known.quality[rows], known.patient[rows], known.device[rows])
@@ -51,12 +55,19 @@ class ClipSet(ABC):
 class AudioClips(ClipSet):
     """Recordings: gathered, made features of and masked on the device.
 
-    gather: clip rows (B,) → waveforms (B, samples).
+    gather: clip rows (B,) → waveforms (B, samples). heard_samples: clip rows (B,) → how many of these, from the first,
+    are sound; None where all are.
     """
 
     gather: Callable[[Tensor], Tensor]
     frontend: FrontendModule
     augment: AugmentPart
+    heard_samples: Callable[[Tensor], Tensor] | None = None
+
+    def heard(self, rows: Tensor, n_frames: int) -> Tensor:
+        if self.heard_samples is None:
+            return super().heard(rows, n_frames)
+        return self.frontend.heard_frames(self.heard_samples(rows), n_frames)
 
     def features(self, rows: Tensor) -> Tensor:
         features: Tensor = self.frontend(self.gather(rows))
@@ -103,6 +114,9 @@ class SharedClips(ClipSet):
 
     def features(self, rows: Tensor) -> Tensor:
         return self.clips.features(rows)
+
+    def heard(self, rows: Tensor, n_frames: int) -> Tensor:
+        return self.clips.heard(rows, n_frames)
 
     def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
         drawn = self._drawn

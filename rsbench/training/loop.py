@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
+from ..core.backbone import embeddings_of
 from ..core.draws import generator, sent
 from ..core.errors import RunFailed
 from ..core.seeds import derive
@@ -212,7 +213,7 @@ def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, dra
         features, batch = model.loss.mix(views, clips.batch(rows, done), draws)
     _seed(rows.device, derive(spec.seed, "model", draw))
     with autocast(rows.device, spec.precision):
-        embeddings = model.backbone(features)
+        embeddings = embeddings_of(model.backbone, features, lambda n: clips.heard(rows.repeat(model.loss.views), n))
     _seed(rows.device, derive(spec.seed, "loss", draw))
     loss: Tensor = model.loss(embeddings.float(), batch)
     return loss

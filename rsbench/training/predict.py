@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.backbone import Backbone
+from ..core.backbone import Backbone, embeddings_of
 from ..core.errors import SpecError
 from ..core.loss import AngularLoss, Batch, Loss
 from .clipset import ClipSet
@@ -22,7 +23,7 @@ class Model(nn.Module):
 
     frozen: modules of the backbone that stay in eval mode while the rest trains, as `finetune.freeze` returns them.
 
-    Raises SpecError when nothing is left to train.
+    Raises SpecError when nothing is left to train, and for a loss that mixes clips on a backbone that takes a mask.
     """
 
     def __init__(self, backbone: Backbone, loss: Loss, frozen: tuple[nn.Module, ...] = ()) -> None:
@@ -33,6 +34,11 @@ class Model(nn.Module):
         self.compiled = False
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise SpecError("optim.freeze leaves nothing to train: the loss has no parameters of its own.")
+        if backbone.takes_mask and type(loss).mix is not Loss.mix:
+            raise SpecError(
+                f"{type(loss).__name__} mixes clips, and {type(backbone).__name__} is told which frames of a clip hold "
+                "its sound, which nobody can say of a mixture. Choose another loss, or a backbone without a mask."
+            )
 
     def compile_backbone(self, backend: str) -> None:
         """Compile what the backbone does in training; weights keep their names."""
@@ -108,7 +114,8 @@ def predict(
     with exact(rows.device), _as_written(model):
         for chosen in rows.split(batch_size):
             with autocast(rows.device, precision):
-                embeddings = model.backbone(clips.features(chosen))
+                heard = functools.partial(clips.heard, chosen)
+                embeddings = embeddings_of(model.backbone, clips.features(chosen), heard)
             embeddings = embeddings.float()
             logits.append(model.loss.logits(embeddings).float())
             margins.append(_margin(model.loss, embeddings, clips.batch(chosen, 1.0)))

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rsbench import create_backbone
-from rsbench.core.errors import WeightsError
+from rsbench import create_backbone, create_loss
+from rsbench.conformance.backbones import unheard_frames_change_nothing
+from rsbench.conformance.checks import Case
+from rsbench.core.errors import SpecError, WeightsError
 from rsbench.core.weights import find_weights, load_weights
+from rsbench.training.predict import Model
 
 BLOCKS = {"cnn6": 4, "cnn10": 4, "cnn14": 6}
 
@@ -50,6 +53,19 @@ def test_it_is_the_published_network(name: str) -> None:
     backbone.load_state_dict(state)
     features = torch.randn(2, 64, 100)
     torch.testing.assert_close(backbone.eval()(features), plain_panns(name, state, features), rtol=1e-4, atol=1e-4)
+
+
+def test_pooling_over_heard_frames_hears_nothing_else() -> None:
+    case = Case("backbone", "cnn6", (("pool_over", "heard"),))
+    unheard_frames_change_nothing(case)
+    features, everywhere = torch.randn(2, 64, 100), torch.ones(2, 100, dtype=torch.bool)
+    torch.manual_seed(0)
+    masked = create_backbone("cnn6", 64, 100, pool_over="heard").eval()
+    torch.testing.assert_close(masked(features, everywhere), masked(features))
+    halves = masked(features, torch.arange(100).expand(2, 100) < 48)
+    assert not torch.allclose(halves, masked(features), rtol=1e-3)
+    with pytest.raises(SpecError, match="PatchMixCL mixes clips, and Cnn6 is told which frames .* Choose another loss"):
+        Model(masked, create_loss("patchmix_cl", masked.embedding_dim, (4, 3, 2, 1)))
 
 
 def published(state: dict[str, Tensor], **beside: Any) -> dict[str, Any]:

@@ -190,6 +190,38 @@ def test_embeddings_of_other_pieces_of_sound_are_refused(
         frozen(tmp_path / "changed.parquet")
 
 
+def test_a_file_says_how_its_clips_were_shown_and_runs_must_agree(
+    embed: Embed, frozen: Callable[..., Any], tmp_path: Path
+) -> None:
+    embed("--window", "zero")
+    with pytest.raises(
+        DataError, match=r"tiny\.parquet was made with clips shown as zero\. Say --set data\.window=zero"
+    ):
+        frozen()
+    assert frozen(epochs=1, data__window="zero").spec.data.window == "zero"
+    frame = pd.read_parquet(tmp_path / "tiny.parquet")
+    del frame.attrs["window"], frame.attrs["spec"]
+    frame.to_parquet(tmp_path / "foreign.parquet")  # which does not say
+    for window in ("repeat", "crop"):
+        assert frozen(tmp_path / "foreign.parquet", epochs=1, data__window=window).spec.data.window == window
+
+
+def test_a_backbone_that_takes_a_mask_is_told_what_is_heard_of_every_view(embed: Embed) -> None:
+    done = embed("--backbone", "tiny_masked", "--clip-s", "1", "--window", "zero", "--views", "1")
+    assert done.code == 0, done.err
+
+
+def test_a_file_from_before_there_were_windows_is_of_repeated_clips(embed: Embed, tmp_path: Path) -> None:
+    embed()
+    frame = pd.read_parquet(tmp_path / "tiny.parquet")
+    del frame.attrs["window"]
+    frame.to_parquet(tmp_path / "tiny.parquet")
+    assert read_embeddings(tmp_path / "tiny.parquet").provenance.window == "repeat"
+    assert embed().code == 0  # already done
+    other = embed("--window", "context:0.5")
+    assert (other.code, "was made by other settings" in other.err) == (2, True)
+
+
 def test_a_foreign_file_may_say_what_it_was_fitted_on(
     embed: Embed, frozen: Callable[..., Any], cli: Cli, tmp_path: Path
 ) -> None:

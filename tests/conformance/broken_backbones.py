@@ -88,6 +88,14 @@ class FaintOverTheBatch(OverTheBatch):
         return 1e-10 * super().forward(features)
 
 
+@register_backbone("unheard_frames_change_nothing", summary="asks for a mask and leaves it aside")
+class DeafToTheMask(Pooled):
+    takes_mask = True
+
+    def forward(self, features: Tensor, heard: Tensor) -> Tensor:
+        return super().forward(features)
+
+
 @register_backbone("its_stages_hold_every_parameter_once", summary="leaves out its last layer")
 class LeavesOutAStage(Pooled):
     def stages(self) -> list[list[str]]:

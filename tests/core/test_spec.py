@@ -63,6 +63,11 @@ def test_every_option_of_the_loss_is_in_the_spec() -> None:
         ({"validation__fraction": 0}, "validation.fraction is 0"),
         ({"quality__control": "mixed"}, "quality.control='mixed'"),
         ({"seed": -1}, "seed=-1"),
+        ({"data__window": "zeros"}, "data.window='zeros': there is no such window.*Did you mean 'zero'"),
+        (
+            {"data__window": "context:2", "data__clip_s": 8},
+            r"data\.clip_s=8: data\.window=context:2 shows clips of 2 s",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], said: str) -> None:
@@ -80,7 +85,8 @@ def test_without_validation_last_is_allowed() -> None:
 
 
 def test_a_resolved_spec_resolves_to_itself() -> None:
-    spec = changed(loss__gamma=0.25, seed=3)
+    spec = changed(loss__gamma=0.25, seed=3, data__window="context:1.50")
+    assert (spec.data.window, spec.data.clip_s) == ("context:1.5", 1.5)
     assert resolve(spec.model_dump(mode="json")) == spec
 
 
@@ -142,6 +148,8 @@ def test_derived_seeds_fit_every_generator_and_axes_matter(base: int, axes: list
 def test_a_field_that_came_later_changes_only_the_ids_of_runs_that_use_it() -> None:
     spec = resolve({"loss": "ce", "backbone": "cnn6"})
     assert "compile" not in spec.canonical()
+    assert "window" not in spec.canonical()
+    assert '"window":"zero"' in changed(data__window="zero").canonical()
     assert (
         '"compile":"inductor"' in resolve({"loss": "ce", "backbone": "cnn6", "optim.compile": "inductor"}).canonical()
     )

@@ -125,6 +125,21 @@ def test_the_whole_published_chain(real_root: Path, cache: Path) -> None:
         assert_audible_bins_agree(mine * 2 * SPREAD + MEAN, theirs * 2 * SPREAD + MEAN)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_frames_that_are_not_heard_are_those_of_silence(name: str) -> None:
+    frontend = create_frontend(name)
+    samples = torch.tensor([1, frontend.hop, 3000, 8000])
+    waveforms = torch.from_numpy(breath(4 * 8000, frontend.rate)).float().view(4, 8000)
+    padded = torch.where(torch.arange(8000) < samples.unsqueeze(1), waveforms, 0.0)
+    features, silence = frontend(padded), frontend(torch.zeros(1, 8000))
+    heard = frontend.heard_frames(samples, features.shape[-1])
+    torch.testing.assert_close(torch.where(heard.unsqueeze(1), silence, features), silence.expand_as(features))
+    assert heard[:, 0].all()
+    assert heard[3].all()
+    last = heard.sum(dim=1) - 2  # the last of all may hold samples that its window all but leaves out
+    assert not torch.allclose(features[2, :, last[2]], silence[0, :, last[2]], atol=0.1)
+
+
 @pytest.mark.parametrize("hop_ms", [10.0, 32.0])
 @pytest.mark.parametrize(
     ("name", "rate", "window", "highest_hz"),

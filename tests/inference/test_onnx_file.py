@@ -58,6 +58,7 @@ def test_the_file_says_what_the_run_says(cli: Cli, finished: Path, tmp_path: Pat
     assert json.loads(about["frontend"])["name"] == "kaldi-fbank"
     card = (tmp_path / "model.card.md").read_text()
     assert "float32 (clips, 8000), mono in [−1, 1] at 16000 Hz" in card
+    assert "A clip is 0.5 s: longer ones are cut, shorter ones repeated. As in training" in card
     assert "Not a medical device" in card
 
 

@@ -145,7 +145,7 @@ def test_annotations_may_lie_elsewhere_or_be_left_aside(
     said = predict(sound, "--annotations", annotations, "--format", "json")
     _, rows = rows_of(said)
     assert rows[["start_s", "end_s", "label"]].values.tolist() == [[0.1, 1.3, "wheeze"]]
-    assert "1 recording, 1 clip, 1 of them cut after 0.5 s as in training" in said.err
+    assert "1 recording, 1 clip, 1 of them cut to 0.5 s as in training" in said.err
     _, rows = rows_of(
         predict(tiny_root / "far" / sound.name, "--annotations", "none", "--hop-s", "1", "--format", "json")
     )
@@ -301,6 +301,31 @@ def test_without_validation_there_is_argmax_alone(cli: Cli, tiny_run: Any, sound
     asked = cli("predict", *options, "--at", "val-bias")
     assert asked.code == 2
     assert "Say --at argmax" in asked.err
+
+
+@pytest.mark.parametrize(
+    ("window", "clip_s", "backbone"),
+    [("zero", 1.0, "tiny"), ("crop", 0.25, "tiny"), ("context:1", 1.0, "tiny"), ("zero", 1.0, "tiny_masked")],
+)
+def test_clips_are_shown_as_the_run_was_shown_them(
+    cli: Cli, tiny_run: Any, tiny_root: Path, sounds: Path, tmp_path: Path, window: str, clip_s: float, backbone: str
+) -> None:
+    run = tiny_run(epochs=1, select="last", backbone=backbone, data__window=window, data__clip_s=clip_s)
+    told = ["predict", "--run", run.path, "--results", tmp_path / "results", "--at", "argmax", "--format", "json"]
+    about, rows = rows_of(cli(*told, tiny_root / "far"))
+    assert (about["window"], about["clip_s"]) == (window, clip_s)
+    names = [Path(path).stem for path in rows["recording"]]
+    rows.index = pd.Index([f"{name}:{int(2 * start)}" for name, start in zip(names, rows["start_s"], strict=True)])
+    then = stored(run, "far", "last")
+    temperature = on_disk.read(run.path, "metrics.json")["last"]["far"]["operating_point"]["temperature"]
+    expected = softmax(then[LOGITS].to_numpy(np.float64) / temperature, axis=1)
+    np.testing.assert_allclose(rows.loc[then.index, PROBABILITIES], expected, atol=1e-6)
+
+    _, cut = rows_of(cli(*told, sounds))  # without annotations, and with the same pieces as clips
+    for sound in sounds.iterdir():
+        as_icbhi(sound, cut[cut["recording"] == str(sound)].assign(label="normal"))
+    _, again = rows_of(cli(*told, sounds))
+    pd.testing.assert_frame_equal(again[PROBABILITIES], cut[PROBABILITIES])
 
 
 def test_the_length_of_clips_is_the_runs(predict: Callable[..., Outcome], sounds: Path) -> None:

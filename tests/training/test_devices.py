@@ -104,6 +104,15 @@ def test_a_front_end_waits_for_nothing(name: str, monkeypatch: pytest.MonkeyPatc
     assert (features.device, watch.found) == (CUDA, [])
 
 
+def test_clips_followed_by_silence_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pretended_gpu(monkeypatch):
+        spans, ramp = np.tile([0, 10, 50, 200], (CLIPS, 1)), torch.ones(41, device=CUDA)
+        clips = IndexedClips(np.zeros(200, np.float32), spans, ramp, 100, CUDA, silence=True)
+        with Waits() as watch:
+            gathered = clips.gather(rows())
+    assert (gathered.device, watch.found) == (CUDA, [])
+
+
 def test_updates_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, average = make_model(Perceptron(WIDTH, 1)), make_model(Perceptron(WIDTH, 1))
     with pretended_gpu(monkeypatch), Waits() as watch:
