@@ -54,7 +54,7 @@ class Backbone(nn.Module, ABC):
     model=resnet18.
 
     A backbone whose front end is None hears no sound: it is given embeddings of clips, (B, n_mels), from the file
-    that is its weights.
+    that is its weights. `nothing_to_learn` is the options with which it passes them on, for a loss that is solved.
 
     Args:
         n_mels: bins of the features it will be given.
@@ -66,6 +66,7 @@ class Backbone(nn.Module, ABC):
     public_weights: ClassVar[tuple[PublicWeights, ...]] = ()
     smaller: ClassVar[str] = ""
     after_colon: ClassVar[str] = ""
+    nothing_to_learn: ClassVar[Mapping[str, Any]] = {}
     embedding_dim: int
 
     def __init__(self, n_mels: int, n_frames: int) -> None:
