@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,33 +18,36 @@ from rsbench import Backbone, register_backbone
 class Embeddings(Backbone):
     """Each number of the embedding is standardised over the batch, then projected: (B, D) to (B, width).
 
+    Under a loss that is solved nothing is projected, and nothing standardised: batch norm stays as it is made.
+
     Args:
         n_mels: D, the width of the embeddings in the file.
         n_frames: 1.
-        width: of the projection.
-        hidden: width of a layer of ReLUs before it; 0 projects linearly.
+        width: of the projection; 0 is none, (B, D) to (B, D) or (B, hidden), where the classifier alone learns.
+        hidden: width of a layer of ReLUs before it; 0 is none.
         dropout: share of the projection's inputs that are dropped in training.
     """
 
     frontend = None
     recipe: ClassVar = {"lr": 1e-3, "batch_size": 64}
     after_colon = "weights"
+    nothing_to_learn: ClassVar = {"width": 0, "hidden": 0}
 
     def __init__(
         self,
         n_mels: int,
         n_frames: int,
         *,
-        width: Annotated[int, Field(ge=2)] = 128,
+        width: Literal[0] | Annotated[int, Field(ge=2)] = 128,
         hidden: Annotated[int, Field(ge=0)] = 0,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
     ) -> None:
         super().__init__(n_mels, n_frames)
-        self.embedding_dim = width
+        self.embedding_dim = width or hidden or n_mels
         self.dropout = dropout
         self.standardise = nn.BatchNorm1d(n_mels, affine=False)
         self.hidden = nn.Sequential(nn.Linear(n_mels, hidden), nn.ReLU()) if hidden else nn.Identity()
-        self.project = nn.Linear(hidden or n_mels, width)
+        self.project = nn.Linear(hidden or n_mels, width) if width else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         hidden = self.hidden(self.standardise(features))

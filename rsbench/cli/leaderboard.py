@@ -38,7 +38,7 @@ rsbench leaderboard --split sprsound --format csv > board.csv
 def leaderboard(
     split: Annotated[str, typer.Option(help="Splits to rank on, with commas between; see: rsbench list splits.")],
     results: ResultsOption = Path("results"),
-    select: Annotated[str, typer.Option(help="val, last, cv-refit or oracle.")] = "val",
+    select: Annotated[str, typer.Option(help="val, val-auroc, last, cv-refit or oracle.")] = "val",
     baseline: Annotated[
         str | None,
         typer.Option(

@@ -73,7 +73,8 @@ RunOption = Annotated[
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Folder that holds runs/.")]
 SelectionOption = Annotated[
-    str | None, typer.Option(help="Whose epoch: val, last, cv-refit or oracle:SPLIT. Default: the run's first rule.")
+    str | None,
+    typer.Option(help="Whose epoch: val, val-auroc, last, cv-refit or oracle:SPLIT. Default: the run's first rule."),
 ]
 AtOption = Annotated[
     str | None, typer.Option(help="Operating point: val-bias or argmax. Default: val-bias, if the run has one.")

@@ -59,7 +59,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="Default: the data set's or the backbone's.")] = None,
     seeds: Annotated[str | None, typer.Option(help="One or several: 0, 0-4, 0,2,7. Default: the spec's, or 0.")] = None,
     select: Annotated[
-        str | None, typer.Option(help="Epoch rules: val, last, oracle; or cv-refit. Default: val,last.")
+        str | None, typer.Option(help="Epoch rules: val, val-auroc, last, oracle; or cv-refit. Default: val,last.")
     ] = None,
     set_: SetOption = None,
     spec: Annotated[Path | None, typer.Option(help="A spec in YAML or JSON, e.g. a run's spec.json.")] = None,

@@ -363,6 +363,23 @@ def separates_what_is_separable(case: Case) -> None:
     expect(right == len(labels), f"{right} of {len(labels)} right after {steps} steps")
 
 
+@contract(
+    "A loss that is solved separates what is separable, to the same bits again, whatever it was before.",
+    "Define solve(embeddings, labels, held_out, held_out_labels): set all parameters, and give what was chosen.",
+)
+def solves_as_declared(case: Case) -> None:
+    loss, again = build(case), build(case, seed=1)
+    if not loss.solved:
+        return
+    labels = torch.arange(64) % CLASSES
+    embeddings = embed(recordings(loss, labels))[: len(labels)]
+    solved = [one.eval().solve(embeddings, labels, embeddings[::2], labels[::2]) for one in (loss, again)]
+    expect(solved[0] == solved[1], f"it chooses {solved[0]} and {solved[1]} of the same embeddings")
+    expect_same(again.logits(embeddings), loss.logits(embeddings), "logits of two solutions")
+    right = int((loss.logits(embeddings).argmax(dim=1) == labels).sum())
+    expect(right == len(labels), f"{right} of {len(labels)} right")
+
+
 CHECKS: tuple[Check, ...] = (
     is_made_with_its_defaults,
     gives_a_scalar_and_logits,
@@ -384,4 +401,5 @@ CHECKS: tuple[Check, ...] = (
     class_weights_count_where_classes_differ_in_size,
     a_search_may_try_what_it_registers,
     separates_what_is_separable,
+    solves_as_declared,
 )

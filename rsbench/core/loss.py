@@ -63,6 +63,7 @@ class Loss(nn.Module, ABC):
     views = 1  # augmented views per clip; embeddings arrive view-major, (views·B, D)
     stochastic: ClassVar[bool] = False  # forward draws at random, from torch's own generators, seeded at every step
     compares: ClassVar[bool] = False  # a clip's loss depends on its neighbours in the batch
+    solved: ClassVar[bool] = False  # by `solve`, of all embeddings at once; the backbone has nothing to learn then
     class_counts: Tensor
 
     def __init__(self, embedding_dim: int, class_counts: Sequence[int]) -> None:
@@ -90,6 +91,19 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, C) scores for inference: no margin, no labels."""
+
+    def solve(self, embeddings: Tensor, labels: Tensor, held_out: Tensor, held_out_labels: Tensor) -> dict[str, float]:
+        """Set the parameters of a loss that is solved, in place of training; the same embeddings give the same bits.
+
+        Args:
+            embeddings: (N, D) of all clips to fit, on the CPU like all else here.
+            labels: (N,).
+            held_out: (M, D) of validation clips, for settings that are chosen on them; M may be 0.
+            held_out_labels: (M,).
+
+        Returns what was chosen, for the run's table of epochs.
+        """
+        raise PluginError(f"{type(self).__name__} says solved = True and defines no solve.")
 
 
 def inverse_frequency(class_counts: Tensor) -> Tensor:

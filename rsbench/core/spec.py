@@ -39,7 +39,12 @@ SHORT_KEYS = {
 }
 
 # Fields that came after runs were made: what these were made with is left out of the text that a run id hashes.
-LATER_FIELDS = {("optim", "compile"): "none", ("data", "window"): "repeat"}
+LATER_FIELDS: dict[tuple[str, str], Any] = {
+    ("data", "window"): "repeat",
+    ("optim", "compile"): "none",
+    ("optim", "swa_from"): 0.0,
+    ("optim", "sampling"): "shuffled",
+}
 
 KEY = re.compile(r"[\w.:-]{1,200}")
 
@@ -138,8 +143,19 @@ class OptimPart(Part):
     warmup_epochs: float = Field(0.0, ge=0)
     clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 leaves it alone")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="decay per step of averaged weights; 0 keeps none")
+    swa_from: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the epochs after which the weights at the end of every epoch are averaged evenly; 0 "
+        "averages none",
+    )
     half_step: bool = Field(
         False, description="quirk: the published 'moving average', half-way back after every update"
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="every clip once an epoch; or as many clips, drawn with replacement, all classes alike",
     )
     freeze: Names = Field(
         (), description="modules and parameters of the backbone that do not learn, 'blocks.0' say; 'all' is the whole"
@@ -160,6 +176,13 @@ class OptimPart(Part):
     compile: Literal["none", "inductor", "aot_eager"] = Field(
         "none", description="compile the backbone's training; inductor is the fast one, and rounds in other places"
     )
+
+    @field_validator("swa_from")
+    @classmethod
+    def _is_the_only_average(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("ema_decay"):
+            raise PydanticCustomError("average", "ema_decay averages the weights already; choose one of the two")
+        return value
 
     @field_validator("accumulate")
     @classmethod

@@ -13,14 +13,15 @@ from ..core.errors import SpecError, did_you_mean, shown
 class Rule:
     """A rule that says which epoch a result is taken from.
 
-    header: what a table says above its figures. judged_on: the clips whose argmax Score decides; "folds" are
-    trainings of their own; None takes the last epoch.
+    header: what a table says above its figures. judged_on: the clips whose figure decides; "folds" are trainings of
+    their own; None takes the last epoch. figure: which decides, the argmax Score or the mean AUROC (see `metrics`).
     """
 
     name: str
     header: str
     summary: str
     judged_on: Literal["validation", "test", "folds"] | None
+    figure: Literal["score", "mean_auroc"] = "score"
 
     def selection(self, split: str) -> str:
         """The mark that stored predictions carry: one epoch for all splits, or ("oracle:<split>") one for each."""
@@ -28,7 +29,7 @@ class Rule:
 
 
 def better(candidate_score: float, best_score: float | None) -> bool:
-    """Whether a Score beats the best so far. The first epoch wins ties; NaN never wins, and never stands."""
+    """Whether a figure beats the best so far. The first epoch wins ties; NaN never wins, and never stands."""
     if math.isnan(candidate_score):
         return False
     return best_score is None or math.isnan(best_score) or candidate_score > best_score
@@ -42,6 +43,13 @@ RULES = {
             header="selected: val (best Score on validation patients)",
             summary="The epoch with the best Score on validation patients, who are in no test split.",
             judged_on="validation",
+        ),
+        Rule(
+            name="val-auroc",
+            header="selected: val-auroc (best mean AUROC of abnormal, crackle and wheeze on validation patients)",
+            summary="The epoch that ranks validation patients' clips best, wherever the normal class begins.",
+            judged_on="validation",
+            figure="mean_auroc",
         ),
         Rule(
             name="last",

@@ -14,7 +14,9 @@ from ..training.clipset import ClipSet
 from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train, training_loss
 from ..training.optim import make_optimiser
 from ..training.predict import Model, predict
+from ..training.solve import solve
 from .context import RunContext
+from .predict import clips_at_once
 from .prepare import Experiment
 
 
@@ -28,19 +30,33 @@ def fit(
     evaluate: Callable[[Model, int], Evaluation],
     on_epoch: Callable[[TrainingState], None],
 ) -> Generator[int, None, TrainingState]:
-    """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
+    """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`.
+
+    A loss that is solved is solved instead, see `training.solve.solve`. It may choose on the run's validation patients,
+    and where it has none, on nobody: the folds of cv-refit are judged on those whom they hold out.
+    """
+    spec = experiment.spec
     rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
-    steps = -(-len(rows) // experiment.spec.optim.batch_size)
+    steps = 1 if model.loss.solved else -(-len(rows) // spec.optim.batch_size)
     resumed = _resumed(checkpoints, context)
     done = resumed.progress.epochs_done
     if 0 < done < plan.until:
         context.display.say(f"going on after epoch {done} of {plan.until}")
-    with context.display.track(f"training {experiment.spec.loss.name}", steps * plan.until, steps * done) as advance:
+    with context.display.track(f"training {spec.loss.name}", steps * plan.until, steps * done) as advance:
         watch = TrainingHooks(
             step=lambda epoch, step, loss: advance(1, f"epoch {epoch + 1}/{plan.until}  loss {loss:.3f}"),
             epoch=on_epoch,
         )
-        return (yield from train(model, clips, rows, experiment.spec, plan, resumed, checkpoints, evaluate, watch))
+        if model.loss.solved:
+            held_out = experiment.train_data.rows(*(("validation",) if spec.validation.fraction else ()))
+            chosen_on = torch.as_tensor(held_out, device=context.device)
+            at_once = clips_at_once(spec)
+            return (
+                yield from solve(
+                    model, clips, rows, chosen_on, spec, plan, resumed, checkpoints, evaluate, watch, at_once=at_once
+                )
+            )
+        return (yield from train(model, clips, rows, spec, plan, resumed, checkpoints, evaluate, watch))
 
 
 def _resumed(checkpoints: Checkpoints, context: RunContext) -> Resumed:
@@ -63,9 +79,9 @@ def announce_cost(
 ) -> None:
     """On a CPU, say before runs of the same kind how long they will take, and what would take less.
 
-    model: of one of them.
+    model: of one of them. How long a loss takes that is solved, nobody knows before.
     """
-    if context.device.type != "cpu" or context.display.quiet:
+    if context.device.type != "cpu" or context.display.quiet or model.loss.solved:
         return
     first = experiments[0]
     seconds = estimate_seconds(first, model, clips[first.train.dataset]) * len(experiments)

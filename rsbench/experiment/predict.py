@@ -15,7 +15,7 @@ from ..core.display import Display
 from ..core.errors import RunFailed
 from ..core.spec import RunSpec
 from ..evaluation.counts import hits_table
-from ..evaluation.metrics import at_operating_point, predicted_classes
+from ..evaluation.metrics import FloatArray, at_operating_point, mean_auroc, predicted_classes
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
 from ..evaluation.selection import rule
 from ..training.checkpoint import Checkpoints, TrainingState
@@ -29,26 +29,31 @@ MORE_WITHOUT_GRADIENTS = 2  # a batch of training keeps all its activations, a p
 
 
 def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment) -> Evaluation:
-    """Score after an epoch: on validation, and on the test splits only where the oracle was asked for.
+    """What an epoch is judged by: on validation, and on the test splits only where the oracle was asked for.
 
-    It is predicted in the precision of the training. `tables` has what was hit of each patient on those test splits,
-    by split, see `schema`.
+    It is predicted in the precision of the training, validation once for all rules. `tables` has what was hit of each
+    patient on those test splits, by split, see `schema`.
 
     Raises RunFailed when the logits are no longer numbers.
     """
     scores: dict[str, float] = {}
     figures: dict[str, float] = {}
     tables: dict[str, pd.DataFrame] = {}
+    predicted: dict[str, FloatArray] = {}  # by test split; validation has no name
     for selection, (dataset, rows) in _judged(experiment).items():
-        predicted = predict_rows(model, clips[dataset], rows, experiment.spec, precision=experiment.spec.precision)
-        known = experiment.datasets[dataset].clips.iloc[rows]
-        known = known.assign(label=known["class_index"])
-        logits = predicted.logits.double().numpy()
-        result = at_operating_point(known["label"], logits)
-        scores[selection] = result["score"]
-        figures |= {f"{selection}_{key}": result[key] for key in HEADLINE}
         rule_name, _, split = selection.partition(":")
-        if rule(rule_name).judged_on == "test":
+        if split not in predicted:
+            outputs = predict_rows(model, clips[dataset], rows, experiment.spec, precision=experiment.spec.precision)
+            predicted[split] = outputs.logits.double().numpy()
+        known, logits = experiment.datasets[dataset].clips.iloc[rows], predicted[split]
+        known = known.assign(label=known["class_index"])
+        result = at_operating_point(known["label"], logits)
+        decides = rule(rule_name).figure
+        if decides == "mean_auroc":
+            result["mean_auroc"] = mean_auroc(known["label"], logits)
+        scores[selection] = result[decides]
+        figures |= {f"{selection}_{key}": result[key] for key in dict.fromkeys((*HEADLINE, decides))}
+        if split:
             tables[split] = hits_table(known, predicted_classes(logits))
     return Evaluation(scores, figures, tables)
 

@@ -34,6 +34,7 @@ from ..evaluation.selection import rule
 from ..features.augment import check_quirks
 from ..features.frontends import FRONTENDS
 from ..quality.index import QUALITY
+from ..training.finetune import WHOLE
 
 OWN_KEYS = {"backbone": ("weights", "pretrained_on"), "quality": ("control",)}  # of a choice, beside its options
 
@@ -59,6 +60,9 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
         layered["validation.fraction"] = 0.0  # its last training is on all patients
     if backbone.frontend is None:
         layered |= {"augment.freq_masks": 0, "augment.time_masks": 0}
+    if LOSSES.entry(user["loss.name"]).value.solved:
+        layered |= {f"backbone.{key}": value for key, value in backbone.nothing_to_learn.items()}
+        user["optim.epochs"] = 1  # whatever losses beside it are trained for
     nested = _nest(layered | user | _window_settings(user, "data."), RunSpec)
     _resolve_choices(nested, {"loss": LOSSES, "backbone": BACKBONES, "frontend": FRONTENDS, "quality": QUALITY})
     spec = _validated(nested, RunSpec)
@@ -69,6 +73,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     _check_protocol(spec)
     _check_selection(spec)
     _check_embedded(spec)
+    _check_solved(spec)
     return spec
 
 
@@ -246,6 +251,19 @@ def _check_embedded(spec: RunSpec) -> None:
     if spec.augment.freq_masks or spec.augment.time_masks:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
+        )
+
+
+def _check_solved(spec: RunSpec) -> None:
+    """A loss that is solved needs embeddings that stay as they are."""
+    passing_on = BACKBONES.entry(spec.backbone.name).value.nothing_to_learn
+    frozen = WHOLE in spec.optim.freeze or (passing_on and passing_on.items() <= spec.backbone.params.items())
+    if not frozen and LOSSES.entry(spec.loss.name).value.solved:
+        options = " and ".join(f"backbone.{key}={value}" for key, value in passing_on.items())
+        remedy = f"Leave {options} as they are" if options else f"Freeze it, --set optim.freeze={WHOLE}"
+        raise SpecError(
+            f"loss={spec.loss.name} is solved, so that backbone '{spec.backbone.name}' cannot learn with it. {remedy}, "
+            "or give embeddings, --backbone embeddings:FILE (see rsbench embed)."
         )
 
 

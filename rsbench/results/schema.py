@@ -4,7 +4,8 @@
     status.json         Status: in which state the run is. A run is done only if this says so
     env.json            Environment: where and with what it was made
     data.json           DataUsed: what it was made from, before any training
-    epochs.csv          a row per epoch: epoch (from 1), lr, train_loss, <selection>_sp, _se, _score (percent), seconds
+    epochs.csv          a row per epoch: epoch (from 1), lr, train_loss, <selection>_sp, _se, _score (percent), what
+                        else chooses (_mean_auroc) or was chosen in solving a loss, seconds
     folds.csv           of cv-refit: the same of every fold, with its number in `fold`
     selection.json      selection → ChosenEpoch
     predictions/*.parquet   a file per data set: `evaluation.scoring.PREDICTION_COLUMNS`, a row per clip and selection
@@ -18,8 +19,8 @@
     error.txt           the traceback of a run that failed
     checkpoints/        weights and the state of training; never exported
 
-A selection says whose epoch it is: "val", "last", "cv-refit", or "oracle:<split>". Everything outside `results` reads
-a record as `results.run.Run`.
+A selection says whose epoch it is: "val", "val-auroc", "last", "cv-refit", or "oracle:<split>". Everything outside
+`results` reads a record as `results.run.Run`.
 """
 
 from __future__ import annotations
@@ -198,7 +199,10 @@ class DataUsed(RecordPart):
 
 
 class ChosenEpoch(RecordPart):
-    """The epoch of a selection, from 1, and the Score that chose it, in percent; None where none did."""
+    """The epoch of a selection, from 1, and the figure that chose it, see `Rule`; None where none did.
+
+    A Score is in percent, a mean AUROC in [0, 1].
+    """
 
     epoch: Annotated[Whole, Field(ge=1)]
     score: Annotated[float, Field(allow_inf_nan=True)] | None  # in a file, NaN is null

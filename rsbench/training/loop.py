@@ -29,7 +29,7 @@ from ..evaluation.selection import better
 from .checkpoint import Checkpoints, Resumed, TrainingState
 from .clipset import ClipSet, why_no_numbers
 from .memory import out_of_memory
-from .optim import HalfStep, learning_rate, make_average, make_optimiser, move_average
+from .optim import HalfStep, averaged_before, clip_order, learning_rate, make_average, make_optimiser, move_average
 from .predict import Model, autocast, exact
 
 CHECK_EVERY = 50  # steps between looks at the loss on a GPU, where each look waits for the device
@@ -108,10 +108,10 @@ def train(  # noqa: PLR0913 (all that a training is made of)
         for epoch in range(progress.epochs_done, plan.until):
             started = time.perf_counter()
             model.train()
-            order = sent(torch.randperm(len(rows), generator=generator(seed, "order", epoch)), rows.device)
+            order = clip_order(clips.known.labels[rows], optim.sampling, generator(seed, "order", epoch))
             total = torch.zeros((), device=rows.device)
             # tensor_split makes batches of equal size (within one): no clip is dropped, no batch is a lone clip.
-            for position, chosen in enumerate(rows[order].tensor_split(steps)):
+            for position, chosen in enumerate(rows[sent(order, rows.device)].tensor_split(steps)):
                 step = epoch * steps + position
                 paused = time.perf_counter()
                 yield step
@@ -133,7 +133,7 @@ def train(  # noqa: PLR0913 (all that a training is made of)
                 scaler.update()
                 if half_step:
                     half_step.go_back()
-                if average is not None:
+                if average is not None and optim.ema_decay:
                     move_average(average, model, optim.ema_decay if step else 0.0)
 
                 total += loss * len(chosen)
@@ -146,6 +146,9 @@ def train(  # noqa: PLR0913 (all that a training is made of)
                         )
                     watch.step(epoch, position + 1, value)
 
+            if average is not None and optim.swa_from:
+                before = averaged_before(optim, epoch)
+                move_average(average, model, before / (before + 1))
             kept = model if average is None else average
             evaluation = evaluate(kept, epoch + 1)
             progress.epochs_done = epoch + 1

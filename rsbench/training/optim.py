@@ -8,6 +8,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,17 @@ def learning_rate(optim: OptimPart, step: int, steps_per_epoch: int) -> float:
 
 
 def make_average(model: Model, optim: OptimPart) -> Model | None:
-    """An exponential moving average of weights and buffers, evaluated and kept in place of the model; None when off."""
-    return copy.deepcopy(model) if optim.ema_decay else None
+    """An average of weights and buffers, evaluated and kept in place of the model; None when off."""
+    return copy.deepcopy(model) if optim.ema_decay or optim.swa_from else None
+
+
+def averaged_before(optim: OptimPart, epoch: int) -> int:
+    """How many ends of epochs are in the even average when epoch `epoch`, counted from 0, ends.
+
+    Stochastic weight averaging (Izmailov et al., UAI 2018, equation 1). Before its first epoch it is 0 too: until then
+    the average is the model.
+    """
+    return max(0, epoch - math.floor(optim.swa_from * optim.epochs))
 
 
 @torch.no_grad()
@@ -87,6 +97,23 @@ def move_average(average: Model, model: Model, decay: float) -> None:
             torch._foreach_lerp_(ours, theirs, 1 - decay)
         else:  # batch norm's counter: an average of integers would be cut off, and fall behind
             torch._foreach_copy_(ours, theirs)
+
+
+def clip_order(labels: Tensor, sampling: Literal["shuffled", "balanced"], draws: torch.Generator) -> Tensor:
+    """(N,) positions of the clips of an epoch, in the order in which they are fitted; on the CPU, as `draws` is.
+
+    Balanced, each place is for any class with the same probability, and for any of its clips.
+
+    Args:
+        labels: (N,) classes of the clips to fit.
+        sampling: see `OptimPart`.
+        draws: of this epoch.
+    """
+    if sampling == "shuffled":
+        return torch.randperm(len(labels), generator=draws)
+    labels = labels.cpu()
+    chances = 1 / labels.bincount().double()
+    return torch.multinomial(chances[labels], len(labels), replacement=True, generator=draws)
 
 
 def _state(model: Model) -> Iterator[Tensor]:

@@ -59,6 +59,7 @@ def test_what_keeps_every_contract_passes(kind: Kind, check: Check) -> None:
     ("loss", "mixing_keeps_its_contract", "mix draws from torch's global generator"),
     ("loss", "a_search_may_try_what_it_registers", "the default power=3.0 is outside Range"),
     ("loss", "a_search_may_try_what_it_registers-corner", "the loss with temperature=0.0 has 1 of 1 values NaN"),
+    ("loss", "solves_as_declared", "NeverSolves says solved = True and defines no solve"),
     ("backbone", "is_made_with_its_defaults", r"ZeroDivisionError: on purpose \(.*broken_backbones\.py, line \d+\)"),
     ("backbone", "is_made_with_its_defaults-exit", r"SystemExit: 0 \(.*broken_backbones\.py, line \d+\)"),
     ("backbone", "embeddings_have_their_shape_for_any_length-none", r"Seen: what it returns or declares is of another"),

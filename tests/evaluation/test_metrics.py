@@ -17,6 +17,7 @@ from rsbench.data.clips import CLASSES
 from rsbench.evaluation.metrics import (
     at_operating_point,
     calibration,
+    mean_auroc,
     predicted_classes,
     risk_coverage,
     sp_se_curve,
@@ -73,6 +74,11 @@ def test_agrees_with_scikit_learn(some: tuple[np.ndarray, np.ndarray]) -> None:
     for key, classes in {"auroc_crackle": [CRACKLE, BOTH], "auroc_wheeze": [WHEEZE, BOTH]}.items():
         chance = probabilities[:, classes].sum(axis=1)
         assert free[key] == pytest.approx(sk.roc_auc_score(np.isin(labels, classes), chance))
+    areas = [free[f"auroc_{name}"] for name in ("abnormal", "crackle", "wheeze")]
+    assert mean_auroc(labels, logits) == pytest.approx(np.mean(areas))
+    without_crackles = labels[~np.isin(labels, [CRACKLE, BOTH])], logits[~np.isin(labels, [CRACKLE, BOTH])]
+    free = threshold_free(*without_crackles)
+    assert mean_auroc(*without_crackles) == pytest.approx((free["auroc_abnormal"] + free["auroc_wheeze"]) / 2)
     raw = calibration(labels, logits)
     assert raw["nll"] == pytest.approx(sk.log_loss(labels, probabilities))
     assert raw["brier"] == pytest.approx(((probabilities - np.eye(4)[labels]) ** 2).sum(axis=1).mean())
@@ -218,6 +224,7 @@ def test_what_the_labels_cannot_define_is_nan(label: int, undefined: set[str]) -
 def test_no_clip_at_all_is_nan_everywhere() -> None:
     labels, logits = np.zeros(0, dtype=int), np.zeros((0, 4))
     figures = at_operating_point(labels, logits) | threshold_free(labels, logits)
+    figures |= {"mean_auroc": mean_auroc(labels, logits)}
     figures |= calibration(labels, logits, 2.0) | risk_coverage(labels, logits, np.zeros(0))
     supports = {f"support_{name}" for name in CLASSES}
     assert all(math.isnan(value) for key, value in figures.items() if key not in supports)

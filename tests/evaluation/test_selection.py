@@ -42,7 +42,9 @@ def test_headers_say_what_was_chosen_on() -> None:
     assert rule("val").header == "selected: val (best Score on validation patients)"
     assert "ORACLE" in rule("oracle").header
     assert "test" in rule("oracle").header.lower()
-    assert [name for name in RULES if RULES[name].judged_on == "validation"] == ["val"]
+    assert [name for name in RULES if RULES[name].judged_on == "validation"] == ["val", "val-auroc"]
+    assert {RULES[name].figure for name in RULES if name != "val-auroc"} == {"score"}
+    assert "best mean AUROC" in rule("val-auroc").header
 
 
 def test_only_the_oracle_has_an_epoch_per_split() -> None:

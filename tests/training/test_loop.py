@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 import torch
 from small_models import Perceptron, make_model
+from tiny import Cli
 
 import rsbench
-from rsbench.core.errors import RunFailed
+from rsbench.core.errors import RunFailed, SpecError
 from rsbench.core.spec import OptimPart
 from rsbench.data.gathering import ClipGatherer
-from rsbench.training.optim import HalfStep, learning_rate, make_average, move_average
+from rsbench.evaluation.metrics import mean_auroc
+from rsbench.training.optim import HalfStep, clip_order, learning_rate, make_average, move_average
 
 Run = Callable[..., Any]
 LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
@@ -50,6 +52,7 @@ def test_the_loop_learns(tiny_run: Run) -> None:
     [
         {},
         {"optim__ema_decay": 0.9},
+        {"optim__swa_from": 0.3, "optim__sampling": "balanced"},
         {"optim__half_step": True},
         {"optim__algorithm": "sgd"},
         {"optim__freeze": "stem.0"},
@@ -140,6 +143,76 @@ def test_average_follows_its_definition() -> None:
             torch.nn.init.constant_(parameter, value)
         move_average(average, model, decay)
     assert all((parameter == 0.75).all() for parameter in average.parameters())
+
+
+def test_weights_at_the_ends_of_epochs_are_averaged_evenly_and_training_is_as_without(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def looked_at(model: torch.nn.Module, *others: Any) -> Any:
+        seen.append({name: value.clone().double() for name, value in model.state_dict().items()})
+        return evaluate(model, *others)
+
+    from rsbench.experiment.predict import evaluate
+
+    monkeypatch.setattr("rsbench.experiment.run.evaluate", looked_at)
+    plain = tiny_run(epochs=5)
+    averaged = tiny_run(out=tmp_path / "averaged", epochs=5, optim__swa_from=0.4)
+    ends, means = seen[:5], seen[5:]
+    for epoch in range(5):
+        together = ends[2 : epoch + 1] or [ends[epoch]]
+        for name, value in means[epoch].items():
+            if not name.endswith("num_batches_tracked"):
+                torch.testing.assert_close(value, torch.stack([end[name] for end in together]).mean(dim=0))
+    losses = [pd.read_csv(run.path / "epochs.csv")["train_loss"] for run in (plain, averaged)]
+    pd.testing.assert_series_equal(*losses, check_exact=True)
+
+
+def test_weights_are_averaged_in_one_way_or_the_other(tiny_run: Run) -> None:
+    with pytest.raises(SpecError, match=r"optim\.swa_from=0\.5: ema_decay averages the weights already"):
+        tiny_run(optim__ema_decay=0.9, optim__swa_from=0.5)
+
+
+def test_balanced_sampling_draws_all_classes_alike_and_shuffling_every_clip_once() -> None:
+    labels = torch.tensor([0] * 2700 + [1] * 900 + [2] * 350 + [3] * 50)
+
+    def order(sampling: Any, seed: int) -> torch.Tensor:
+        return clip_order(labels, sampling, torch.Generator().manual_seed(seed))
+
+    balanced = order("balanced", 1)
+    assert labels[balanced].bincount().tolist() == [pytest.approx(1000, abs=90)] * 4  # three standard deviations
+    assert len(balanced[labels[balanced] == 3].unique()) == 50
+    assert balanced.equal(order("balanced", 1))
+    assert not balanced.equal(order("balanced", 2))
+    assert order("shuffled", 1).equal(torch.randperm(4000, generator=torch.Generator().manual_seed(1)))
+
+
+def test_val_auroc_keeps_the_epoch_that_ranks_best_and_looks_at_validation_once(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    looks = 0
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return predict(*arguments, **options)
+
+    from rsbench.training.predict import predict
+
+    monkeypatch.setattr("rsbench.experiment.predict.predict", counted)
+    record = tiny_run(select="val,val-auroc", epochs=4)
+    epochs = pd.read_csv(record.path / "epochs.csv")
+    best = epochs["val-auroc_mean_auroc"]
+    chosen = record.selection["val-auroc"]
+    assert (chosen.epoch, chosen.score) == (best.argmax() + 1, pytest.approx(best.max()))
+    assert looks == 4 + 2 * len({kept.epoch for kept in record.selection.values()})  # then two data sets, each chosen
+    validation = predictions(record).query("part == 'validation' and selection == 'val-auroc'")
+    assert chosen.score == pytest.approx(mean_auroc(validation["label"], validation[LOGITS]))
+    shown = cli("show", record.path)
+    assert f"val-auroc: epoch {chosen.epoch}, mean AUROC {chosen.score:.3f}" in shown.out
+    board = cli("leaderboard", "--results", tmp_path / "results", "--split", "tiny", "--select", "val-auroc")
+    assert "selected: val-auroc (best mean AUROC" in board.out
 
 
 def test_half_step_is_the_middle_between_before_and_after() -> None:

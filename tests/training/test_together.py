@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -22,18 +21,6 @@ from rsbench.training.checkpoint import Checkpoints
 from rsbench.training.clipset import EmbeddingClips
 
 LOSSES = ("ce", "qlung", "supcon", "stochastic")  # one and two views, a margin, draws of its own
-
-
-@pytest.fixture(scope="module")
-def embeddings(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three views of every clip of the data set `tiny`, as another program writes them."""
-    clips = pd.read_csv(tiny_root / "tiny" / "clips.csv")
-    names = clips["path"].str.removesuffix(".wav") + ":" + clips.groupby("path").cumcount().astype(str)
-    frame = pd.DataFrame({"clip_id": np.repeat(names, 3), "view": np.tile(range(3), len(names))})
-    frame["embedding"] = list(np.random.default_rng(0).normal(size=(len(frame), 12)))
-    path = tmp_path_factory.mktemp("embeddings") / "mine.parquet"
-    frame.to_parquet(path)
-    return path
 
 
 @pytest.fixture

@@ -240,8 +240,9 @@ def training_panel(
         below.set(xlabel="epoch", ylabel="loss")
         below.tick_params(labelsize="small")
         above = axes.inset_axes((0, 0.42, 1, 0.58), sharex=below)
-        if "val_score" in frame:
-            score = by_epoch["val_score"]
+        scored = next((name for name in ("val_score", "val-auroc_score") if name in frame), None)
+        if scored:
+            score = by_epoch[scored]
             above.fill_between(score.index, score["min"], score["max"], color=colour, alpha=0.15, linewidth=0)
             above.plot(score.index, score["mean"], color=colour, linewidth=1.8)
         for place, (rule, epochs) in enumerate(chosen.items()):

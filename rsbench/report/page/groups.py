@@ -26,7 +26,7 @@ from ...results.schema import State
 
 STATES: tuple[State, ...] = ("done", "running", "interrupted", "failed")  # in the order that the page tells them
 # The rule that a run is shown under is the first of these that it was made with.
-PREFERRED = ("val", "cv-refit", "last", "oracle")
+PREFERRED = ("val", "val-auroc", "cv-refit", "last", "oracle")
 COMPARED_WITH = "ce"  # where nobody says with what: every work of the field reports it
 
 OF_SPLIT = ("split_version", "labels_id")  # the columns of NEVER_MIXED that two splits of one group differ in

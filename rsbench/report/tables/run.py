@@ -204,10 +204,16 @@ def _curves(known: Known) -> Table:
         ends = f"{known_values[0]:.3g} → {known_values[-1]:.3g}" if known_values else "–"
         table.add_row(escape(name), sparkline(values, epochs), ends)
     for selection, chosen in known.get("selection", {}).items():
-        score = "" if chosen["score"] is None else f", Score {chosen['score']:.1f}"
+        score = "" if chosen["score"] is None else f", {_decided(selection, chosen['score'])}"
         mark = " " * column(min(chosen["epoch"], epochs), epochs) + "▲"
         table.add_row("", mark, escape(f"{selection}: epoch {chosen['epoch']}{score}"))
     return table
+
+
+def _decided(selection: str, figure: float) -> str:
+    """The figure that chose an epoch, in words."""
+    by_score = rule(selection.partition(":")[0]).figure == "score"
+    return f"Score {figure:.1f}" if by_score else f"mean AUROC {figure:.3f}"
 
 
 def _series(known: Known) -> Iterator[tuple[str, list[float | None]]]:
@@ -218,6 +224,8 @@ def _series(known: Known) -> Iterator[tuple[str, list[float | None]]]:
             selection = name.removesuffix("_score")
             judged = "validation Score" if rule(selection.partition(":")[0]).judged_on == "validation" else selection
             yield judged, [row[name] for row in rows]
+        elif name.endswith("_mean_auroc"):
+            yield "validation mean AUROC", [row[name] for row in rows]
     if "folds" in known:
         folds = pd.DataFrame(known["folds"])
         yield f"Score, mean of {folds['fold'].nunique()} folds", folds.groupby("epoch")["score"].mean().tolist()
