@@ -75,6 +75,7 @@ FIGURES = {
     "auprc": _figure("auprc_abnormal", "AUPRC", 3),
     "auroc_crackle": _figure("auroc_crackle", "AUROC crackle", 3),
     "auroc_wheeze": _figure("auroc_wheeze", "AUROC wheeze", 3),
+    "auroc_within_length": _figure("auroc_within_length", "AUROC\nwithin length", 3),
     "se_at_sp80": _figure("se_at_sp80", "Se at Sp .8"),
     "se_at_sp90": _figure("se_at_sp90", "Se at Sp .9"),
     **{f"recall_{name}": _figure(f"recall_{name}", f"recall {name}") for name in CLASSES},
@@ -121,7 +122,7 @@ COLUMNS = FIGURES | ALWAYS | SOMETIMES
 GROUPS = {
     "recall": tuple(f"recall_{name}" for name in CLASSES),
     "calibration": ("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
-    "curves": ("auroc", "auprc", "auroc_crackle", "auroc_wheeze", "se_at_sp80", "se_at_sp90"),
+    "curves": ("auroc", "auprc", "auroc_crackle", "auroc_wheeze", "auroc_within_length", "se_at_sp80", "se_at_sp90"),
     "selective": ("risk", "aurc_confidence", "aurc_quality"),
     "all": tuple(FIGURES),
 }

@@ -1,4 +1,4 @@
-"""Runs on parts of a split: by device, class, patient, site on the chest, or quality of the recording."""
+"""Runs on parts of a split: by device, class, patient, site on the chest, quality of the recording, or length."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from ..results.calls import OPERATING_POINTS, Predictions
 from ..results.rows import known_split
 from ..results.run import Run, as_written
 
-BY = ("device", "class", "patient", "site", "quality")
+BY = ("device", "class", "patient", "site", "quality", "length")
 NOT_GIVEN = "not given"
 THIRDS = ("low", "middle", "high")
+THIRDS_OF_LENGTH = ("short", "middle", "long")
 
 BEHIND = ("clips", "patients", "effective_patients")
 FIGURES = {"score": "Score", "sp": "Sp", "se": "Se", "se_two_class": "Se (two-class)", "accuracy": "accuracy"}
@@ -47,6 +48,7 @@ def slices(runs: Sequence[Run], split: str, rule: str, by: str, operating_point:
     Quality is cut into thirds of the split's clips, the same for all runs with one quality index (name and options).
     Its normaliser is fitted on each run's own training clips, so a clip's quality is the mean over these runs. What a
     control (shuffled, constant, inverted) stores is not the clip's quality: such a run is cut as those without one.
+    Length, in seconds, is cut into thirds likewise; runs that were made before it was stored are cut as the others.
 
     Args:
         runs: those that may stand on one board. Those that are not done, or were not judged so, give no row:
@@ -64,7 +66,8 @@ def slices(runs: Sequence[Run], split: str, rule: str, by: str, operating_point:
 
     Raises:
         SpecError: an unknown split, rule, kind of slice or operating point.
-        ResultsError: no run was judged so, a record is damaged, or nothing says what the clips' qualities are.
+        ResultsError: no run was judged so, a record is damaged, or nothing says what the clips' qualities, or
+            lengths, are.
     """
     for name, known, what in ((by, BY, "slices by"), (operating_point, OPERATING_POINTS, "operating point")):
         if name not in known:
@@ -75,7 +78,8 @@ def slices(runs: Sequence[Run], split: str, rule: str, by: str, operating_point:
     def on_split() -> Iterator[_OnSplit]:  # one at a time: their predictions together need not fit into memory
         return filter(None, (_read(run, split, rule, operating_point) for run in runs))
 
-    thirds = _quality_thirds(on_split()) if by == "quality" else {}
+    cut = {"quality": _quality_thirds, "length": _length_thirds}
+    thirds = cut[by](on_split()) if by in cut else {}
     made = [_sliced(run, _key(run, by, thirds), operating_point) for run in on_split()]
     if not made:
         raise ResultsError(
@@ -124,7 +128,7 @@ def _key(run: _OnSplit, by: str, thirds: Mapping[Index, pd.Series]) -> pd.Series
     clips = run.calls.clips
     if by == "class":
         return pd.Series(pd.Categorical.from_codes(clips["label"].to_numpy(), pd.Index(CLASSES)), clips.index)
-    if by == "quality":
+    if by in ("quality", "length"):
         return clips.index.to_series().map(thirds[run.index]).astype(thirds[run.index].dtype)
     return clips["location" if by == "site" else by].replace("", NOT_GIVEN)
 
@@ -153,13 +157,33 @@ def _quality_thirds(runs: Iterable[_OnSplit]) -> dict[Index, pd.Series]:
     }
 
 
-def _thirds(quality: pd.Series, label: str) -> pd.Series:
-    """The third of each clip, named by its bounds; clips of equal quality stay together."""
-    edges = quality.quantile([0, 1 / 3, 2 / 3, 1]).to_numpy()
-    bounds = zip(THIRDS, edges[:-1], edges[1:], strict=True)
-    names = [f"{label} {third}: {low:.2f} to {high:.2f}" for third, low, high in bounds]
-    codes = np.searchsorted(edges[1:-1], quality.to_numpy())
-    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names)), quality.index)
+def _length_thirds(runs: Iterable[_OnSplit]) -> dict[Index, pd.Series]:
+    """The third of each clip, by clip id, the same for every quality index: no run changes how long a clip is."""
+    known: list[pd.Series] = []
+    indices: dict[Index, str] = {}
+    for run in runs:
+        indices[run.index] = run.run_id
+        if "length_s" in run.calls.clips:
+            known.append(run.calls.clips["length_s"])
+    if indices and not known:
+        raise ResultsError(
+            f"{next(iter(indices.values()))}: its record does not say how long clips are, nor does that of another run "
+            "here: they were made before lengths were stored. Make one more run of this board, with another seed say."
+        )
+    if not known:
+        return {}
+    lengths = pd.concat(known)
+    thirds = _thirds(lengths[~lengths.index.duplicated()], "", THIRDS_OF_LENGTH, " s")
+    return dict.fromkeys(indices, thirds)
+
+
+def _thirds(numbers: pd.Series, label: str, words: Sequence[str] = THIRDS, unit: str = "") -> pd.Series:
+    """The third of each clip, named by its bounds; clips of equal quality, or length, stay together."""
+    edges = numbers.quantile([0, 1 / 3, 2 / 3, 1]).to_numpy()
+    bounds = zip(words, edges[:-1], edges[1:], strict=True)
+    names = [f"{label} {third}: {low:.2f} to {high:.2f}{unit}".strip() for third, low, high in bounds]
+    codes = np.searchsorted(edges[1:-1], numbers.to_numpy())
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names)), numbers.index)
 
 
 def _sliced(run: _OnSplit, key: pd.Series, operating_point: str) -> pd.DataFrame:

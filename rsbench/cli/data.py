@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.errors import SpecError, did_you_mean
 from .options import PartialOption, PluginOption, RootOption, standard_output
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..data.check import DataCheck
     from ..data.sources import Roots
 
 
@@ -21,26 +25,46 @@ EXAMPLES = """
 rsbench data clips --root DATA --data icbhi,sprsound --out clips.parquet
 """
 
+CHECKS = """
+[bold]Examples[/bold]
 
-@app.command()
+rsbench data check --root DATA --dataset sprsound
+
+rsbench data check --root DATA --dataset icbhi --by device
+"""
+
+
+@app.command(epilog=CHECKS)
 def check(
     root: RootOption = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set; repeatable.")] = None,
     partial: PartialOption = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="How much of a Score could it alone explain: device, site, patient, rate, length or level (RMS)?"
+        ),
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken."""
     from ..data.check import check as check_table
     from ..data.clips import label_map
     from ..data.sources import load_table
-    from ..report.tables.data import render
+    from ..evaluation.nuisance import NUISANCES, explained
+    from ..report.tables.data import render, render_explained
 
+    if by is not None and by not in NUISANCES:
+        raise SpecError(f"--by {by}: there is no such nuisance.{did_you_mean(by, NUISANCES)}")
     roots = _roots(root, plugin)
     console = standard_output()
     sound = True
     for name in dataset or roots.present():
         found = check_table(load_table(name, roots, partial=True), label_map("four-class"))
         render(found, console)
+        if by:
+            clips = _with_level(found) if by == "level" else found.clips
+            render_explained(explained(clips, found.rules, by), by, console)
         sound &= not found.broken if partial else found.ok
     if not sound:
         raise typer.Exit(1)
@@ -68,6 +92,18 @@ def clips(
     found = clip_list(tables, Display())
     write_list(out, found)
     typer.echo(f"{len(found)} clips in {out}")
+
+
+def _with_level(found: DataCheck) -> pd.DataFrame:
+    """The clips of a data set with level_db, the RMS of each one's own samples in dB of full scale."""
+    from ..data.hashing import content_hashes
+    from ..data.identity import bytes_id
+    from ..quality.index import create_quality, measure_clips
+
+    recordings = found.clips.drop_duplicates("recording")
+    hashes = content_hashes(found.table.dataset, map(Path, recordings["path"]))
+    contents = dict(zip(recordings["recording"], hashes, strict=True))
+    return found.clips.assign(level_db=measure_clips(create_quality("rms"), found.clips, bytes_id(contents))[:, 0])
 
 
 def _roots(root: list[str] | None, plugin: list[str] | None) -> Roots:

@@ -51,7 +51,7 @@ def leaderboard(
         str | None,
         typer.Option(help="Columns with commas between; +NAME: beside the default ones. Groups: recall, calibration…"),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site or quality.")] = None,
+    by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site, quality or length.")] = None,
     published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
     only: OnlyOption = None,

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .errors import PluginError
@@ -54,7 +57,8 @@ class Backbone(nn.Module, ABC):
     model=resnet18.
 
     A backbone whose front end is None hears no sound: it is given embeddings of clips, (B, n_mels), from the file
-    that is its weights. `nothing_to_learn` is the options with which it passes them on, for a loss that is solved.
+    that is its weights, or what its own `given` makes of the clip table. `nothing_to_learn` is the options with which it
+    passes them on, for a loss that is solved.
 
     One whose `takes_mask` is true, on the class or because an option set it, is called with a second tensor: `heard`,
     (B, n_frames) bool, True where a frame holds sound of the clip and False in the silence that follows it. What
@@ -87,6 +91,22 @@ class Backbone(nn.Module, ABC):
     def published_weights(cls, **options: Any) -> tuple[PublicWeights, ...]:
         """The public checkpoints for these options; where they depend on one (a size), a backbone overrides this."""
         return cls.public_weights
+
+    @classmethod
+    def given(cls, clips: pd.DataFrame) -> NDArray[np.float32] | None:
+        """(N, n_mels) what a backbone without a front end is given of each clip in place of a file of embeddings.
+
+        None of one that hears, or that needs the file.
+
+        Args:
+            clips: a row per clip, `data.clips.CLIP_COLUMNS`; no end past its recording's.
+        """
+        return None
+
+    @classmethod
+    def needs_embeddings(cls) -> bool:
+        """Whether it hears no sound and has no `given` of its own: only a file of embeddings is left."""
+        return cls.frontend is None and cls.given.__func__ is Backbone.given.__func__  # type: ignore[attr-defined]
 
     def stages(self) -> list[list[str]]:
         """Its modules and parameters by name, from input to output: what is frozen first and learns slowest.

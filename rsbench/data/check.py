@@ -35,6 +35,8 @@ class DataCheck:
     poor_quality: recordings labelled so. twins: names of recordings that hold the same samples.
     doubts: what is allowed, and seldom meant. oddities: what is odd about the sound of some recordings → their file
         names; allowed.
+    rules: the splits. clips: those that have a class and a readable recording, with class_index, path, length_s and
+        rate, the recording's in Hz; no end past the recording's.
     """
 
     table: ClipTable
@@ -52,6 +54,8 @@ class DataCheck:
     twins: tuple[tuple[str, ...], ...]
     doubts: tuple[str, ...]
     oddities: dict[str, tuple[str, ...]]
+    rules: tuple[Split, ...]
+    clips: pd.DataFrame
 
     @property
     def broken(self) -> bool:
@@ -91,6 +95,8 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         twins=tuple(map(tuple, twins)),
         doubts=tuple(doubts(table, rules)),
         oddities=oddities,
+        rules=tuple(rules),
+        clips=_classed(table, label_map, durations_s, {name: info.rate for name, info in infos.items()}),
     )
 
 
@@ -183,6 +189,20 @@ def _sides(table: ClipTable, label_map: LabelMap, rules: list[Split]) -> pd.Data
                 sizes = tuple(part["patient"][part["class_index"] == index].value_counts())
                 rows.append((rule.name, side, name, sum(sizes), len(sizes), sizes))
     return pd.DataFrame(rows, columns=["split", "side", "class", "clips", "patients", "sizes"])
+
+
+def _classed(table: ClipTable, label_map: LabelMap, durations_s: pd.Series, rates: dict[str, int]) -> pd.DataFrame:
+    """The clips that have a class and a readable recording; those without a sample are problems of their own."""
+    clips = table.clips.assign(class_index=label_map.indices(table)).dropna(subset="class_index")
+    clips = clips[clips["recording"].isin(durations_s.index)]
+    paths = table.recordings.set_index("recording")["path"]
+    clips = clips.assign(
+        end_s=np.minimum(clips["end_s"], clips["recording"].map(durations_s)),
+        rate=clips["recording"].map(rates),
+        path=clips["recording"].map(paths),
+    ).astype({"class_index": np.int64, "rate": np.int64})
+    clips = clips.assign(length_s=clips["end_s"] - clips["start_s"])
+    return clips[(clips["end_s"] * clips["rate"]).astype(int) > (clips["start_s"] * clips["rate"]).astype(int)]
 
 
 def _on_both_sides(clips: pd.DataFrame, rule: Split) -> tuple[str, ...]:

@@ -145,10 +145,10 @@ def threshold_free(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
     abnormal, odds = np.isin(truth, ABNORMAL), abnormal_odds(logits)
     curve = sp_se_curve(labels, logits)
     return {
-        "auroc_abnormal": _auroc(abnormal, odds),
+        "auroc_abnormal": auroc(abnormal, odds),
         "auprc_abnormal": _auprc(abnormal, odds),
-        "auroc_crackle": _auroc(np.isin(truth, CRACKLE), _log_odds(logits, CRACKLE)),
-        "auroc_wheeze": _auroc(np.isin(truth, WHEEZE), _log_odds(logits, WHEEZE)),
+        "auroc_crackle": auroc(np.isin(truth, CRACKLE), _log_odds(logits, CRACKLE)),
+        "auroc_wheeze": auroc(np.isin(truth, WHEEZE), _log_odds(logits, WHEEZE)),
         "se_at_sp80": _sensitivity_at(curve, 80.0),
         "se_at_sp90": _sensitivity_at(curve, 90.0),
     }
@@ -167,6 +167,15 @@ def mean_auroc(labels: ArrayLike, logits: ArrayLike) -> float:
 def abnormal_odds(logits: ArrayLike) -> FloatArray:
     """(N,) log-odds of any abnormal class against normal: what AUROC ranks clips by."""
     return _log_odds(logits, ABNORMAL)
+
+
+def auroc(positive: BoolArray, score: FloatArray) -> float:
+    """The share of pairs of a positive clip and another in which it is ranked higher; a tie counts half."""
+    if not 0 < positive.sum() < positive.size:
+        return np.nan
+    others, own = np.sort(score[~positive]), score[positive]
+    twice_above = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
+    return float(twice_above.mean() / 2 / others.size)
 
 
 def calibration(labels: ArrayLike, logits: ArrayLike, temperature: float | None = None) -> dict[str, float]:
@@ -235,15 +244,6 @@ def _log_odds(logits: ArrayLike, classes: Sequence[int]) -> FloatArray:
         scores[:, others], axis=1
     )
     return odds
-
-
-def _auroc(positive: BoolArray, score: FloatArray) -> float:
-    """The share of pairs of a positive clip and another in which it is ranked higher; a tie counts half."""
-    if not 0 < positive.sum() < positive.size:
-        return np.nan
-    others, own = np.sort(score[~positive]), score[positive]
-    twice_above = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
-    return float(twice_above.mean() / 2 / others.size)
 
 
 def _auprc(positive: BoolArray, score: FloatArray) -> float:

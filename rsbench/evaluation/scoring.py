@@ -15,6 +15,7 @@ from ..data.clips import CLASSES
 from ..data.splits import Split
 from .counts import design_of
 from .metrics import FloatArray, IntArray, at_operating_point, calibration, risk_coverage, threshold_free
+from .nuisance import auroc_within
 from .operating_point import OperatingPoint, fit_operating_point
 from .selection import Rule, rule
 
@@ -32,8 +33,11 @@ PREDICTION_COLUMNS = (
     *LOGIT_COLUMNS,
     "quality",  # in [0, 1]
     "margin_rad",
+    "length_s",  # of the clip as annotated; records made before it was stored have none
     "selection",  # "val", "last" or "oracle:<split>": whose epoch made the prediction
 )
+
+LATER_COLUMNS = ("length_s",)  # which records made earlier lack
 
 HEADLINE = ("sp", "se", "score")
 
@@ -87,8 +91,9 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
     """The figures of one split, from the predictions of one selected epoch.
 
     `argmax` and, given an operating point, `val-bias` hold the metrics of `at_operating_point`. Beside them:
-    `operating_point`, `threshold_free`, `calibration`, `risk_coverage`, `by_device` (Sp, Se and Score at argmax),
-    `floor` (those of always-normal), `clips`, `patients` and `effective_patients` (Kish, per class).
+    `operating_point`, `threshold_free` (with `auroc_within_length` where lengths are stored), `calibration`,
+    `risk_coverage`, `by_device` (Sp, Se and Score at argmax), `floor` (those of always-normal), `clips`, `patients`
+    and `effective_patients` (Kish, per class).
 
     Args:
         predictions: PREDICTION_COLUMNS of the split's data set, one row per clip.
@@ -106,7 +111,7 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
         if not math.isnan(point.normal_offset):
             figures["val-bias"] = at_operating_point(labels, logits, point.normal_offset)
     return figures | {
-        "threshold_free": threshold_free(labels, logits),
+        "threshold_free": threshold_free(labels, logits) | _within_length(rows),
         "calibration": calibration(labels, logits, point.temperature if point else None),
         "risk_coverage": risk_coverage(labels, logits, rows["quality"]),
         "by_device": {str(device): _headline(clips) for device, clips in rows.groupby("device")},
@@ -115,6 +120,13 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
         "patients": int(rows["patient"].nunique()),
         "effective_patients": design_of(rows).effective_patients(),
     }
+
+
+def _within_length(rows: pd.DataFrame) -> dict[str, float]:
+    """Nothing of a record that does not say how long its clips are, so that its figures stay what they were."""
+    if "length_s" not in rows:
+        return {}
+    return {"auroc_within_length": auroc_within(*_labels_and_logits(rows), rows["length_s"])}
 
 
 def _check_rows(rows: pd.DataFrame, split: Split) -> None:

@@ -165,6 +165,7 @@ def prediction_frame(clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.nda
     """PREDICTION_COLUMNS of clips, from their logits (N, C) and margins (N,)."""
     frame = clips.drop(columns="label").rename(columns={"class_index": "label"})
     frame = frame.assign(**dict(zip(LOGIT_COLUMNS, logits.T, strict=True)), margin_rad=margin_rad, selection=selection)
+    frame = frame.assign(length_s=frame["end_s"] - frame["start_s"])
     return frame[list(PREDICTION_COLUMNS)]
 
 

@@ -42,7 +42,7 @@ EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but t
 class DatasetClips:
     """One data set: its clips have a class_index, a part ("fit", "validation", "test" or "unused") and a quality.
 
-    embeddings: (N, V, D), where they are given.
+    embeddings: (N, V, D), where they are given, or what else a backbone is given that hears nothing.
     """
 
     table: ClipTable
@@ -153,7 +153,7 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     index = create_quality(spec.quality.name, **spec.quality.params)
     refuse_seen_patients(spec.quality.name, index, tests, tables)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
-    embeddings = None if spec.frontend else _given_embeddings(spec, data_cache)
+    embeddings = _given_embeddings(spec, data_cache)
     weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, data_cache.roots)
 
     waveforms = {name: data_cache.waveforms(name, frontend.rate if frontend else EMBEDDED_RATE_HZ) for name in names}
@@ -212,8 +212,10 @@ def backbone_name(choice: BackboneChoice) -> str:
     return f"{choice.name}:{option}" if option else choice.name
 
 
-def _given_embeddings(spec: RunSpec, data_cache: DataCache) -> EmbeddingFile:
-    """The embeddings that a backbone is given instead of sound."""
+def _given_embeddings(spec: RunSpec, data_cache: DataCache) -> EmbeddingFile | None:
+    """The embeddings that a backbone is given instead of sound; None where it needs none."""
+    if not BACKBONES.entry(spec.backbone.name).value.needs_embeddings():
+        return None
     file = data_cache.embeddings(Path(spec.backbone.weights))
     file.refuse_other_clips(spec.data.clip_s, spec.data.window)
     return file
@@ -237,8 +239,10 @@ def _read_clips(
         path=lambda kept: kept["recording"].map(paths), part="unused", quality=np.nan
     )
     clips = clips.astype({"class_index": int}).reset_index(drop=True)
-    vectors = _embedded(embeddings, table, clips) if embeddings else None
-    return DatasetClips(table, clips, waveforms, clipped, vectors)
+    if embeddings:
+        return DatasetClips(table, clips, waveforms, clipped, _embedded(embeddings, table, clips))
+    made = BACKBONES.entry(spec.backbone.name).value.given(clips)
+    return DatasetClips(table, clips, waveforms, clipped, None if made is None else made[:, np.newaxis])
 
 
 def _embedded(embeddings: EmbeddingFile, table: ClipTable, clips: pd.DataFrame) -> np.ndarray:

@@ -86,7 +86,7 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
     user = _given(settings, needed=("backbone.name",))
     backbone = BACKBONES.entry(user["backbone.name"]).value
     if backbone.frontend is None:
-        raise SpecError(f"backbone '{user['backbone.name']}' takes embeddings; it makes none of recordings.")
+        raise SpecError(f"backbone '{user['backbone.name']}' hears no sound; it makes no embeddings of recordings.")
     layered = _frontend_settings(backbone, user)
     for name in reversed(datasets):  # the first one, which runs train on, has the last word
         defaults = _defaults(name)
@@ -245,9 +245,12 @@ def _check_embedded(spec: RunSpec) -> None:
     """A backbone that is given embeddings needs their file, and has no sound to mask."""
     if spec.frontend is not None:
         return
-    if spec.backbone.weights == BackboneChoice.model_fields["weights"].default:
-        name = spec.backbone.name
+    name, no_file = spec.backbone.name, spec.backbone.weights == BackboneChoice.model_fields["weights"].default
+    needs_file = BACKBONES.entry(name).value.needs_embeddings()
+    if needs_file and no_file:
         raise SpecError(f"backbone '{name}' needs a file of embeddings: --backbone {name}:FILE (see rsbench embed).")
+    if not (needs_file or no_file):
+        raise SpecError(f"backbone.weights={spec.backbone.weights}: '{name}' takes none. Leave --weights out.")
     if spec.augment.freq_masks or spec.augment.time_masks:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."

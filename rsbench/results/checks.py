@@ -14,12 +14,12 @@ from ..core.files import damaged
 from ..core.spec import RunSpec
 from ..core.text import SIGNS, is_plain_word
 from ..data.clips import CLASSES
-from ..evaluation.scoring import LOGIT_COLUMNS, PREDICTION_COLUMNS
+from ..evaluation.scoring import LATER_COLUMNS, LOGIT_COLUMNS, PREDICTION_COLUMNS
 from ..evaluation.selection import RULES
 from .schema import DataUsed
 from .store import DATA, EPOCHS, METRICS, SPEC
 
-NUMBERS = ("label", *LOGIT_COLUMNS, "quality", "margin_rad")  # of PREDICTION_COLUMNS
+NUMBERS = ("label", *LOGIT_COLUMNS, "quality", "margin_rad", "length_s")  # of PREDICTION_COLUMNS
 WORDS = ("clip_id", "recording", "patient", "part", "selection")
 
 
@@ -65,10 +65,10 @@ def check_epochs(run: Path, frame: pd.DataFrame) -> None:
 
 def check_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Raise ResultsError for a table that is none of stored predictions."""
-    missing = [name for name in PREDICTION_COLUMNS if name not in frame]
+    missing = [name for name in PREDICTION_COLUMNS if name not in frame and name not in LATER_COLUMNS]
     if missing:
         raise damaged(path, f"it has no column {', '.join(missing)}", path.parents[1])
-    wrong = [name for name in NUMBERS if frame[name].dtype.kind not in "iuf"]
+    wrong = [name for name in NUMBERS if name in frame and frame[name].dtype.kind not in "iuf"]
     wrong += [name for name in WORDS if frame[name].dtype.kind in "biufcmM"]
     if wrong:
         raise damaged(path, f"its column {wrong[0]} is {frame[wrong[0]].dtype}", path.parents[1])

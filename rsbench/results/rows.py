@@ -49,6 +49,7 @@ FIGURES = (
     *(f"recall_{name}" for name in CLASSES),
     *("macro_f1", "balanced_accuracy"),
     *("auroc_abnormal", "auprc_abnormal", "auroc_crackle", "auroc_wheeze", "se_at_sp80", "se_at_sp90"),
+    "auroc_within_length",
     *("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
     *("risk", "aurc_confidence", "aurc_quality"),
 )
@@ -239,9 +240,12 @@ def _sketch_id(run: Run, dataset: str) -> str:
 
 
 def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
-    """FIGURES at an operating point; those after a temperature are None where there was no validation."""
-    scaled = dict.fromkeys(name for name in FIGURES if name.endswith("_scaled"))
-    known = scaled | figures[point] | figures["threshold_free"] | figures["calibration"] | figures["risk_coverage"]
+    """FIGURES at an operating point.
+
+    Those after a temperature are None where there was no validation, that within length where none is stored.
+    """
+    absent = dict.fromkeys(name for name in FIGURES if name.endswith("_scaled") or name == "auroc_within_length")
+    known = absent | figures[point] | figures["threshold_free"] | figures["calibration"] | figures["risk_coverage"]
     return {name: known[name] for name in FIGURES}
 
 

@@ -53,6 +53,7 @@ def make(one_run: Path, tmp_path: Path) -> Make:
             "location": [("Tc", "Al")[index // 9 % 2] for index in range(clips)],
             "label": [index * 5 % 7 % 4 for index in range(clips)],
             "quality": quality if quality is not None else [index * 11 % 32 / 32 for index in range(clips)],
+            "length_s": [0.5 + index * 7 % 32 / 32 for index in range(clips)],
             **{logit: drawn.integers(0, 4, clips) / 2 for logit in LOGIT_COLUMNS},  # with ties
         }.items():
             stored.loc[tested, column] = pd.array(values, dtype=stored[column].dtype)
@@ -110,9 +111,10 @@ def counted(clips: pd.DataFrame, offset: float) -> dict[str, float]:
 
 
 def expected_groups(clips: pd.DataFrame, by: str) -> dict[str, pd.DataFrame]:
-    if by == "quality":  # 32 different values: 11, 10 and 11 of them
-        ranks = clips["quality"].rank()
-        return {"low": clips[ranks <= 11], "middle": clips[(ranks > 11) & (ranks <= 21)], "high": clips[ranks > 21]}
+    if by in ("quality", "length"):  # 32 different values: 11, 10 and 11 of them
+        ranks = clips["quality" if by == "quality" else "length_s"].rank()
+        names = ("low", "middle", "high") if by == "quality" else ("short", "middle", "long")
+        return dict(zip(names, (clips[ranks <= 11], clips[ranks.between(12, 21)], clips[ranks > 21]), strict=True))
     groups: dict[str, pd.DataFrame] = {}
     for value in sorted(set(clips[{"site": "location", "class": "label"}.get(by, by)])):
         name = CLASSES[value] if by == "class" else value or "not given"
@@ -131,7 +133,7 @@ def test_every_slice_is_what_counting_by_hand_gives(make: Make, by: str, point: 
         groups = expected_groups(judged_rows(run), by)
         assert len(rows) == len(groups)
         for name, clips in groups.items():
-            (label,) = [label for label in rows.index if name == label or f"aqs {name}:" in label]
+            (label,) = [label for label in rows.index if name == label or f"{name}:" in label]
             expected = counted(clips, offset)
             assert rows.loc[label, list(expected)].to_dict() == pytest.approx(expected, nan_ok=True)
 
@@ -278,3 +280,14 @@ def test_runs_that_are_not_done_give_no_row(make: Make, tmp_path: Path) -> None:
     on_disk.edit(make("b").path, "status.json", lambda status: status.update(state="failed"))
     found = slices(load_runs(tmp_path), "tiny", "val", "device")
     assert set(found["run_id"]) == {"a"}
+
+
+def test_a_run_made_before_lengths_were_stored_is_cut_as_the_others(make: Make) -> None:
+    old, new = make("old"), make("new", seed=1)
+    path = old.path / "predictions" / "tiny.parquet"
+    pd.read_parquet(path).drop(columns="length_s").to_parquet(path, index=False)
+    found = slices([Run(old.path), new], "tiny", "val", "length").set_index("run_id")
+    assert found.loc["old", "slice"].tolist() == found.loc["new", "slice"].tolist()
+    assert found.loc["old", "slice"].tolist()[0] == "short: 0.50 to 0.82 s"
+    with pytest.raises(ResultsError, match=r"^old: its record does not say how long clips are.*Make one more run"):
+        slices([Run(old.path)], "tiny", "val", "length")

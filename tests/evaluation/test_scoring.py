@@ -36,6 +36,7 @@ def predictions(seed: int, subset: str, part: str, selection: str = "val", clips
         label=labels,
         quality=generator.random(clips),
         margin_rad=0.1,
+        length_s=generator.uniform(0.2, 4.0, clips),
         selection=selection,
     )
     return frame[list(PREDICTION_COLUMNS)]
@@ -155,3 +156,12 @@ def test_missing_and_double_predictions_are_named(stored: dict[str, pd.DataFrame
     twice = pd.concat([stored["awayset"]] * 2)
     with pytest.raises(ResultsError, match="Clip 'inter-test-0' of 'awayset' is predicted twice"):
         score_run(stored | {"awayset": twice}, [AWAY], ["val"], "homeset")
+
+
+def test_figures_of_a_record_without_lengths_are_what_they_were(stored: dict[str, pd.DataFrame]) -> None:
+    now = score_run(stored, [HOME, AWAY], ["val"], "homeset")
+    before = {name: frame.drop(columns="length_s") for name, frame in stored.items()}
+    then = score_run(before, [HOME, AWAY], ["val"], "homeset")
+    for name in ("home", "away"):
+        assert 0 < now["val"][name]["threshold_free"].pop("auroc_within_length") < 1
+    assert now == then

@@ -14,7 +14,13 @@ from ...data.check import SHOWN, DataCheck
 from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
+from ...evaluation.nuisance import length_audit, length_warnings
 from ...evaluation.patients import effective_number
+
+LENGTH_REMEDY = (
+    "Train --backbone length beside the others, which hears nothing else, and read the AUROC within length "
+    "(rsbench leaderboard --columns +curves)."
+)
 
 
 def render(found: DataCheck, console: Console) -> None:
@@ -24,6 +30,13 @@ def render(found: DataCheck, console: Console) -> None:
     console.rule(f"[bold]{table.dataset}[/]{state}")
     console.print(_counts_table(found.counts))
     console.print(_splits_table(found.splits))
+    lengths = length_audit(found.clips, found.rules)
+    if len(lengths):
+        console.print(_lengths_table(lengths))
+    if warnings := length_warnings(lengths):
+        for warning in warnings:
+            console.print(f"[yellow]{escape(warning)}[/]")
+        console.print(LENGTH_REMEDY)
     console.print(_frame_table("Formats", found.formats))
     console.print(_frame_table("Devices", found.devices))
     _print_facts(found, console)
@@ -35,6 +48,34 @@ def render(found: DataCheck, console: Console) -> None:
         console.print(f"[yellow]… and {len(found.doubts) - SHOWN} more.[/]")
     for problem in (*found.unreadable, *found.problems):
         console.print(f"[red]{escape(problem)}[/]")
+
+
+def render_explained(frame: pd.DataFrame, by: str, console: Console) -> None:
+    """Print what a nuisance alone explains: the frame of `evaluation.nuisance.explained`."""
+    table = Table(
+        *("split", "values", "Score", "Sp", "Se", "AUROC", "AUROC on train"),
+        title=f"What {by} alone explains, from its class shares in train; always-normal scores 50",
+        caption="AUROC on train: each patient's clips ranked by what the other patients say.",
+    )
+    for row in frame.to_dict("records"):
+        on_test = [f"{row[name]:.1f}" for name in ("score", "sp", "se")] + [_area(row["auroc"])]
+        if row["unseen"]:
+            on_test = [f"train never has the {by} of {row['unseen']:.0%} of the test clips", "–", "–", "–"]
+        table.add_row(row["split"], str(row["values"]), *on_test, _area(row["auroc_train"]))
+    console.print(table)
+
+
+def _area(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3f}"
+
+
+def _lengths_table(audit: pd.DataFrame) -> Table:
+    table = Table("split", "side", "clips", "AUROC of length", "95 %", title="Does length tell the class?")
+    for row in audit.to_dict("records"):
+        known = "–" if pd.isna(row["low"]) else f"{row['low']:.3f} … {row['high']:.3f}"
+        table.add_row(row["split"], row["side"], str(row["clips"]), _area(row["value"]), known)
+    table.caption = "For abnormal: above .5 abnormal clips are longer than normal ones, below it shorter."
+    return table
 
 
 def _print_facts(found: DataCheck, console: Console) -> None:

@@ -32,6 +32,7 @@ AT_A_POINT = {
 RANKING = {
     **{"auroc_abnormal": "AUROC", "auprc_abnormal": "AUPRC"},
     **{"auroc_crackle": "AUROC\ncrackle", "auroc_wheeze": "AUROC\nwheeze"},
+    **{"auroc_within_length": "AUROC\nwithin length"},
     **{"se_at_sp80": "Se at\nSp .8", "se_at_sp90": "Se at\nSp .9"},
 }
 CALIBRATION = {"nll": "NLL", "brier": "Brier", "ece": "ECE"}
@@ -274,7 +275,7 @@ def _ranking(known: Known, split: str) -> Table:
     table = narrow_table(f"wherever the normal class begins, {split}", ["selected", *RANKING.values()], words=1)
     for name, of_splits in known["metrics"].items():
         figures = of_splits[split]["threshold_free"]
-        cells = [_number(figures[key], 1 if key.startswith("se") else 3) for key in RANKING]
+        cells = [_number(figures.get(key), 1 if key.startswith("se") else 3) for key in RANKING]
         table.add_row(_selected(name), *cells)
     return table
 

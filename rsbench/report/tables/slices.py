@@ -1,4 +1,4 @@
-"""A board by device, class, patient, site or quality, as a table."""
+"""A board by device, class, patient, site, quality or length, as a table."""
 
 from __future__ import annotations
 
