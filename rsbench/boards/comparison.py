@@ -92,6 +92,8 @@ def with_errors(
             places = done.index[above]
             ranks = rank_sets(found.of(above), question.confidence, done.loc[places, POINT].to_numpy())
             table.loc[places, ["rank_best", "rank_worst"]] = ranks
+    if read.folds:
+        notes.append(f"intervals allow for the training patients that models of the {read.folds} folds share")
     if (table["n_ok"] == 1).any():
         notes.append("no interval for a single seed: nothing says how another would do")
     if few:
@@ -253,7 +255,7 @@ def _counts(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> 
     _, of_runs = figure.read(read, of.runs)
     placed = np.full((len(done), len(of.seeds), *of_runs.hits.shape[2:]), np.nan)
     placed[of.runs["number"], of.seeds.get_indexer(pd.Index(of.runs["seed"]))] = of_runs.hits[:, 0]
-    return Counts(placed, of_runs.clips)
+    return Counts(placed, of_runs.clips, read.folds)
 
 
 def _separately(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> SeparateEstimates:

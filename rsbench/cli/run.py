@@ -53,7 +53,9 @@ def run(
     ] = None,
     weights: WeightsOption = None,
     train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,
-    test: Annotated[str | None, typer.Option(help="Splits to judge on, with commas between.")] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Splits to judge on, with commas between; or DATASET-cv5, every patient.")
+    ] = None,
     root: RootOption = None,
     partial: PartialOption = False,
     epochs: Annotated[int | None, typer.Option(help="Default: the data set's or the backbone's.")] = None,

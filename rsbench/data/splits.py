@@ -1,10 +1,12 @@
 """Named, versioned splits: filters over a data set's subsets, and patient-grouped validation in the training part.
 
-Prediction is made once per data set; the splits of one data set are filters over the stored predictions.
+Prediction is made once per data set; the splits of one data set are filters over the stored predictions. But for
+`<data set>-cvK`: there each of K folds of patients is predicted by a model that was trained without it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -20,6 +22,9 @@ from .clips import CLASSES, NORMAL
 VALIDATION_DRAWS = 1000
 CLAIMS_FROM = 15  # effective patients below which nothing is claimed on a class
 
+FOLDED = re.compile(r"(?P<dataset>.+)-cv(?P<folds>[2-9]|1[0-9]|20)")
+FOLDED_VERSION = 1  # raise it when the same clips would be given other folds
+
 
 @dataclass(frozen=True)
 class Split:
@@ -27,7 +32,8 @@ class Split:
 
     train, test: the subsets each side takes; a side that is empty cannot be asked for.
     train_without_patients: patients kept out of the training side. test_without_patients, test_without_recordings: who
-    and what is kept out of the test side.
+    and what is kept out of the test side. folds: where there are any, both sides are the same clips, each tested by a
+    model that was trained on the patients of the other folds.
 
     Raises PluginError where a side is a word instead of a tuple of words.
     """
@@ -41,6 +47,7 @@ class Split:
     train_without_patients: tuple[str, ...] = ()
     test_without_patients: tuple[str, ...] = ()
     test_without_recordings: tuple[str, ...] = ()
+    folds: int = 0
 
     def __post_init__(self) -> None:
         without = (self.train_without_patients, self.test_without_patients, self.test_without_recordings)
@@ -82,8 +89,29 @@ def named_splits() -> dict[str, Split]:
     return {name: SPLITS.entry(name).value for name in SPLITS.names()}
 
 
+def known_split(name: str, own: Collection[str] = ()) -> Split | None:
+    """A split by name, `<data set>-cvK` among them; None where there is none. See `split`."""
+    known = named_splits()
+    if name in known:
+        return known[name]
+    if name in own:
+        return own_split(name)
+    folded = FOLDED.fullmatch(name)
+    return _folded_split(name, folded["dataset"], int(folded["folds"]), own) if folded else None
+
+
+def _folded_split(name: str, dataset: str, folds: int, own: Collection[str]) -> Split | None:
+    """All clips on any side of the data set's own splits, which is all that is annotated; None for an unknown one."""
+    of_dataset = [item for item in named_splits().values() if item.dataset == dataset]
+    if not of_dataset and dataset in own:
+        of_dataset = [own_split(dataset)]
+    subsets = tuple(dict.fromkeys(subset for item in of_dataset for subset in (*item.train, *item.test)))
+    summary = f"Every patient tested once, in {folds} folds."
+    return Split(name, FOLDED_VERSION, dataset, summary, subsets, subsets, folds=folds) if subsets else None
+
+
 def split(name: str, own: Collection[str] = ()) -> Split:
-    """A split by name. A data set that a clips.csv describes has one of its own name.
+    """A split by name. A data set that a clips.csv describes has one of its own name; each has `<name>-cvK` too.
 
     Args:
         name: the split's name.
@@ -92,15 +120,13 @@ def split(name: str, own: Collection[str] = ()) -> Split:
     Raises:
         SpecError: no such split; with a suggestion.
     """
-    known = named_splits()
-    if name in known:
-        return known[name]
-    if name in own:
-        return own_split(name)
-    raise SpecError(
-        f"There is no split {shown(name)}.{did_you_mean(name, {*known, *own})} "
-        "One that a plugin brings needs its --plugin."
-    )
+    found = known_split(name, own)
+    if found is None:
+        raise SpecError(
+            f"There is no split {shown(name)}.{did_you_mean(name, {*named_splits(), *own})} "
+            "One that a plugin brings needs its --plugin."
+        )
+    return found
 
 
 def choose_validation(clips: pd.DataFrame, fraction: float, seed: int, never: Collection[str] = ()) -> tuple[str, ...]:
@@ -164,23 +190,54 @@ def choose_folds(clips: pd.DataFrame, folds: int, seed: int, never: Collection[s
     """
     from sklearn.model_selection import StratifiedGroupKFold  # half a second, which boards can do without
 
+    asked = f"validation.folds={folds}"
     free = clips[~clips["patient"].isin(list(never))]
-    patients, rarest = free["patient"].nunique(), free["class_index"].value_counts().min()
+    _refuse_few(free, folds, asked)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=derive(seed, "folds") % 2**32)
+    return [_held_out(clips, free.iloc[rows], asked) for _, rows in splitter.split(*_to_part(free))]
+
+
+def fixed_folds(clips: pd.DataFrame, folds: int) -> list[tuple[str, ...]]:
+    """The patients of each fold of `<data set>-cvK`, sorted; classes are spread as evenly as patients allow.
+
+    They follow from the clips alone, in whatever order these come. Nothing is drawn: how scikit-learn shuffles groups
+    differs between its versions.
+
+    Args:
+        clips: columns patient and class_index, a row per clip.
+        folds: how many, at least 2.
+
+    Raises as `choose_folds` does.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    asked = f"cv{folds}"
+    _refuse_few(clips, folds, asked)
+    parted = StratifiedGroupKFold(folds).split(*_to_part(clips))
+    return [_held_out(clips, clips.iloc[rows], asked) for _, rows in parted]
+
+
+def _to_part(clips: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    return clips, clips["class_index"], clips["patient"]
+
+
+def _refuse_few(clips: pd.DataFrame, folds: int, asked: str) -> None:
+    patients, rarest = clips["patient"].nunique(), clips["class_index"].value_counts().min()
     if patients < folds or rarest < folds:
         raise DataError(
-            f"validation.folds={folds}: the training part has {patients} patients to hold out, and {rarest} clips of "
-            "its rarest class. Ask for fewer folds."
+            f"{asked}: the training part has {patients} patients to hold out, and {rarest} clips of its rarest class. "
+            "Ask for fewer folds."
         )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=derive(seed, "folds") % 2**32)
-    chosen = []
-    for _, held_out in splitter.split(free, free["class_index"], free["patient"]):
-        held = free["patient"].iloc[held_out].unique()
-        fitted = clips["class_index"][~clips["patient"].isin(held)]
-        absent = np.setdiff1d(np.arange(len(CLASSES)), fitted)
-        if len(absent):
-            raise DataError(
-                f"validation.folds={folds}: all patients with class '{CLASSES[absent[0]]}' fall into one fold, so that "
-                "nothing of it is left to fit. Train on a larger split, or ask for another number of folds."
-            )
-        chosen.append(tuple(sorted(held)))
-    return chosen
+
+
+def _held_out(clips: pd.DataFrame, held_out: pd.DataFrame, asked: str) -> tuple[str, ...]:
+    """The patients of a fold. Raises DataError where nothing of a class is left to fit."""
+    held = held_out["patient"].unique()
+    fitted = clips["class_index"][~clips["patient"].isin(held)]
+    absent = np.setdiff1d(np.arange(len(CLASSES)), fitted)
+    if len(absent):
+        raise DataError(
+            f"{asked}: all patients with class '{CLASSES[absent[0]]}' fall into one fold, so that nothing of it is "
+            "left to fit. Train on a larger split, or ask for another number of folds."
+        )
+    return tuple(sorted(held))

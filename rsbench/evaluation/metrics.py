@@ -38,13 +38,15 @@ def normal_gap(logits: ArrayLike) -> tuple[FloatArray, IntArray]:
     return abnormal.max(axis=1) - scores[:, NORMAL], np.asarray(ABNORMAL)[abnormal.argmax(axis=1)]
 
 
-def predicted_classes(logits: ArrayLike, normal_offset: float = 0.0) -> IntArray:
-    """(N,) class indices when `normal_offset` is added to the normal logit; argmax at 0."""
+def predicted_classes(logits: ArrayLike, normal_offset: float | FloatArray = 0.0) -> IntArray:
+    """(N,) class indices when `normal_offset`, one or (N,), is added to the normal logit; argmax at 0."""
     gap, rival = normal_gap(logits)
     return np.where(gap <= normal_offset, NORMAL, rival)
 
 
-def at_operating_point(labels: ArrayLike, logits: ArrayLike, normal_offset: float = 0.0) -> dict[str, float]:
+def at_operating_point(
+    labels: ArrayLike, logits: ArrayLike, normal_offset: float | FloatArray = 0.0
+) -> dict[str, float]:
     """Sp, Se and Score of ICBHI's challenge (Rocha et al. 2019), and their company, at one operating point.
 
     Se counts exact hits among crackle, wheeze and both pooled; `se_two_class` counts any abnormal call on an
@@ -53,7 +55,7 @@ def at_operating_point(labels: ArrayLike, logits: ArrayLike, normal_offset: floa
     Args:
         labels: (N,).
         logits: (N, 4).
-        normal_offset: added to the normal logit; 0 is argmax, +∞ always normal, −∞ never.
+        normal_offset: added to the normal logit, one or (N,); 0 is argmax, +∞ always normal, −∞ never.
     """
     truth = np.asarray(labels, dtype=np.int64)
     cells = len(CLASSES) * truth + predicted_classes(logits, normal_offset)
@@ -178,8 +180,10 @@ def auroc(positive: BoolArray, score: FloatArray) -> float:
     return float(twice_above.mean() / 2 / others.size)
 
 
-def calibration(labels: ArrayLike, logits: ArrayLike, temperature: float | None = None) -> dict[str, float]:
-    """NLL (nats), Brier score and class-wise ECE; with a temperature also those of `logits / temperature`.
+def calibration(
+    labels: ArrayLike, logits: ArrayLike, temperature: float | FloatArray | None = None
+) -> dict[str, float]:
+    """NLL (nats), Brier score and class-wise ECE; with a temperature, one or (N,), also those after it.
 
     The Brier score sums over classes (0 to 2). The class-wise ECE (Kull et al. 2019) is the mean over classes of
     the gap between probability and frequency in 15 equal-width bins, weighted by the bins' clips. The keys after
@@ -188,8 +192,14 @@ def calibration(labels: ArrayLike, logits: ArrayLike, temperature: float | None 
     raw = _calibration(labels, logits)
     if temperature is None:
         return raw
-    scaled = _calibration(labels, np.asarray(logits, dtype=np.float64) / temperature)
+    scaled = _calibration(labels, divided(logits, temperature))
     return raw | {f"{key}_scaled": value for key, value in scaled.items()}
+
+
+def divided(logits: ArrayLike, temperature: float | FloatArray) -> FloatArray:
+    """(N, 4) logits after a temperature, one or (N,)."""
+    scaled: FloatArray = np.asarray(logits, dtype=np.float64) / np.asarray(temperature).reshape(-1, 1)
+    return scaled
 
 
 def negative_log_likelihood(labels: ArrayLike, logits: ArrayLike) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from .metrics import negative_log_likelihood, operating_counts
+from .metrics import FloatArray, negative_log_likelihood, operating_counts
 
 LARGEST_TEMPERATURE = 1e3  # and its inverse the smallest: logits that separate validation perfectly have no optimum
 
@@ -23,6 +24,14 @@ class OperatingPoint:
 
     normal_offset: float
     temperature: float
+
+
+def per_clip(chosen: float | Sequence[float], fold: ArrayLike) -> float | FloatArray:
+    """What was chosen on validation, for clips of folds (N,): one number for all, or (N,) that of each clip's fold."""
+    if isinstance(chosen, int | float):
+        return chosen
+    of_clips: FloatArray = np.asarray(chosen, dtype=np.float64)[np.asarray(fold)]
+    return of_clips
 
 
 def fit_operating_point(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:

@@ -81,6 +81,16 @@ def effective_number(sizes: ArrayLike) -> float:
     return float(counts.sum() ** 2 / squares) if squares else 0.0
 
 
+def shared_training(folds: int) -> float:
+    """What to multiply patients' part of a variance by where each of K folds is tested by a model of the others.
+
+    Any two of these models share most of their training patients, and so their errors: what patients vary by among
+    those who are tested does not show it. 1 + K/(K−1), of Nadeau and Bengio (Machine Learning 52, 2003), whose J is K
+    here, and whose n₂/n₁ is 1/(K−1). 1 where there are no folds.
+    """
+    return 1 + folds / (folds - 1) if folds else 1.0
+
+
 def interval(value: float, drawn: Floats, patients: float, scale: Scale = PLAIN) -> Estimate:
     """A figure with its interval, from what it is under each draw.
 

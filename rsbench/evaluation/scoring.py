@@ -16,7 +16,7 @@ from ..data.splits import Split
 from .counts import design_of
 from .metrics import FloatArray, IntArray, at_operating_point, calibration, risk_coverage, threshold_free
 from .nuisance import auroc_within
-from .operating_point import OperatingPoint, fit_operating_point
+from .operating_point import OperatingPoint, fit_operating_point, per_clip
 from .selection import Rule, rule
 
 LOGIT_COLUMNS = tuple(f"logit_{name}" for name in CLASSES)
@@ -29,6 +29,7 @@ PREDICTION_COLUMNS = (
     "location",
     "subset",
     "part",  # "fit", "validation" or "test": what the run used the clip for
+    "fold",  # of a split with folds, from 0: whose model made the prediction; −1 without
     "label",  # index into CLASSES
     *LOGIT_COLUMNS,
     "quality",  # in [0, 1]
@@ -71,34 +72,38 @@ def _score(predictions: Mapping[str, pd.DataFrame], split: Split, selected: Rule
             f"Run again with '{split.name}' among the test splits."
         )
     selection = selected.selection(split.name)
-    point = _chosen_on_validation(predictions.get(train_dataset), selection)
-    return score_predictions(_selected(predictions[split.dataset], selection), split, point)
+    points = _chosen_on_validation(predictions.get(train_dataset), selection)
+    return score_predictions(_selected(predictions[split.dataset], selection), split, *points)
 
 
-def _chosen_on_validation(predictions: pd.DataFrame | None, selection: str) -> OperatingPoint | None:
-    """None where the run trained on everything: no row is validation, or the training set was not predicted."""
+def _chosen_on_validation(predictions: pd.DataFrame | None, selection: str) -> list[OperatingPoint]:
+    """One, or each fold's own, on its own validation clips.
+
+    None where the run trained on everything: no row is validation, or the training set was not predicted.
+    """
     if predictions is None:
-        return None
+        return []
     rows = _selected(predictions[predictions["part"] == "validation"], selection)
-    return fit_operating_point(*_labels_and_logits(rows)) if len(rows) else None
+    return [fit_operating_point(*_labels_and_logits(of_fold)) for _, of_fold in rows.groupby("fold")]
 
 
 def _selected(predictions: pd.DataFrame, selection: str) -> pd.DataFrame:
     return predictions[predictions["selection"] == selection]
 
 
-def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingPoint | None = None) -> dict[str, Any]:
+def score_predictions(predictions: pd.DataFrame, split: Split, *points: OperatingPoint) -> dict[str, Any]:
     """The figures of one split, from the predictions of one selected epoch.
 
     `argmax` and, given an operating point, `val-bias` hold the metrics of `at_operating_point`. Beside them:
-    `operating_point`, `threshold_free` (with `auroc_within_length` where lengths are stored), `calibration`,
-    `risk_coverage`, `by_device` (Sp, Se and Score at argmax), `floor` (those of always-normal), `clips`, `patients`
-    and `effective_patients` (Kish, per class).
+    `operating_point` (of folds, a list of each number), `threshold_free` (with `auroc_within_length` where lengths are
+    stored), `calibration`, `risk_coverage`, `by_device` (Sp, Se and Score at argmax), `floor` (those of always-normal),
+    `clips`, `patients` and `effective_patients` (Kish, per class).
 
     Args:
         predictions: PREDICTION_COLUMNS of the split's data set, one row per clip.
         split: which of the rows with part "test" are judged.
-        point: chosen on validation; None without validation. Its NaN offset leaves `val-bias` out.
+        points: chosen on validation, one for all clips or one for each fold; none without validation. A NaN offset
+            leaves `val-bias` out.
 
     Raises ResultsError when the split holds no predicted clip, or one clip twice.
     """
@@ -106,13 +111,17 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
     _check_rows(rows, split)
     labels, logits = _labels_and_logits(rows)
     figures: dict[str, Any] = {"argmax": at_operating_point(labels, logits)}
-    if point is not None:
-        figures["operating_point"] = asdict(point)
-        if not math.isnan(point.normal_offset):
-            figures["val-bias"] = at_operating_point(labels, logits, point.normal_offset)
+    temperature = None
+    if points:
+        chosen = asdict(points[0]) if not split.folds else _listed(points)
+        figures["operating_point"] = chosen
+        temperature = per_clip(chosen["temperature"], rows["fold"])
+        offset = per_clip(chosen["normal_offset"], rows["fold"])
+        if not np.isnan(offset).any():
+            figures["val-bias"] = at_operating_point(labels, logits, offset)
     return figures | {
         "threshold_free": threshold_free(labels, logits) | _within_length(rows),
-        "calibration": calibration(labels, logits, point.temperature if point else None),
+        "calibration": calibration(labels, logits, temperature),
         "risk_coverage": risk_coverage(labels, logits, rows["quality"]),
         "by_device": {str(device): _headline(clips) for device, clips in rows.groupby("device")},
         "floor": _headline(rows, normal_offset=np.inf),
@@ -127,6 +136,12 @@ def _within_length(rows: pd.DataFrame) -> dict[str, float]:
     if "length_s" not in rows:
         return {}
     return {"auroc_within_length": auroc_within(*_labels_and_logits(rows), rows["length_s"])}
+
+
+def _listed(points: Sequence[OperatingPoint]) -> dict[str, list[float]]:
+    """Each number of all folds, in their order."""
+    every = [asdict(point) for point in points]
+    return {name: [one[name] for one in every] for name in every[0]}
 
 
 def _check_rows(rows: pd.DataFrame, split: Split) -> None:
@@ -157,4 +172,6 @@ def without_nan(figures: Any) -> Any:
     """The same nested dict with None for NaN, which JSON does not know."""
     if isinstance(figures, dict):
         return {key: without_nan(value) for key, value in figures.items()}
+    if isinstance(figures, list):
+        return [without_nan(value) for value in figures]
     return None if isinstance(figures, float) and math.isnan(figures) else figures

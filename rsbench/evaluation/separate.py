@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .patients import effective_number, exponential_weights, unbiased
+from .patients import effective_number, exponential_weights, shared_training, unbiased
 from .statistics import (
     RESAMPLES,
     Counts,
@@ -52,6 +52,7 @@ def estimate_separately(counts: Counts, resamples: int = RESAMPLES, seed: int = 
     seeds = present.sum(axis=1)
     by_run = np.where(present, counts.of_runs(), 0)
     variance = _variances(counts, present, by_run, resamples, np.random.default_rng(seed))
+    variance[0] *= shared_training(counts.folds)
     df_patients = effective_number(influence(counts.clips)) - 1
     se = np.sqrt(variance[0] + variance[1] - not_more(variance))
     return SeparateEstimates(

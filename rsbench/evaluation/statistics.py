@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..data.clips import CLASSES, NORMAL
 from .metrics import ABNORMAL
-from .patients import CONFIDENCE, effective_number, exponential_weights, unbiased
+from .patients import CONFIDENCE, effective_number, exponential_weights, shared_training, unbiased
 
 FloatArray = NDArray[np.float64]
 
@@ -61,18 +61,19 @@ class Counts:
     """What a figure is made of. The figure of one run is 100 × the mean over J of Σ_P hits / Σ_P clips.
 
     hits: (methods, seeds, P, J), NaN where a method lacks a seed. Of a difference of methods: the difference of hits.
-    clips: (P, J), the same for all.
+    clips: (P, J), the same for all. folds: in how many patients were tested, see `shared_training`; 0 by one model.
     """
 
     hits: FloatArray
     clips: FloatArray
+    folds: int = 0
 
     def __sub__(self, other: Counts) -> Counts:
         """Paired differences: on the same patients, and on the seeds that both have."""
-        return Counts(self.hits - other.hits, self.clips)
+        return Counts(self.hits - other.hits, self.clips, self.folds)
 
     def __getitem__(self, methods: slice | NDArray[np.int64] | list[int]) -> Counts:
-        return Counts(self.hits[methods], self.clips)
+        return Counts(self.hits[methods], self.clips, self.folds)
 
     def of_runs(self) -> FloatArray:
         """(methods, seeds) the figure of every run, in percent; NaN where there is none."""
@@ -179,7 +180,8 @@ def estimate(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> Estim
     present = ~np.isnan(counts.hits[:, :, 0, 0])
     seeds = present.sum(axis=1)
     by_run = counts.of_runs()
-    moved = _spread(counts, present, resamples, np.random.default_rng(seed))
+    of_patients, *others = _spread(counts, present, resamples, np.random.default_rng(seed))
+    moved = (shared_training(counts.folds) * of_patients, *others)
     variance = np.stack([part.diagonal() for part in moved])
     excess = not_more(variance)
     shrunk = np.sqrt(np.divide(excess, variance[2], out=np.zeros_like(excess), where=variance[2] > 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,12 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
     data = experiment.spec.data
     gatherer = gather_from(dataset.waveforms, clips, frontend, data.clip_s, clip_window(data.window), device)
     return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment, gatherer.heard_samples)
+
+
+def with_quality(clips: ClipSet, dataset: DatasetClips) -> ClipSet:
+    """The clips of a data set with other qualities; the sound, or the embeddings, are the same in memory."""
+    quality = torch.tensor(dataset.clips["quality"].to_numpy(np.float32), device=clips.known.labels.device)
+    return replace(clips, known=replace(clips.known, quality=quality))
 
 
 def gather_from(

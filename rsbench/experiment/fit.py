@@ -109,8 +109,9 @@ def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> fl
 
     fitted, validated = (len(data.rows(part)) * spec.optim.epochs for part in ("fit", "validation"))
     predicted = sum(len(dataset.rows("validation", "test")) for dataset in experiment.datasets.values())
-    trainings = 1 + max(0, len(experiment.folds) - 1)  # k folds of all but a k-th, and one more on everything
-    judged = validated + predicted * len(spec.select)
+    # k folds of all but a k-th, and one more on everything; where each fold is tested, of what the first one trains on
+    trainings = experiment.train.folds or 1 + max(0, len(experiment.folds) - 1)
+    judged = (validated + predicted * len(spec.select)) * max(1, experiment.train.folds)
     return trainings * fitted * _seconds_a_clip(step, len(batch)) + judged * _seconds_a_clip(judge, len(batch))
 
 

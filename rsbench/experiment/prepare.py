@@ -23,16 +23,16 @@ from ..core.weights import WeightsFile, find_weights
 from ..data.clips import CLASSES, ClipTable, clip_bounds, label_map
 from ..data.datasets import DATASETS
 from ..data.embeddings import EmbeddingFile, clips_hash
-from ..data.identity import clips_id
 from ..data.sources import Roots
 from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
 from ..features.frontends import FrontendModule, create_frontend
 from ..quality.index import QualityIndex, apply_control, create_quality, measure_clips
-from ..quality.leakage import index_used, refuse_seen_patients
-from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, Identity, LabelMapUsed, SplitUsed, WeightsUsed
+from ..quality.leakage import refuse_seen_patients
+from ..results.schema import Identity
 from .context import DataCache
+from .parts import of_fold, tested_folds
 from .resolve import registered
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
@@ -62,10 +62,11 @@ class DatasetClips:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run that could start now.
+    """A run that could start now; of a split with folds, in the state of its first fold (see `tested_fold`).
 
     backbone: its name on boards. identity: what the run id hashes beside the spec. folds: patients that each fold
-    of cv-refit holds out. index: of quality. measures: (N, k) its raw values for the clips of each data set.
+    of cv-refit holds out, or each of a split with folds tests; validation_folds: who validates each of the latter.
+    index: of quality. measures: (N, k) its raw values for the clips of each data set.
     frontend: None where embeddings are given.
     """
 
@@ -79,6 +80,7 @@ class Experiment:
     class_counts: tuple[int, ...]
     validation_patients: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
+    validation_folds: tuple[tuple[str, ...], ...]
     index: QualityIndex
     measures: dict[str, np.ndarray]
     quality_normaliser: dict[str, float]
@@ -88,6 +90,11 @@ class Experiment:
     @property
     def train_data(self) -> DatasetClips:
         return self.datasets[self.train.dataset]
+
+    @property
+    def epochs(self) -> int:
+        """How many are trained at most, those of all tested folds together."""
+        return self.spec.optim.epochs * max(1, self.train.folds)
 
     @property
     def synthetic(self) -> bool:
@@ -101,47 +108,6 @@ class Experiment:
     def track(self) -> str:
         """Whether the backbone learns: what a board never mixes."""
         return "frozen" if self.frontend is None or "all" in self.spec.optim.freeze else "fine-tuned"
-
-    def data_record(self, weights: WeightsUsed) -> DataUsed:
-        """What data.json says. weights: what the backbone was given of its own."""
-        used = label_map(self.spec.data.label_map)
-        every = (self.train, *self.tests)
-        fitted = self.train_data.clips.iloc[self.train_data.rows("fit")]
-        return DataUsed(
-            schema_version=SCHEMA_VERSION,
-            backbone=self.backbone,
-            track=self.track,
-            identity=self.identity,
-            splits={split.name: SplitUsed(version=split.version, dataset=split.dataset) for split in every},
-            label_map=LabelMapUsed(name=self.spec.data.label_map, version=used.version),
-            synthetic=self.synthetic,
-            partial=self.partial,
-            train_patients=int(fitted["patient"].nunique()),
-            validation_patients=self.validation_patients,
-            folds=self.folds,
-            fitted_id=clips_id(fitted["clip_id"], fitted["class_index"]),
-            class_counts=dict(zip(CLASSES, self.class_counts, strict=True)),
-            quality_index=index_used(self.index),
-            quality_normaliser=self.quality_normaliser,
-            datasets={name: _dataset_used(clips) for name, clips in self.datasets.items()},
-            weights=weights,
-        )
-
-
-def _dataset_used(clips: DatasetClips) -> DatasetUsed:
-    counts = clips.clips.groupby("part")["class_index"].value_counts().unstack(fill_value=0)
-    return DatasetUsed(
-        recordings=len(clips.table.recordings),
-        clips=len(clips.clips),
-        clips_per_part={
-            str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()} for part, row in counts.iterrows()
-        },
-        missing_recordings=len(clips.table.missing),
-        clipped_ends=clips.clipped_ends,
-        bytes_id=clips.waveforms.bytes_id,
-        notes=tuple(clips.table.notes),
-        words=clips.table.words_used,
-    )
 
 
 def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
@@ -158,7 +124,12 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
 
     waveforms = {name: data_cache.waveforms(name, frontend.rate if frontend else EMBEDDED_RATE_HZ) for name in names}
     read = {name: _read_clips(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
-    divided, validation = _with_parts(read, train, tests, spec)
+    tested = tested_folds(read[train.dataset], train, spec)
+    if tested:
+        divided = {train.dataset: of_fold(read[train.dataset], train, *tested[0], 0)}
+        validation = tested[0][1]
+    else:
+        divided, validation = _with_parts(read, train, tests, spec)
     counts = _class_counts(divided[train.dataset], train)
     measures = _measure_quality(divided, index, data_cache.display)
     datasets, normaliser = _with_quality(divided, measures, index, spec)
@@ -175,7 +146,8 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
         datasets=datasets,
         class_counts=counts,
         validation_patients=validation,
-        folds=_folds(datasets[train.dataset], train, spec),
+        folds=tuple(patients for patients, _ in tested) or _folds(datasets[train.dataset], train, spec),
+        validation_folds=tuple(patients for _, patients in tested),
         index=index,
         measures=measures,
         quality_normaliser=normaliser,
@@ -188,7 +160,20 @@ def hold_out(experiment: Experiment, patients: Collection[str]) -> Experiment:
     """The same run with these training patients as its validation, and all that is fitted on the others alone."""
     train_data = experiment.train_data
     held_out = (train_data.clips["part"] == "fit") & train_data.clips["patient"].isin(list(patients))
-    divided = {**experiment.datasets, experiment.train.dataset: train_data.with_part("validation", held_out)}
+    return _fitted_anew(experiment, train_data.with_part("validation", held_out), patients)
+
+
+def tested_fold(experiment: Experiment, number: int) -> Experiment:
+    """A fold of a run on a split with folds: its patients are tested, and all that is fitted is of the others."""
+    tested, validated = experiment.folds[number], experiment.validation_folds[number]
+    return _fitted_anew(
+        experiment, of_fold(experiment.train_data, experiment.train, tested, validated, number), validated
+    )
+
+
+def _fitted_anew(experiment: Experiment, train_data: DatasetClips, patients: Collection[str]) -> Experiment:
+    """The same run with other parts, and with these patients to validate it."""
+    divided = {**experiment.datasets, experiment.train.dataset: train_data}
     datasets, normaliser = _with_quality(divided, experiment.measures, experiment.index, experiment.spec)
     return replace(
         experiment,
@@ -236,7 +221,7 @@ def _read_clips(
     clips = clips.assign(class_index=label_map(spec.data.label_map).indices(table))
     paths = table.recordings.set_index("recording")["path"]
     clips = clips.dropna(subset="class_index").assign(
-        path=lambda kept: kept["recording"].map(paths), part="unused", quality=np.nan
+        path=lambda kept: kept["recording"].map(paths), part="unused", fold=-1, quality=np.nan
     )
     clips = clips.astype({"class_index": int}).reset_index(drop=True)
     if embeddings:
@@ -381,7 +366,8 @@ def _identity(spec: RunSpec, labels: dict[str, str], weights: WeightsFile, index
 def class_table(experiment: Experiment) -> Iterator[tuple[str, str, list[int], int]]:
     """(split, part, clips per class, patients): the training split's parts, then every test split."""
     clips = experiment.train_data.clips
-    parts = [(experiment.train.name, part, clips[clips["part"] == part]) for part in ("fit", "validation")]
+    of_fold_1 = f" of fold 1 of {experiment.train.folds}" if experiment.train.folds else ""
+    parts = [(experiment.train.name, part + of_fold_1, clips[clips["part"] == part]) for part in ("fit", "validation")]
     for item in experiment.tests:
         clips = experiment.datasets[item.dataset].clips
         parts.append((item.name, "test", clips[item.test_rows(clips)]))

@@ -28,7 +28,7 @@ from ..core.spec import (
 )
 from ..data.clips import label_map
 from ..data.datasets import DATASETS
-from ..data.splits import split
+from ..data.splits import Split, known_split, split
 from ..data.windows import clip_window
 from ..evaluation.selection import rule
 from ..features.augment import check_quirks
@@ -51,11 +51,14 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     """
     user = _given(settings, needed=("loss.name", "backbone.name"))
     backbone = BACKBONES.entry(user["backbone.name"]).value
-    train = split(str(user.get("data.train", DEFAULT_TRAIN)), own_datasets)
-    layered: dict[str, Any] = {"data.test": (train.name,), "quality.name": QualityChoice().name}
+    train = split(str(user.get("data.train", _default_train(user, own_datasets))), own_datasets)
+    layered: dict[str, Any] = {"data.train": train.name, "data.test": (train.name,)}
+    layered |= {"quality.name": QualityChoice().name}
     layered |= _frontend_settings(backbone, user)
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
     layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
+    if train.folds:
+        layered["data.test"] = (train.name,)
     if "cv-refit" in str(user.get("select", "")):
         layered["validation.fraction"] = 0.0  # its last training is on all patients
     if backbone.frontend is None:
@@ -68,8 +71,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     spec = _validated(nested, RunSpec)
     label_map(spec.data.label_map)
     check_quirks(spec.augment.quirks)
-    for name in spec.data.test:
-        split(name, own_datasets)
+    _check_folds(spec, [split(name, own_datasets) for name in (spec.data.train, *spec.data.test)])
     _check_protocol(spec)
     _check_selection(spec)
     _check_embedded(spec)
@@ -213,6 +215,34 @@ def _validated(nested: Mapping[str, Any], model: type[_Spec]) -> _Spec:
         if first["type"] == "extra_forbidden":
             raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys(model))}") from None
         raise SpecError(f"{key}={shown(first['input'])}: {first['msg']}.") from None
+
+
+def _default_train(user: Mapping[str, Any], own_datasets: Collection[str]) -> str:
+    """What is trained on where nobody says: a split with folds that is tested, which is trained on too."""
+    asked = user.get("data.test", ())
+    names = asked.split(",") if isinstance(asked, str) else asked if isinstance(asked, Sequence) else ()
+    found = (known_split(str(name).strip(), own_datasets) for name in names)
+    return next((item.name for item in found if item and item.folds), DEFAULT_TRAIN)
+
+
+def _check_folds(spec: RunSpec, splits: Sequence[Split]) -> None:
+    """A split with folds is what is trained on and all that is tested; its folds cannot be chosen by, nor refitted."""
+    folded = next((item.name for item in splits if item.folds), None)
+    if folded is None:
+        return
+    if spec.data.train != folded:
+        raise SpecError(
+            f"data.train={spec.data.train}: '{folded}' tests each patient by a model that was trained on the others, "
+            "so it is what is trained on too. Leave out data.train, or test on another split."
+        )
+    if spec.data.test != (folded,):
+        raise SpecError(
+            f"data.test={','.join(spec.data.test)}: '{folded}' has a model for each fold, and other splits would be "
+            f"judged by several. Test on '{folded}' alone, and on the others in a run of their own."
+        )
+    chosen = next((name for name in spec.select if rule(name).judged_on in ("test", "folds")), None)
+    if chosen is not None:
+        raise SpecError(f"select={chosen}: each fold of '{folded}' chooses by `val` or `last` alone. Select these.")
 
 
 def _check_protocol(spec: RunSpec) -> None:

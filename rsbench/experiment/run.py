@@ -9,12 +9,14 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from ..core.display import Display
 from ..core.errors import DataError, InstallationError, ResultsError, RsbenchError, RunFailed, StorageError
@@ -34,12 +36,14 @@ from ..training.checkpoint import SAVE_EVERY_S, Checkpoints, TrainingState, weig
 from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
-from .build import build_model, clip_set
+from .build import build_model, clip_set, with_quality
 from .context import RunContext, gpu_facts, make_context, make_spec
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
+from .folds import run_folds
 from .predict import evaluate, predict_chosen
 from .prepare import Experiment, prepare_experiment
+from .record import data_record
 
 OnEpoch = Callable[[str, Mapping[str, Any]], None]
 
@@ -124,6 +128,7 @@ class _Shared:
     context: RunContext
     on_epoch: OnEpoch
     announced: bool = False
+    folds: dict[int, tuple[ClipSet, ClipSet]] = field(default_factory=dict)
 
     @functools.cached_property
     def clips(self) -> dict[str, ClipSet]:
@@ -134,7 +139,16 @@ class _Shared:
     @functools.cached_property
     def training_clips(self) -> ClipSet:
         """Of the training data set, for the trainings alone: they draw the same."""
-        clips = self.clips[self.experiments[0].train.dataset]
+        return self._to_train_on(self.clips[self.experiments[0].train.dataset])
+
+    def of_fold(self, number: int, fold: Experiment) -> tuple[ClipSet, ClipSet]:
+        """The clips of a fold that is tested, whose quality is its own, to predict and to train on."""
+        if number not in self.folds:
+            clips = with_quality(self.clips[fold.train.dataset], fold.train_data)
+            self.folds[number] = clips, self._to_train_on(clips)
+        return self.folds[number]
+
+    def _to_train_on(self, clips: ClipSet) -> ClipSet:
         return clips if len(self.experiments) == 1 else SharedClips(clips.known, clips)
 
     def announce(self, model: Model) -> None:
@@ -236,9 +250,65 @@ def _execute(
     model, weights = build_model(experiment)
     model.to(device)
     _write_description(experiment, context, folder, weights)
-    clips = shared.clips
     shared.announce(model)
+    if experiment.train.folds:
+        result = yield from _train_folds(experiment, shared, folder, checkpoints)
+    else:
+        result = yield from _train_once(experiment, shared, folder, checkpoints, model)
+    folder.write_csv(store.EPOCHS, result.epochs)
+    for name, frame in result.predictions.items():
+        folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
+    for name, places in result.axes.items():
+        folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
+    metrics = score_run(result.predictions, experiment.tests, spec.select, experiment.train.dataset)
+    folder.write_json(store.METRICS, metrics)
+    folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in result.chosen.items()}))
+    folder.write_json(store.COST, _cost(result, device, time.monotonic() - started - result.waited_s))
 
+
+@dataclass(frozen=True)
+class _Result:
+    """What the training of a run came to, before it is scored.
+
+    predictions, axes: by data set, see `Chosen`. chosen: by selection. epochs: epochs.csv. training_s, fitted: seconds
+    of training, and the clips that were trained on in them. waited_s: see `TrainingState`.
+    """
+
+    predictions: dict[str, pd.DataFrame]
+    axes: dict[str, NDArray[np.float16]]
+    chosen: dict[str, ChosenEpoch]
+    epochs: pd.DataFrame
+    training_s: float
+    fitted: int
+    waited_s: float
+
+
+def _train_folds(
+    experiment: Experiment, shared: _Shared, folder: RunFolder, checkpoints: Checkpoints
+) -> Generator[int, None, _Result]:
+    """Train and test every fold of a split with folds."""
+    written = -math.inf
+
+    def record(number: int, progress: TrainingState) -> None:
+        nonlocal written
+        done = number * experiment.spec.optim.epochs + progress.epochs_done
+        if time.monotonic() - written >= min(RECORD_EVERY_S, shared.context.save_every_s):
+            written = time.monotonic()
+            folder.set_status("running", epoch=done, epochs=experiment.epochs)
+        shared.on_epoch(experiment.run_id, progress.epochs[-1] | {"epoch": done})
+
+    tested = yield from run_folds(experiment, shared.context, checkpoints, shared.of_fold, record)
+    folder.write_csv(store.FOLDS, tested.table)
+    predictions = {experiment.train.dataset: tested.predictions}
+    seconds = float(tested.table["seconds"].sum())
+    return _Result(predictions, {}, tested.chosen, tested.epochs, seconds, tested.fitted, tested.waited_s)
+
+
+def _train_once(
+    experiment: Experiment, shared: _Shared, folder: RunFolder, checkpoints: Checkpoints, model: Model
+) -> Generator[int, None, _Result]:
+    """Train one model, under cv-refit after the folds that choose its epoch, and predict with it."""
+    spec, context, clips = experiment.spec, shared.context, shared.clips
     last = spec.optim.epochs
     plan, folds = TrainingSchedule(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
     if experiment.folds:
@@ -272,7 +342,6 @@ def _execute(
         evaluate=judged,
         on_epoch=record,
     )
-    folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
     seen = predict_chosen(model, clips, experiment, checkpoints, progress, context.display)
     predictions = seen.predictions
     chosen = {name: ChosenEpoch(epoch=kept.epoch, score=kept.score) for name, kept in progress.kept.items()}
@@ -281,16 +350,10 @@ def _execute(
         others = [predictions[name]] if name in predictions else []
         predictions[name] = pd.concat([folds.predictions, *others])
         chosen[folds.selection] = ChosenEpoch(epoch=folds.epoch, score=folds.score)
-    for name, frame in predictions.items():
-        folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
-    for name, places in seen.axes.items():
-        folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
-    metrics = score_run(predictions, experiment.tests, spec.select, experiment.train.dataset)
-    folder.write_json(store.METRICS, metrics)
-    folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
-    fitted = len(experiment.train_data.rows("fit"))
-    own_s = time.monotonic() - started - progress.waited_s - (folds.waited_s if folds else 0)
-    folder.write_json(store.COST, _cost(progress, fitted, device, own_s))
+    epochs = pd.DataFrame(progress.epochs)
+    waited_s = progress.waited_s + (folds.waited_s if folds else 0)
+    fitted = len(experiment.train_data.rows("fit")) * len(epochs)
+    return _Result(predictions, seen.axes, chosen, epochs, float(epochs["seconds"].sum()), fitted, waited_s)
 
 
 def _track(folder: RunFolder, name: str, epoch: int, hits: pd.DataFrame) -> None:
@@ -306,7 +369,7 @@ def _write_description(experiment: Experiment, context: RunContext, folder: RunF
         _note_changes(folder.read(store.ENVIRONMENT), now, context.display)
     folder.write_json(store.SPEC, experiment.spec.model_dump(mode="json"))
     folder.write_json(store.ENVIRONMENT, now)
-    folder.write_json(store.DATA, experiment.data_record(weights))
+    folder.write_json(store.DATA, data_record(experiment, weights))
     for dataset_name, dataset in experiment.datasets.items():
         folder.write_parquet(f"{store.SKETCH}/{dataset_name}.parquet", dataset.waveforms.sketch.reset_index())
 
@@ -320,12 +383,11 @@ def _note_changes(before: Environment, now: Environment, display: Display) -> No
         display.say(f"note: begun under other conditions: {'; '.join(changed)}")
 
 
-def _cost(progress: TrainingState, fitted: int, device: torch.device, seconds: float) -> Cost:
-    training = sum(row["seconds"] for row in progress.epochs)
+def _cost(result: _Result, device: torch.device, seconds: float) -> Cost:
     peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
     return Cost(
         seconds=round(seconds, 1),
-        training_seconds=round(training, 1),
-        training_clips_per_s=round(fitted * len(progress.epochs) / training, 1),
+        training_seconds=round(result.training_s, 1),
+        training_clips_per_s=round(result.fitted / result.training_s, 1),
         peak_gpu_mib=peak,
     )

@@ -42,7 +42,7 @@ def _same_files(one: Run, other: Run) -> bool:
 
 
 def _other_predictions(dataset: str, one: pd.DataFrame, other: pd.DataFrame) -> Iterator[str]:
-    key, known = ["selection", "clip_id"], ["recording", "patient", "part", "label"]
+    key, known = ["selection", "fold", "clip_id"], ["recording", "patient", "part", "label"]
     one, other = (frame.set_index(key).sort_index() for frame in (one, other))
     if not one.index.equals(other.index) or not one[known].equals(other[known]):
         yield f"other clips, patients, parts or labels of {dataset}"

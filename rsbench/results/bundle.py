@@ -22,7 +22,7 @@ from .. import __version__
 from ..core.display import Display
 from ..core.errors import ResultsError, StorageError, did_you_mean
 from ..core.files import explain_os_error, read_bytes, sha256_of, write_json, writing
-from ..data.splits import named_splits
+from ..data.splits import known_split
 from .archive import FORMAT, MANIFEST, listed_files, unpack
 from .pseudonyms import Pseudonyms
 from .run import Run, as_written, load_runs
@@ -106,9 +106,9 @@ def _stage(run: Run, staged: Path, pseudonyms: Pseudonyms | None) -> None:
 
 def _refuse_named(run: Run) -> None:
     """A test split that leaves somebody out by name cannot be judged again once names are gone."""
-    known = named_splits()
     for name in run.spec.data.test:
-        if name in known and known[name].tests_by_name:
+        known = known_split(name)
+        if known is not None and known.tests_by_name:
             raise ResultsError(
                 f"{run.run_id}: its test split '{name}' leaves patients or recordings out by name, which --anonymise "
                 "takes away. Export it without --anonymise, or test on another split."

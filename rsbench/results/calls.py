@@ -12,7 +12,7 @@ import scipy
 
 from ..core.errors import SpecError, did_you_mean
 from ..data.clips import CLASSES
-from ..evaluation.metrics import BoolArray, FloatArray, IntArray, predicted_classes
+from ..evaluation.metrics import BoolArray, FloatArray, IntArray, divided, predicted_classes
 from ..evaluation.scoring import LOGIT_COLUMNS
 
 OPERATING_POINTS = ARGMAX, VAL_BIAS = "argmax", "val-bias"
@@ -23,13 +23,14 @@ class Predictions:
     """Clips, and what a run called them.
 
     clips: predictions by clip_id, N rows.
-    offsets: operating point → what it adds to the normal logit; without validation there is argmax alone.
-    temperature: fitted on validation; None without.
+    offsets: operating point → what it adds to the normal logit, of a split with folds (N,), that of each clip's fold;
+        without validation there is argmax alone.
+    temperature: fitted on validation, likewise; None without.
     """
 
     clips: pd.DataFrame
-    offsets: Mapping[str, float]
-    temperature: float | None
+    offsets: Mapping[str, float | FloatArray]
+    temperature: float | FloatArray | None
 
     @property
     def labels(self) -> IntArray:
@@ -58,7 +59,8 @@ class Predictions:
 
     def probabilities(self) -> FloatArray:
         """(N, 4) after the temperature, so that losses with other scales compare; raw where there is none."""
-        probabilities: FloatArray = scipy.special.softmax(self.logits / (self.temperature or 1.0), axis=1)
+        temperature = 1.0 if self.temperature is None else self.temperature
+        probabilities: FloatArray = scipy.special.softmax(divided(self.logits, temperature), axis=1)
         return probabilities
 
 

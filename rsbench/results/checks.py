@@ -19,7 +19,7 @@ from ..evaluation.selection import RULES
 from .schema import DataUsed
 from .store import DATA, EPOCHS, METRICS, SPEC
 
-NUMBERS = ("label", *LOGIT_COLUMNS, "quality", "margin_rad", "length_s")  # of PREDICTION_COLUMNS
+NUMBERS = ("fold", "label", *LOGIT_COLUMNS, "quality", "margin_rad", "length_s")  # of PREDICTION_COLUMNS
 WORDS = ("clip_id", "recording", "patient", "part", "selection")
 
 
@@ -72,6 +72,8 @@ def check_predictions(path: Path, frame: pd.DataFrame) -> None:
     wrong += [name for name in WORDS if frame[name].dtype.kind in "biufcmM"]
     if wrong:
         raise damaged(path, f"its column {wrong[0]} is {frame[wrong[0]].dtype}", path.parents[1])
+    if not frame["fold"].dtype.kind == "i":
+        raise damaged(path, "a fold is no whole number", path.parents[1])
     if frame["label"].dtype.kind == "f" or not frame["label"].between(0, len(CLASSES) - 1).all():
         raise damaged(path, f"a label is none of the {len(CLASSES)} classes", path.parents[1])
 

@@ -28,7 +28,7 @@ from ..core.errors import ResultsError, RsbenchError, StorageError
 from ..core.files import seal, unseal, writing
 from ..core.spec import RunSpec
 from ..core.text import file_name, is_plain_word
-from ..data.splits import named_splits
+from ..data.splits import known_split as find_split
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
@@ -56,11 +56,13 @@ class BoardRows:
     designs: who was judged, by the digest that the column `design` holds; one, unless rows are there that no board
         may mix.
     damaged: run id → what is wrong with its folder. These have no row.
+    folds: of the split, 0 where it has none.
     """
 
     rows: pd.DataFrame
     designs: Mapping[str, Design]
     damaged: Mapping[str, str]
+    folds: int
     _counted: pd.DataFrame = field(repr=False)  # BYTES by KEY, None where not done: (P, 5) int32, (P, 2) float64
 
     def counts(self, rows: pd.DataFrame) -> tuple[Design, Hits]:
@@ -141,7 +143,8 @@ def board_rows(
             _save(path, table, made_for)
     if table.frame.empty and not damaged:
         known_split(split_name, runs)
-    return _in_order(table, list(stamps), damaged)
+    split = find_split(split_name, set(table.frame["dataset"]))
+    return _in_order(table, list(stamps), damaged, split.folds if split else 0)
 
 
 def _named(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -189,12 +192,12 @@ class _Table:
         return _Table(self.stamps | other.stamps, frame, self.designs | other.designs)
 
 
-def _in_order(table: _Table, run_ids: list[str], damaged: dict[str, str]) -> BoardRows:
+def _in_order(table: _Table, run_ids: list[str], damaged: dict[str, str], folds: int) -> BoardRows:
     """The table in the order of the runs."""
     order = pd.Index(run_ids).get_indexer(pd.Index(table.frame["run_id"])).argsort(kind="stable")
     frame = table.frame.iloc[order].reset_index(drop=True)
     counted = frame[list(BYTES)].set_index(pd.MultiIndex.from_frame(frame[KEY]))
-    return BoardRows(frame.drop(columns=list(BYTES)), table.designs, damaged, counted)
+    return BoardRows(frame.drop(columns=list(BYTES)), table.designs, damaged, folds, counted)
 
 
 def _bytes(counted: NDArray[Any] | None) -> bytes | None:
@@ -253,7 +256,7 @@ def _check_sketch(run: Run, found: Sequence[Judgement], readable: set[str]) -> N
 def _made_for(split_name: str, rule_name: str) -> str:
     """What a table depends on beside the run folders: made for anything else, it is made again."""
     what = [__version__, COLUMNS, RunSpec.model_json_schema(), split_name, rule_name]
-    return hashlib.sha256(f"{json.dumps(what)} {named_splits().get(split_name)}".encode()).hexdigest()
+    return hashlib.sha256(f"{json.dumps(what)} {find_split(split_name)}".encode()).hexdigest()
 
 
 def _load(path: Path, made_for: str) -> _Table:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..core.errors import ResultsError
 from ..data.identity import clips_id
-from ..data.splits import named_splits, own_split
+from ..data.splits import known_split, own_split
 from ..evaluation.counts import CodedClips
 from ..evaluation.metrics import FloatArray, IntArray
 from ..evaluation.selection import rule
@@ -35,8 +35,8 @@ def judged_rows(run: Run, split_name: str, rule_name: str, dataset: str) -> pd.D
     """
     stored = run.predictions(dataset)
     selected = stored[(stored["selection"] == rule(rule_name).selection(split_name)) & (stored["part"] == "test")]
-    known = named_splits().get(split_name)
-    clips = selected[(known or own_split(dataset)).test_rows(selected)]
+    known = known_split(split_name)
+    clips = selected[(known or known_split(split_name, [dataset]) or own_split(dataset)).test_rows(selected)]
     return selected if known is None and len(clips) != scored_clips(run, split_name, rule_name) else clips
 
 
@@ -62,10 +62,12 @@ def check_judged(run: Run, split_name: str, rule_name: str, dataset: str, clips:
 class JudgedClips:
     """N clips that were judged, in the order of their ids.
 
-    places: (N,) their rows in the stored predictions. identity: `clips_id` of them, with patients and labels.
+    places: (N,) their rows in the stored predictions. fold: (N,) whose model predicted each; −1 without folds.
+    identity: `clips_id` of them, with patients and labels.
     """
 
     places: IntArray
+    fold: IntArray
     coded: CodedClips
     identity: str
 
@@ -74,16 +76,17 @@ class JudgedClips:
         """Those of some stored predictions, whose index is their rows there."""
         clips = judged.assign(place=judged.index).set_index("clip_id").sort_index()
         identity = clips_id(clips.index, clips["patient"], clips["label"])
-        return cls(clips["place"].to_numpy(dtype=np.int64), CodedClips.of(clips), identity)
+        places, fold = (clips[name].to_numpy(dtype=np.int64) for name in ("place", "fold"))
+        return cls(places, fold, CodedClips.of(clips), identity)
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What a run said of N clips: logits (N, 4), and operating point → what it adds to the normal one."""
+    """What a run said of N clips: logits (N, 4), and operating point → what it adds to the normal one, or (N,) ones."""
 
     clips: JudgedClips
     logits: FloatArray
-    offsets: Mapping[str, float]
+    offsets: Mapping[str, float | FloatArray]
 
 
 class KnownClips:

@@ -68,6 +68,7 @@ class Pseudonyms:
             "identity": data.identity.model_copy(update={"labels": labels}),
             "validation_patients": patients(data.validation_patients),
             "folds": tuple(map(patients, data.folds)),
+            "validation_folds": tuple(map(patients, data.validation_folds)),
             "fitted_id": self._hash("fitted", train_dataset, data.fitted_id) if data.fitted_id else "",
             "datasets": {
                 name: known.model_copy(update={"bytes_id": self._hash("bytes", name, known.bytes_id), "notes": ()})

@@ -12,7 +12,7 @@ import pandas as pd
 from ..core.display import Display
 from ..core.errors import ResultsError, RsbenchError
 from ..data.datasets import DATASETS
-from ..data.splits import Split, named_splits, split
+from ..data.splits import Split, known_split, split
 from ..evaluation.scoring import score_run
 from .run import Run
 from .store import ANOTHER_SHAPE
@@ -97,7 +97,7 @@ def _recorded_splits(run: Run) -> tuple[list[str], list[Split]]:
     for name in run.spec.data.test:
         recorded = run.data.splits[name]
         of_plugin = f"{DATASETS.kind}:{recorded.dataset}" in run.data.identity.plugins
-        if of_plugin and name not in named_splits():
+        if of_plugin and known_split(name) is None:
             raise ResultsError(f"split '{name}' came with a plugin. Give it again: --plugin FILE.")
         today = split(name, [recorded.dataset])
         if today.version == recorded.version:
@@ -120,7 +120,9 @@ def flat_figures(scores: Mapping[str, Any], *above: str) -> Iterator[tuple[tuple
 
 
 def _same(stored: Any, recomputed: Any) -> bool:
-    """None, an undefined figure, equals None alone."""
+    """None, an undefined figure, equals None alone; a list is of folds."""
+    if isinstance(stored, list) and isinstance(recomputed, list) and len(stored) == len(recomputed):
+        return all(map(_same, stored, recomputed))
     if not isinstance(stored, int | float) or not isinstance(recomputed, int | float):
         return stored is None and recomputed is None
     return math.isclose(stored, recomputed, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)

@@ -16,8 +16,9 @@ import pandas as pd
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..core.spec import RunSpec
-from ..data.splits import named_splits, split
-from ..evaluation.operating_point import OperatingPoint
+from ..data.splits import known_split, split
+from ..evaluation.metrics import FloatArray, IntArray
+from ..evaluation.operating_point import OperatingPoint, per_clip
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, score_run
 from ..evaluation.selection import Rule, rule
 from . import store
@@ -145,6 +146,8 @@ class Run:
         """The stored predictions of a data set: `evaluation.scoring.PREDICTION_COLUMNS`, by clip and selection."""
         name = f"{store.PREDICTIONS}/{dataset}.parquet"
         frame = self.folder.read_parquet(name)
+        if "fold" not in frame:  # older than folds that are tested
+            frame = frame.assign(fold=-1)
         check_predictions(self.path / name, frame)
         return frame
 
@@ -199,10 +202,10 @@ class Run:
             return None
         if split_name in spec.data.test:
             return splits[split_name]
-        known = named_splits().get(split_name)
+        known = known_split(split_name)
         external = {splits[name].dataset for name in spec.data.test} - {splits[spec.data.train].dataset}
         # The oracle chose its epoch for the splits that were asked for; for any other it has none.
-        if known is None or known.dataset not in external or rule(rule_name).judged_on == "test":
+        if known is None or known.folds or known.dataset not in external or rule(rule_name).judged_on == "test":
             return None
         return SplitUsed(version=known.version, dataset=known.dataset)
 
@@ -224,8 +227,8 @@ class Run:
         dataset = self._refuse_unjudged(split_name, rule_name).dataset
         clips = judged_rows(self, split_name, rule_name, dataset)
         check_judged(self, split_name, rule_name, dataset, len(clips), clips["patient"])
-        offsets, temperature = self._operating_points(split_name, rule_name)
-        return Predictions(clips.set_index("clip_id").sort_index(), offsets, temperature)
+        clips = clips.set_index("clip_id").sort_index()
+        return Predictions(clips, *self._operating_points(split_name, rule_name, clips["fold"].to_numpy()))
 
     def judged(self, split_name: str, rule_name: str, known: KnownClips) -> Judged:
         """The same as arrays, for readers of thousands of runs: what clips of other runs were like is in `known`."""
@@ -236,18 +239,22 @@ class Run:
             find=lambda: JudgedClips.of(judged_rows(self, split_name, rule_name, dataset)),
         )
         check_judged(self, split_name, rule_name, dataset, len(clips.places), clips.coded.design.patients)
-        offsets, _ = self._operating_points(split_name, rule_name)
+        offsets, _ = self._operating_points(split_name, rule_name, clips.fold)
         logits = np.stack([stored[name].to_numpy()[clips.places] for name in LOGIT_COLUMNS], axis=1, dtype=np.float64)
         return Judged(clips, logits, offsets)
 
-    def _operating_points(self, split_name: str, rule_name: str) -> tuple[dict[str, float], float | None]:
-        """Operating point → its offset, and the temperature; None without validation."""
+    def _operating_points(
+        self, split_name: str, rule_name: str, fold: IntArray
+    ) -> tuple[dict[str, float | FloatArray], float | FloatArray | None]:
+        """Operating point → its offset for clips of these folds (N,), and the temperature; None without validation."""
         scored = self.metrics[rule_name]
         # A split that was not asked for has the operating point of the others: one epoch was chosen for all.
         figures = scored.get(split_name) or next(iter(scored.values()))
         chosen = figures.get("operating_point", {})
-        offsets = {ARGMAX: 0.0} | ({VAL_BIAS: chosen["normal_offset"]} if VAL_BIAS in figures else {})
-        return offsets, chosen.get("temperature")
+        offsets: dict[str, float | FloatArray] = {ARGMAX: 0.0}
+        if VAL_BIAS in figures:
+            offsets[VAL_BIAS] = per_clip(chosen["normal_offset"], fold)
+        return offsets, per_clip(chosen["temperature"], fold) if chosen else None
 
     def choice(self, selection: str | None = None, at: str | None = None) -> TrainedModel:
         """Which epoch, and which operating point, the run is used at.
@@ -264,6 +271,11 @@ class Run:
             raise ResultsError(
                 f"{self.path}: the run is {state}, and only one that is done can be used. Finish it first."
             )
+        if self.data.validation_folds:
+            raise ResultsError(
+                f"{self.path}: the run had a model for each of its {len(self.data.folds)} folds, and keeps none of "
+                "them. For a model to use, train one on all patients: rsbench run --select cv-refit."
+            )
         selection = selection or next(iter(self.selection))
         if selection not in self.selection:
             raise SpecError(
@@ -278,7 +290,7 @@ class Run:
         fitted = of_any.get("operating_point", {"temperature": 1.0})
         point = OperatingPoint(fitted["normal_offset"] if at == VAL_BIAS else 0.0, fitted["temperature"])
         epoch = self.selection[selection].epoch
-        return TrainedModel(self, selection, epoch, figures, at, point, calibrated="operating_point" in of_any)
+        return TrainedModel(self, selection, epoch, figures, at, point, "operating_point" in of_any)
 
     def table(self) -> pd.DataFrame:
         """Its figures in percent: a row per rule, split and operating point, with epoch, sp, se and score."""

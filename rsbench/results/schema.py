@@ -6,7 +6,8 @@
     data.json           DataUsed: what it was made from, before any training
     epochs.csv          a row per epoch: epoch (from 1), lr, train_loss, <selection>_sp, _se, _score (percent), what
                         else chooses (_mean_auroc) or was chosen in solving a loss, seconds
-    folds.csv           of cv-refit: the same of every fold, with its number in `fold`
+    folds.csv           of cv-refit, and of a split with folds, whose means epochs.csv has: the same of every fold, with
+                        its number in `fold`
     selection.json      selection → ChosenEpoch
     predictions/*.parquet   a file per data set: `evaluation.scoring.PREDICTION_COLUMNS`, a row per clip and selection
     tracked/*.parquet   of the oracle, a file per test split: epoch, patient and `evaluation.counts.HIT_COLUMNS`, a row
@@ -166,7 +167,9 @@ class DataUsed(RecordPart):
 
     backbone: its name on boards. track: "frozen" or "fine-tuned". folds: the patients that each fold holds out.
     fitted_id: hash of the clips to train on, with their classes; "" in protocol 1. class_counts: how many of them.
-    quality_normaliser: the index's own, fitted on those clips.
+    quality_normaliser: the index's own, fitted on those clips. validation_folds: of a split with folds, the patients
+    that validate each; clips to train on are then those of any fold, hashed with its number, and normalisers, of which
+    each fold has its own, are not kept.
     """
 
     schema_version: int = 1  # records from before it was written are of the first
@@ -180,6 +183,7 @@ class DataUsed(RecordPart):
     train_patients: Whole
     validation_patients: tuple[str, ...]
     folds: tuple[tuple[str, ...], ...]
+    validation_folds: tuple[tuple[str, ...], ...] = ()
     fitted_id: str = ""
     class_counts: dict[str, Whole]
     quality_index: IndexUsed = IndexUsed()
@@ -202,10 +206,12 @@ class ChosenEpoch(RecordPart):
     """The epoch of a selection, from 1, and the figure that chose it, see `Rule`; None where none did.
 
     A Score is in percent, a mean AUROC in [0, 1].
+    folds: of a split with folds, the epoch of each; `epoch` is then their median, `score` their mean.
     """
 
     epoch: Annotated[Whole, Field(ge=1)]
     score: Annotated[float, Field(allow_inf_nan=True)] | None  # in a file, NaN is null
+    folds: tuple[Whole, ...] = ()
 
 
 class Cost(RecordPart):

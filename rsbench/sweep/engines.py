@@ -144,7 +144,7 @@ def do_together(
             yield task.run_id, Outcome(_state_after(error), time.monotonic() - started, str(error))
 
     def tell(run_id: str, row: Mapping[str, Any]) -> None:
-        on_epoch(run_id, row["epoch"], experiments[run_id].spec.optim.epochs, row.get("val_score"))
+        on_epoch(run_id, row["epoch"], experiments[run_id].epochs, row.get("val_score"))
 
     if not experiments:
         return

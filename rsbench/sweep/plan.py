@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..core.display import duration
 from ..core.errors import RsbenchError, SpecError, shown
 from ..data.clips import NORMAL
 from ..data.splits import CLAIMS_FROM, Split
-from ..evaluation.patients import effective_number
+from ..evaluation.patients import effective_number, shared_training
 from ..evaluation.power import TYPICAL, Spread, smallest_difference
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, family
 from ..experiment.build import build_model, clip_set
@@ -155,7 +155,8 @@ def _power(split: Split, experiment: Experiment, losses: Sequence[str], seeds: i
         return Power(patients, seeds, others, None, 0)
     measured, runs = _measured(split.name, losses[0], experiment.spec.select[0], context)
     boards, points = len(experiment.tests), len(OPERATING_POINTS)
-    least = smallest_difference(measured or TYPICAL, support, seeds, others * points, family(boards))
+    typical = replace(TYPICAL, patient=shared_training(split.folds) * TYPICAL.patient)
+    least = smallest_difference(measured or typical, support, seeds, others * points, family(boards))
     return Power(patients, seeds, others, least, runs)
 
 

@@ -18,11 +18,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..core.errors import ResultsError, RsbenchError, RunFailed
+from ..core.errors import ResultsError, RsbenchError, RunFailed, SpecError
 from ..core.files import damaged, locked, write_bytes, write_json
 from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..core.turns import finished
+from ..data.splits import split
 from ..experiment.build import build_model, clip_set
 from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.cross_validation import cross_validate
@@ -139,7 +140,13 @@ def trial_settings(cell: Cell, params: Mapping[str, Any], search: Search) -> dic
 def trial_spec(cell: Cell, params: Mapping[str, Any], sweep: SweepSpec, context: RunContext) -> RunSpec:
     """The resolved spec of a trial. Raises SpecError where the settings are not possible."""
     assert sweep.search is not None
-    return make_spec(trial_settings(cell, params, sweep.search), context, sweep.plugins)
+    spec = make_spec(trial_settings(cell, params, sweep.search), context, sweep.plugins)
+    if split(spec.data.train, context.roots.own_datasets()).folds:
+        raise SpecError(
+            f"search: '{spec.data.train}' tests every patient, and nobody is left to choose settings by. Leave out the "
+            "search, or tune on another split."
+        )
+    return spec
 
 
 def run_trial(

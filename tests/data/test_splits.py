@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rsbench.core.errors import DataError, SpecError
 from rsbench.data.clips import label_map
 from rsbench.data.icbhi import read_icbhi
-from rsbench.data.splits import choose_validation, named_splits, split
+from rsbench.data.splits import choose_validation, fixed_folds, known_split, named_splits, split
 
 FRAME = pd.DataFrame(
     {
@@ -63,6 +63,40 @@ def test_an_unknown_split_is_told_of_the_nearest(name: str, near: str) -> None:
 def test_a_data_set_with_named_splits_has_none_of_its_own_name() -> None:
     with pytest.raises(SpecError, match="There is no split 'icbhi'"):
         split("icbhi")
+
+
+def test_every_data_set_has_splits_with_folds_that_are_not_listed() -> None:
+    folded = split("sprsound-cv5")
+    assert (folded.dataset, folded.folds, folded.version) == ("sprsound", 5, 1)
+    assert np.flatnonzero(folded.train_rows(FRAME)).tolist() == np.flatnonzero(folded.test_rows(FRAME)).tolist()
+    assert np.flatnonzero(folded.test_rows(FRAME)).tolist() == [3, 4, 5, 7]
+    assert split("icbhi-cv20").test == ("train", "test")
+    assert split("clinic-cv2", ["clinic"]).test == ("train", "test")
+    assert "sprsound-cv5" not in named_splits()
+    assert split("clinic-cv2", ["clinic-cv2"]).folds == 0  # a data set of that name comes first
+    for name in ("sprsound-cv1", "sprsound-cv21", "sprsound-cv", "clinic-cv5", "sprsound-inter-cv5"):
+        assert known_split(name) is None
+
+
+@given(st.integers(2, 6), st.integers(0, 2**31), st.booleans())
+@settings(max_examples=12, deadline=None)
+def test_fixed_folds_test_everybody_once_in_whatever_order_clips_come(folds: int, seed: int, renamed: bool) -> None:
+    generator = np.random.default_rng(seed)
+    held = generator.integers(0, 9, (20, 4))
+    held[:8] += 1
+    frame = clips({f"p{number:02}": counts.tolist() for number, counts in enumerate(held)})
+    chosen = fixed_folds(frame, folds)
+    assert sorted(patient for fold in chosen for patient in fold) == sorted(frame["patient"].unique())
+    assert fixed_folds(frame.sample(frac=1, random_state=seed), folds) == chosen
+    if renamed:  # the counts decide, and names where counts are alike
+        other = fixed_folds(frame.assign(patient="a" + frame["patient"]), folds)
+        assert other == [tuple("a" + patient for patient in fold) for fold in chosen]
+
+
+def test_fixed_folds_are_these() -> None:
+    """Whoever changes them raises FOLDED_VERSION."""
+    frame = clips({f"p{n}": [n + 1, n % 3, (n * n) % 4, n % 2] for n in range(9)})
+    assert fixed_folds(frame, 3) == [("p1", "p3", "p8"), ("p4", "p5", "p6"), ("p0", "p2", "p7")]
 
 
 def clips(patients: dict[str, list[int]]) -> pd.DataFrame:

@@ -139,6 +139,25 @@ def test_folds_too(together: Any, tmp_path: Path) -> None:
         assert_same(run, together(tmp_path / "alone", (loss,), **changes)[loss])
 
 
+def test_tested_folds_too_and_what_they_share_is_drawn_once(
+    together: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    views = EmbeddingClips.views
+
+    def counted(clips: EmbeddingClips, rows: torch.Tensor, count: int, draws: torch.Generator) -> torch.Tensor:
+        drawn.append(count)
+        return views(clips, rows, count, draws)
+
+    monkeypatch.setattr(EmbeddingClips, "views", counted)
+    changes = {"train": None, "test": "tiny-cv2", "optim.epochs": 1}
+    both = together(tmp_path / "both", ("ce", "qlung"), quiet=True, **changes)
+    shared = len(drawn)
+    for loss, run in both.items():
+        assert_same(run, together(tmp_path / "alone", (loss,), quiet=True, **changes)[loss])
+    assert len(drawn) == 3 * shared
+
+
 def test_only_what_differs_in_its_loss_alone_goes_together(embeddings: Path, tiny_root: Path, tmp_path: Path) -> None:
     context = make_context(tiny_root, tmp_path, quiet=True)
     given = {"backbone": f"embeddings:{embeddings}", "test": "tiny"}

@@ -152,7 +152,7 @@ def read_run(run: Run, split: str, rule_name: str) -> OfRun:
         se=curve["se"].to_numpy()[np.searchsorted(curve["sp"], SP_GRID)],
         confusion=_shares(calls.confusion(ARGMAX)),
         raw=_reliability(raw, wrong),
-        scaled=_reliability(scaled, wrong) if calls.temperature else None,
+        scaled=_reliability(scaled, wrong) if calls.temperature is not None else None,
         risk={
             by: _at_coverage(risk_at_coverage(wrong.astype(np.float64), keep_first))
             for by, keep_first in (("confidence", raw.max(axis=1)), ("quality", clips["quality"].to_numpy()))

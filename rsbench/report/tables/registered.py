@@ -109,4 +109,5 @@ def _splits() -> Table:
             ", ".join(split.test) or "–",
             split.summary,
         )
+    table.caption = "And of every data set NAME-cvK, every patient tested once in K folds, 2 to 20: sprsound-cv5, say."
     return table

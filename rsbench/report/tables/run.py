@@ -188,7 +188,9 @@ def _data(data: Known) -> Table:
     patients = f"{data['train_patients']} patients to train on"
     if data["validation_patients"]:
         patients += f", {len(data['validation_patients'])} to validate on"
-    if data["folds"]:
+    if data["validation_folds"]:
+        patients = f"{sum(map(len, data['folds']))} patients, each tested in one of {len(data['folds'])} folds"
+    elif data["folds"]:
         patients += f", {len(data['folds'])} folds of them to choose by"
     lines += [patients, f"{data['track']}; splits {splits}; label map {label_map}"]
     table.caption = "\n".join(lines)
@@ -227,7 +229,7 @@ def _series(known: Known) -> Iterator[tuple[str, list[float | None]]]:
             yield judged, [row[name] for row in rows]
         elif name.endswith("_mean_auroc"):
             yield "validation mean AUROC", [row[name] for row in rows]
-    if "folds" in known:
+    if "folds" in known and not known["data"]["validation_folds"]:  # whose means are rows already
         folds = pd.DataFrame(known["folds"])
         yield f"Score, mean of {folds['fold'].nunique()} folds", folds.groupby("epoch")["score"].mean().tolist()
 
@@ -244,12 +246,17 @@ def _scores(known: Known, split: str) -> Table:
         for point, figures in _points(of_splits[split]):
             table.add_row(_selected(name), epoch, point, *(_number(figures[key], 1) for key in AT_A_POINT))
     offsets = [
-        f"val-bias adds {figures[split]['operating_point']['normal_offset']:.3g} to the normal logit under {name}"
-        for name, figures in metrics.items()
-        if "val-bias" in figures[split]
+        f"val-bias adds {_of_folds(of_splits[split]['operating_point']['normal_offset'])} to the normal logit under {one}"
+        for one, of_splits in metrics.items()
+        if "val-bias" in of_splits[split]
     ]
     table.caption = "\n".join(["always-normal scores 50", *offsets])
     return table
+
+
+def _of_folds(chosen: float | Sequence[float], digits: str = ".3g") -> str:
+    """A number, or that of each fold."""
+    return ", ".join(f"{one:{digits}}" for one in (chosen if isinstance(chosen, list) else [chosen]))
 
 
 def _recalls(known: Known, split: str) -> Table:
@@ -288,7 +295,7 @@ def _calibration(known: Known, split: str) -> Table:
         for suffix, divisor in (("", 1.0), ("_scaled", temperature)):
             if divisor is not None:
                 cells = (_number(figures["calibration"][f"{key}{suffix}"], 3) for key in CALIBRATION)
-                table.add_row("" if suffix else _selected(name), _number(divisor, 3), *cells)
+                table.add_row("" if suffix else _selected(name), _of_folds(divisor, ".3f"), *cells)
     return table
 
 

@@ -1,0 +1,80 @@
+"""What data.json says of a prepared run: what it is made from, before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..data.clips import CLASSES, label_map
+from ..data.identity import clips_id
+from ..data.splits import Split
+from ..quality.leakage import index_used
+from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, LabelMapUsed, SplitUsed, WeightsUsed
+from .parts import of_fold
+from .prepare import DatasetClips, Experiment
+
+
+def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
+    """What data.json says. weights: what the backbone was given of its own."""
+    used = label_map(experiment.spec.data.label_map)
+    every = (experiment.train, *experiment.tests)
+    fitted = _fitted(experiment)
+    classes = np.bincount(fitted.drop_duplicates("clip_id")["class_index"], minlength=len(CLASSES)).tolist()
+    names = fitted["clip_id"] if not experiment.train.folds else fitted["fold"].astype(str) + ":" + fitted["clip_id"]
+    return DataUsed(
+        schema_version=SCHEMA_VERSION,
+        backbone=experiment.backbone,
+        track=experiment.track,
+        identity=experiment.identity,
+        splits={split.name: SplitUsed(version=split.version, dataset=split.dataset) for split in every},
+        label_map=LabelMapUsed(name=experiment.spec.data.label_map, version=used.version),
+        synthetic=experiment.synthetic,
+        partial=experiment.partial,
+        train_patients=int(fitted["patient"].nunique()),
+        validation_patients=() if experiment.train.folds else experiment.validation_patients,
+        folds=experiment.folds,
+        validation_folds=experiment.validation_folds,
+        fitted_id=clips_id(names, fitted["class_index"]),
+        class_counts=dict(zip(CLASSES, classes, strict=True)),
+        quality_index=index_used(experiment.index),
+        quality_normaliser={} if experiment.train.folds else experiment.quality_normaliser,
+        datasets={
+            name: _dataset_used(_as_tested(clips, experiment.tests)) for name, clips in experiment.datasets.items()
+        },
+        weights=weights,
+    )
+
+
+def _fitted(experiment: Experiment) -> pd.DataFrame:
+    """The clips that are trained on; of a split with folds, those of every fold."""
+    every = [experiment.train_data]
+    if experiment.train.folds:
+        parted = enumerate(zip(experiment.folds, experiment.validation_folds, strict=True))
+        every = [of_fold(experiment.train_data, experiment.train, *fold, number) for number, fold in parted]
+    return pd.concat([one.clips.iloc[one.rows("fit")] for one in every])
+
+
+def _as_tested(dataset: DatasetClips, tests: Sequence[Split]) -> DatasetClips:
+    """Where a split has folds, all of its clips as tested: each is by one of them."""
+    for item in tests:
+        if item.folds:
+            return dataset.with_part("test", item.test_rows(dataset.clips))
+    return dataset
+
+
+def _dataset_used(clips: DatasetClips) -> DatasetUsed:
+    counts = clips.clips.groupby("part")["class_index"].value_counts().unstack(fill_value=0)
+    return DatasetUsed(
+        recordings=len(clips.table.recordings),
+        clips=len(clips.clips),
+        clips_per_part={
+            str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()} for part, row in counts.iterrows()
+        },
+        missing_recordings=len(clips.table.missing),
+        clipped_ends=clips.clipped_ends,
+        bytes_id=clips.waveforms.bytes_id,
+        notes=tuple(clips.table.notes),
+        words=clips.table.words_used,
+    )
