@@ -63,7 +63,7 @@ def clips_of_noise(spec: RunSpec, count: int, device: torch.device) -> AudioClip
     table = pd.DataFrame({"clip_id": names, "recording": names, "start_s": 0.0, "end_s": length_s.to_numpy()})
     gatherer = gather_from(waveforms, table, frontend, spec.data.clip_s, device)
     codes = torch.arange(count, device=device) % len(COUNTS)
-    known = ClipMetadata(tuple(names), codes, torch.rand(count, device=device), codes, codes)
+    known = ClipMetadata(tuple(names), codes, torch.rand(count, device=device), codes, codes, codes)
     return AudioClips(known, gatherer.gather, frontend.to(device), spec.augment)
 
 

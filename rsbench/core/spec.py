@@ -104,10 +104,15 @@ ClipSeconds = Annotated[float, Field(gt=0, le=60, description="longer clips are 
 
 
 class DataPart(Part):
-    train: str = DEFAULT_TRAIN
+    train: str = DEFAULT_TRAIN  # several splits, of a data set each, have commas between
     test: Names
     label_map: str = "four-class"
     clip_s: ClipSeconds = DEFAULT_CLIP_S
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        """The names of the splits that are trained on."""
+        return tuple(self.train.split(","))
 
 
 class ValidationPart(Part):

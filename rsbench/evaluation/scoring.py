@@ -42,7 +42,7 @@ def score_run(
     predictions: Mapping[str, pd.DataFrame],
     splits: Sequence[Split],
     rules: Sequence[str],
-    train_dataset: str,
+    train_datasets: tuple[str, ...],
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Every figure of a run: rule → split → what `score_predictions` returns. JSON-able; undefined figures are None.
 
@@ -50,32 +50,35 @@ def score_run(
         predictions: data set → PREDICTION_COLUMNS, a row per clip and selection.
         splits: the test splits asked for.
         rules: names of selection rules.
-        train_dataset: the data set whose rows with part "validation" give the operating point.
+        train_datasets: those whose rows with part "validation" give the operating point, all together.
 
     Raises ResultsError naming the data set, selection or split for which predictions are missing.
     """
     scores = {
-        name: {split.name: _score(predictions, split, rule(name), train_dataset) for split in splits} for name in rules
+        name: {split.name: _score(predictions, split, rule(name), train_datasets) for split in splits} for name in rules
     }
     return without_nan(scores)
 
 
-def _score(predictions: Mapping[str, pd.DataFrame], split: Split, selected: Rule, train_dataset: str) -> dict[str, Any]:
+def _score(
+    predictions: Mapping[str, pd.DataFrame], split: Split, selected: Rule, train_datasets: tuple[str, ...]
+) -> dict[str, Any]:
     if split.dataset not in predictions:
         raise ResultsError(
             f"There are no predictions for data set '{split.dataset}'; stored: {', '.join(sorted(predictions))}. "
             f"Run again with '{split.name}' among the test splits."
         )
     selection = selected.selection(split.name)
-    point = _chosen_on_validation(predictions.get(train_dataset), selection)
+    trained = [predictions[name] for name in train_datasets if name in predictions]
+    point = _chosen_on_validation(trained, selection)
     return score_predictions(_selected(predictions[split.dataset], selection), split, point)
 
 
-def _chosen_on_validation(predictions: pd.DataFrame | None, selection: str) -> OperatingPoint | None:
-    """None where the run trained on everything: no row is validation, or the training set was not predicted."""
-    if predictions is None:
+def _chosen_on_validation(trained: Sequence[pd.DataFrame], selection: str) -> OperatingPoint | None:
+    """None where the run trained on everything: no row is validation, or no training set was predicted."""
+    if not trained:
         return None
-    rows = _selected(predictions[predictions["part"] == "validation"], selection)
+    rows = pd.concat([_selected(frame[frame["part"] == "validation"], selection) for frame in trained])
     return fit_operating_point(*_labels_and_logits(rows)) if len(rows) else None
 
 

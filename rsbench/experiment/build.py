@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from ..data.gathering import ClipGatherer
 from ..data.waveforms import Waveforms
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
-from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips
+from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips, joined
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
 from .prepare import DatasetClips, Experiment
@@ -52,7 +52,7 @@ def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Seq
 
 def _input_size(experiment: Experiment) -> tuple[int, int]:
     """Bins and frames of the features, or the width of the embeddings that are given and 1."""
-    frontend, embeddings = experiment.frontend, experiment.train_data.embeddings
+    frontend, embeddings = experiment.frontend, next(iter(experiment.training.values())).embeddings
     if frontend is None:
         assert embeddings is not None
         return embeddings.shape[2], 1
@@ -66,19 +66,59 @@ def feature_size(frontend: FrontendModule, clip_s: float) -> tuple[int, int]:
 
 def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device) -> ClipSet:
     """One data set's clips on the device; the waveforms too, where they fit."""
-    clips = dataset.clips
-    columns = (
-        clips["class_index"].to_numpy(np.int64),
-        clips["quality"].to_numpy(np.float32),
-        pd.factorize(clips["patient"], sort=True)[0],
-        pd.factorize(clips["device"], sort=True)[0],
-    )
-    known = ClipMetadata(tuple(clips["clip_id"]), *(torch.tensor(column, device=device) for column in columns))
+    known = _known(dataset.clips.assign(dataset=dataset.table.dataset), device)
     if experiment.frontend is None:
         return EmbeddingClips(known, torch.as_tensor(dataset.embeddings, device=device))
     frontend = experiment.frontend.to(device)
-    gatherer = gather_from(dataset.waveforms, clips, frontend, experiment.spec.data.clip_s, device)
+    gatherer = gather_from(dataset.waveforms, dataset.clips, frontend, experiment.spec.data.clip_s, device)
     return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment)
+
+
+def _known(clips: pd.DataFrame, device: torch.device) -> ClipMetadata:
+    """What is known of clips that have a column `dataset`.
+
+    Codes count those of clips to fit from 0, and then the others. Patients of two data sets are different people, while
+    a device of one name is one device.
+    """
+    fitted = clips["part"] == "fit"
+    columns = (
+        clips["class_index"].to_numpy(np.int64),
+        clips["quality"].to_numpy(np.float32),
+        *(_codes(names, fitted) for names in domains_of(clips).values()),
+    )
+    return ClipMetadata(tuple(clips["clip_id"]), *(torch.tensor(column, device=device) for column in columns))
+
+
+def domains_of(clips: pd.DataFrame) -> dict[str, pd.Series]:
+    """Kind → the name of each clip's domain, for clips that have a column `dataset`."""
+    return {
+        "patient": clips["dataset"] + ":" + clips["patient"],
+        "device": clips["device"],
+        "dataset": clips["dataset"],
+    }
+
+
+def _codes(names: pd.Series, fitted: pd.Series) -> np.ndarray:
+    """(N,) int64: the codes of names, those of clips to fit first."""
+    known = [*sorted(names[fitted].unique()), *sorted(names.unique())]
+    return pd.Index(known).unique().get_indexer(pd.Index(names)).astype(np.int64)
+
+
+def training_clips(experiment: Experiment, clips: Mapping[str, ClipSet]) -> ClipSet:
+    """What is trained on, one data set after the other: the clips of the one, or of several together.
+
+    clips: data set → its own, as `clip_set` makes them.
+    """
+    parts = [clips[name] for name in experiment.training]
+    if len(parts) == 1:
+        return parts[0]
+    together = pd.concat([of.clips.assign(dataset=name) for name, of in experiment.training.items()], ignore_index=True)
+    return joined(_known(together, parts[0].known.labels.device), parts)
+
+
+def rows_to_fit(experiment: Experiment) -> np.ndarray:
+    """Positions of the clips to fit among `training_clips`."""
+    return np.flatnonzero(np.concatenate([of.clips["part"] == "fit" for of in experiment.training.values()]))
 
 
 def gather_from(

@@ -32,7 +32,7 @@ from ..results.environment import code_version
 from ..training.predict import exact
 from .build import gather_from
 from .context import DataCache, RunContext
-from .prepare import backbone_name, weights_of
+from .identity import backbone_name, weights_of
 from .resolve import resolve_embedding
 
 PIECE = 256  # clips that are lost at most when it is stopped

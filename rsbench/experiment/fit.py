@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 
@@ -14,6 +14,7 @@ from ..training.clipset import ClipSet
 from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train, training_loss
 from ..training.optim import make_optimiser
 from ..training.predict import Model, predict
+from .build import rows_to_fit
 from .context import RunContext
 from .prepare import Experiment
 
@@ -29,7 +30,7 @@ def fit(
     on_epoch: Callable[[TrainingState], None],
 ) -> Generator[int, None, TrainingState]:
     """Train on the clips to fit, as far as planned, and show how far it has come. See `training.loop.train`."""
-    rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
+    rows = torch.as_tensor(rows_to_fit(experiment), device=context.device)
     steps = -(-len(rows) // experiment.spec.optim.batch_size)
     resumed = _resumed(checkpoints, context)
     done = resumed.progress.epochs_done
@@ -58,17 +59,15 @@ SHORT_ENOUGH_S = 0.5  # what takes less may be timed over more clips
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
 
 
-def announce_cost(
-    experiments: Sequence[Experiment], context: RunContext, model: Model, clips: Mapping[str, ClipSet]
-) -> None:
+def announce_cost(experiments: Sequence[Experiment], context: RunContext, model: Model, clips: ClipSet) -> None:
     """On a CPU, say before runs of the same kind how long they will take, and what would take less.
 
-    model: of one of them.
+    model: of one of them. clips: what they are trained on.
     """
     if context.device.type != "cpu" or context.display.quiet:
         return
     first = experiments[0]
-    seconds = estimate_seconds(first, model, clips[first.train.dataset]) * len(experiments)
+    seconds = estimate_seconds(first, model, clips) * len(experiments)
     text = f"about {duration(seconds)} on this machine"
     if seconds > SLOW_S:
         smaller = f"--set {model.backbone.smaller}" if model.backbone.smaller else "fewer --epochs"
@@ -79,9 +78,9 @@ def announce_cost(
 def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> float:
     """The time training and prediction will take, from a few steps of a copy of the model."""
     model = copy.deepcopy(model).train()
-    spec, data = experiment.spec, experiment.train_data
+    spec, to_fit = experiment.spec, rows_to_fit(experiment)
     optimiser = make_optimiser(model, spec.optim)
-    batch = torch.as_tensor(data.rows("fit")[: spec.optim.batch_size], device=clips.known.labels.device)
+    batch = torch.as_tensor(to_fit[: spec.optim.batch_size], device=clips.known.labels.device)
 
     def step(count: int) -> None:
         training_loss(model, clips, batch[:count], spec, 0, 0.0).backward()
@@ -91,7 +90,8 @@ def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> fl
     def judge(count: int) -> None:
         predict(model, clips, batch[:count], spec.optim.batch_size)
 
-    fitted, validated = (len(data.rows(part)) * spec.optim.epochs for part in ("fit", "validation"))
+    fitted = len(to_fit) * spec.optim.epochs
+    validated = sum(len(part.rows("validation")) for part in experiment.training.values()) * spec.optim.epochs
     predicted = sum(len(dataset.rows("validation", "test")) for dataset in experiment.datasets.values())
     trainings = 1 + max(0, len(experiment.folds) - 1)  # k folds of all but a k-th, and one more on everything
     judged = validated + predicted * len(spec.select)

@@ -28,7 +28,7 @@ from ..core.spec import (
 )
 from ..data.clips import label_map
 from ..data.datasets import DATASETS
-from ..data.splits import split
+from ..data.splits import Split, split
 from ..evaluation.selection import rule
 from ..features.augment import check_quirks
 from ..features.frontends import FRONTENDS
@@ -49,11 +49,13 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     """
     user = _given(settings, needed=("loss.name", "backbone.name"))
     backbone = BACKBONES.entry(user["backbone.name"]).value
-    train = split(str(user.get("data.train", DEFAULT_TRAIN)), own_datasets)
-    layered: dict[str, Any] = {"data.test": (train.name,), "quality.name": QualityChoice().name}
+    trains = _training_splits(user, own_datasets)
+    layered: dict[str, Any] = {"data.test": tuple(train.name for train in trains)}
+    layered["quality.name"] = QualityChoice().name
     layered |= _frontend_settings(backbone, user)
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
-    layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
+    for train in reversed(trains):  # the first one has the last word
+        layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
     if "cv-refit" in str(user.get("select", "")):
         layered["validation.fraction"] = 0.0  # its last training is on all patients
     if backbone.frontend is None:
@@ -92,6 +94,24 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
     spec = _validated(nested, EmbedSpec)
     check_quirks(spec.augment.quirks)
     return spec
+
+
+def _training_splits(user: dict[str, Any], own_datasets: Collection[str]) -> list[Split]:
+    """The splits to train on, one or several; their names are written without spaces into the settings.
+
+    Raises SpecError where two are of one data set: one split says which of its clips are for training.
+    """
+    names = [name.strip() for name in str(user.get("data.train", DEFAULT_TRAIN)).split(",")]
+    trains = [split(name, own_datasets) for name in names]
+    for train in trains:
+        also = [other.name for other in trains if other.dataset == train.dataset]
+        if len(also) > 1:
+            raise SpecError(
+                f"data.train={shown(','.join(names))}: {' and '.join(also)} are splits of one data set, "
+                f"'{train.dataset}'. Give one split of each data set."
+            )
+    user["data.train"] = ",".join(names)
+    return trains
 
 
 def _defaults(dataset: str) -> Mapping[str, Any]:
@@ -209,6 +229,8 @@ def _check_selection(spec: RunSpec) -> None:
     refit = [chosen.name for chosen in rules if chosen.judged_on == "folds"]
     if refit and len(rules) > 1:
         raise SpecError(f"select={refit[0]} is a training of its own, on all patients: ask for it alone.")
+    if refit and len(spec.data.trains) > 1:
+        raise SpecError(f"select={refit[0]} makes folds of one data set: name one split in data.train, or use val.")
     if refit and spec.validation.fraction > 0:
         raise SpecError(f"select={refit[0]} ends with a training on all patients: leave out validation.fraction.")
     blind = [chosen.name for chosen in rules if chosen.judged_on == "validation"]

@@ -34,7 +34,7 @@ from ..training.checkpoint import SAVE_EVERY_S, Checkpoints, TrainingState, weig
 from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
-from .build import build_model, clip_set
+from .build import build_model, clip_set, training_clips
 from .context import RunContext, gpu_facts, make_context, make_spec
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
@@ -132,16 +132,20 @@ class _Shared:
         return {name: clip_set(dataset, first, self.context.device) for name, dataset in first.datasets.items()}
 
     @functools.cached_property
+    def to_train_on(self) -> ClipSet:
+        return training_clips(self.experiments[0], self.clips)
+
+    @functools.cached_property
     def training_clips(self) -> ClipSet:
-        """Of the training data set, for the trainings alone: they draw the same."""
-        clips = self.clips[self.experiments[0].train.dataset]
+        """What is trained on, for the trainings alone: they draw the same."""
+        clips = self.to_train_on
         return clips if len(self.experiments) == 1 else SharedClips(clips.known, clips)
 
     def announce(self, model: Model) -> None:
         """Say once how long all of them will take, by the model of the first that begins."""
         if not self.announced:
             self.announced = True
-            announce_cost(self.experiments, self.context, model, self.clips)
+            announce_cost(self.experiments, self.context, model, self.to_train_on)
 
 
 def _run(experiment: Experiment, shared: _Shared) -> Generator[int, None, Run]:
@@ -285,10 +289,10 @@ def _execute(
         folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
     for name, places in seen.axes.items():
         folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
-    metrics = score_run(predictions, experiment.tests, spec.select, experiment.train.dataset)
+    metrics = score_run(predictions, experiment.tests, spec.select, tuple(experiment.training))
     folder.write_json(store.METRICS, metrics)
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in chosen.items()}))
-    fitted = len(experiment.train_data.rows("fit"))
+    fitted = len(experiment.fitted)
     own_s = time.monotonic() - started - progress.waited_s - (folds.waited_s if folds else 0)
     folder.write_json(store.COST, _cost(progress, fitted, device, own_s))
 

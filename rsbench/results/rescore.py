@@ -73,8 +73,8 @@ def rescore_run(run: Run) -> RescoredRun:
     Raises RsbenchError or one of ANOTHER_SHAPE where the record is damaged.
     """
     other_versions, splits = _recorded_splits(run)
-    train = run.data.splits[run.spec.data.train].dataset
-    recomputed = dict(flat_figures(score_run(whole_predictions(run), splits, run.spec.select, train)))
+    trained = run.data.trained_on(run.spec)
+    recomputed = dict(flat_figures(score_run(whole_predictions(run), splits, run.spec.select, trained)))
     not_compared = set(run.spec.data.test) - {known.name for known in splits}
     kept = {key: figure for key, figure in flat_figures(run.metrics) if key[1] not in not_compared}
     keys, lines = list(dict.fromkeys([*kept, *recomputed])), []

@@ -265,7 +265,7 @@ def test_runs_that_judged_different_clips_share_no_counts(results: Path) -> None
     predictions["tiny"] = predictions["tiny"][predictions["tiny"]["patient"] != "test00"]
     write_parquet(other.path / "predictions" / "tiny.parquet", predictions["tiny"])
     tests = [split(name, {"tiny", "far"}) for name in ("tiny", "far")]
-    on_disk.write(other.path, "metrics.json", score_run(predictions, tests, RULES, "tiny"))
+    on_disk.write(other.path, "metrics.json", score_run(predictions, tests, RULES, ("tiny",)))
     found = look(results)
     assert found.damaged == {}
     mine = found.rows["run_id"] == other.run_id

@@ -34,7 +34,7 @@ SPEC = RunSpec.model_validate(
 
 def known() -> ClipMetadata:
     codes = torch.zeros(CLIPS, dtype=torch.int64, device=CUDA)
-    return ClipMetadata(("clip",) * CLIPS, codes, torch.zeros(CLIPS, device=CUDA), codes, codes)
+    return ClipMetadata(("clip",) * CLIPS, codes, torch.zeros(CLIPS, device=CUDA), codes, codes, codes)
 
 
 def rows() -> Tensor:

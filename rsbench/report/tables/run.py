@@ -127,9 +127,9 @@ def _warnings(known: Known) -> list[str]:
     tested = {data["splits"][split]["dataset"] for split in known["spec"]["data"]["test"]}
     seen = [pretrained(data["weights"]["pretrained_on"], dataset) for dataset in sorted(tested)]
     rows = pd.DataFrame({"pretrained": pd.Series(seen, dtype="str")})
-    train = data["splits"][known["spec"]["data"]["train"]]["dataset"]
+    trained = [data["splits"][name]["dataset"] for name in known["spec"]["data"]["train"].split(",")]
     shared = {"code_version": known["env"]["code_version"], "synthetic": data["synthetic"], "partial": data["partial"]}
-    shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), train)
+    shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), trained)
     return what_to_know(rows.assign(**shared), NOBODY)
 
 
