@@ -23,6 +23,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
+from rsbench.conformance.steps import DOMAINS
 from rsbench.core.spec import RunSpec, parse_assignment
 from rsbench.data.waveforms import Waveforms
 from rsbench.experiment.build import feature_size, gather_from, untrained_model
@@ -70,7 +71,8 @@ def clips_of_noise(spec: RunSpec, count: int, device: torch.device) -> AudioClip
 def make_steps(spec: RunSpec, batch_size: int, device: torch.device) -> Steps:
     """Of a model at random weights, over the same clips again and again."""
     clips = clips_of_noise(spec, batch_size, device)
-    model = untrained_model(spec, *feature_size(clips.frontend, spec.data.clip_s), COUNTS).to(device).train()
+    size = feature_size(clips.frontend, spec.data.clip_s)
+    model = untrained_model(spec, *size, COUNTS, DOMAINS).to(device).train()
     rows = torch.arange(batch_size, device=device)
     with torch.no_grad():
         features = clips.features(rows)

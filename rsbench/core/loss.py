@@ -81,6 +81,12 @@ class Loss(nn.Module, ABC):
         """(C,) share of each class among the training clips, float64."""
         return self.class_counts / self.class_counts.sum()
 
+    def meet(self, domains: Mapping[str, int]) -> None:
+        """Told once, before training: how many codes of "patient", "device" and "dataset" its batches will hold.
+
+        Raises SpecError where it can make nothing of them.
+        """
+
     def mix(self, features: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """Mix clips before the backbone (mixup, Patch-Mix). All draws come from `generator`, on the CPU."""
         return features, batch

@@ -13,6 +13,7 @@ from ..core.loss import create_loss
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..core.weights import load_weights
+from ..data.clips import domains_of
 from ..data.gathering import ClipGatherer
 from ..data.waveforms import Waveforms
 from ..features.frontends import FrontendModule
@@ -28,7 +29,7 @@ RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take befo
 def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses."""
     spec = experiment.spec
-    model = untrained_model(spec, *_input_size(experiment), experiment.class_counts)
+    model = untrained_model(spec, *_input_size(experiment), experiment.class_counts, experiment.domains)
     file = experiment.weights
     # Of what made given embeddings no tensor is in this model.
     loaded = load_weights(model.backbone, file) if experiment.frontend else 0.0
@@ -38,12 +39,15 @@ def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     return model, weights
 
 
-def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Sequence[int]) -> Model:
-    """The model of a spec for features (B, n_mels, n_frames), at random weights."""
+def untrained_model(
+    spec: RunSpec, n_mels: int, n_frames: int, class_counts: Sequence[int], domains: Mapping[str, int]
+) -> Model:
+    """The model of a spec for features (B, n_mels, n_frames), at random weights. domains: see `Loss.meet`."""
     torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
     backbone = create_backbone(spec.backbone.name, n_mels, n_frames, **spec.backbone.params)
     torch.manual_seed(derive(spec.seed, "init", "classifier"))
     loss = create_loss(spec.loss.name, backbone.embedding_dim, class_counts, **spec.loss.params)
+    loss.meet(domains)
     model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
     # A layout in memory, not a change of the model: depthwise convolutions are many times faster so on a CPU.
     model.to(memory_format=torch.channels_last)
@@ -77,8 +81,7 @@ def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device
 def _known(clips: pd.DataFrame, device: torch.device) -> ClipMetadata:
     """What is known of clips that have a column `dataset`.
 
-    Codes count those of clips to fit from 0, and then the others. Patients of two data sets are different people, while
-    a device of one name is one device.
+    Codes count those of clips to fit from 0, and then the others.
     """
     fitted = clips["part"] == "fit"
     columns = (
@@ -87,15 +90,6 @@ def _known(clips: pd.DataFrame, device: torch.device) -> ClipMetadata:
         *(_codes(names, fitted) for names in domains_of(clips).values()),
     )
     return ClipMetadata(tuple(clips["clip_id"]), *(torch.tensor(column, device=device) for column in columns))
-
-
-def domains_of(clips: pd.DataFrame) -> dict[str, pd.Series]:
-    """Kind → the name of each clip's domain, for clips that have a column `dataset`."""
-    return {
-        "patient": clips["dataset"] + ":" + clips["patient"],
-        "device": clips["device"],
-        "dataset": clips["dataset"],
-    }
 
 
 def _codes(names: pd.Series, fitted: pd.Series) -> np.ndarray:

@@ -17,7 +17,7 @@ from ..core.errors import DataError
 from ..core.seeds import derive
 from ..core.spec import RunSpec, run_id
 from ..core.weights import WeightsFile
-from ..data.clips import CLASSES, ClipTable, clip_bounds, label_map
+from ..data.clips import CLASSES, ClipTable, clip_bounds, domains_of, label_map
 from ..data.embeddings import EmbeddingFile, clips_hash
 from ..data.identity import clips_id
 from ..data.splits import Split, choose_folds, choose_validation, split
@@ -102,6 +102,11 @@ class Experiment:
         return pd.concat([of.clips.iloc[of.rows("fit")].assign(dataset=name) for name, of in self.training.items()])
 
     @property
+    def domains(self) -> dict[str, int]:
+        """How many patients, devices and data sets the clips to fit are of."""
+        return {kind: names.nunique() for kind, names in domains_of(self.fitted).items()}
+
+    @property
     def synthetic(self) -> bool:
         return any(clips.table.synthetic for clips in self.datasets.values())
 
@@ -132,6 +137,7 @@ class Experiment:
             validation_patients=self.validation_patients,
             folds=self.folds,
             fitted_id=clips_id(fitted["clip_id"], fitted["class_index"]),
+            domains=self.domains,
             class_counts=dict(zip(CLASSES, self.class_counts, strict=True)),
             quality_index=index_used(self.index),
             quality_normaliser=self.quality_normaliser,

@@ -168,6 +168,7 @@ class DataUsed(RecordPart):
     backbone: its name on boards. track: "frozen" or "fine-tuned". validation_patients: `dataset:patient` where several
     data sets were trained on. folds: the patients that each fold holds out.
     fitted_id: hash of the clips to train on, with their classes; "" in protocol 1. class_counts: how many of them.
+    domains: of how many patients, devices and data sets they are; {} in records from before losses were told.
     quality_normaliser: the index's own, fitted on those clips.
     """
 
@@ -184,6 +185,7 @@ class DataUsed(RecordPart):
     folds: tuple[tuple[str, ...], ...]
     fitted_id: str = ""
     class_counts: dict[str, Whole]
+    domains: dict[str, Whole] = {}
     quality_index: IndexUsed = IndexUsed()
     quality_normaliser: dict[str, float]
     datasets: dict[str, DatasetUsed]
