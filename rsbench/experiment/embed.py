@@ -21,7 +21,7 @@ from ..core.files import locked_file, read_sealed, remove, write_sealed, writing
 from ..core.fingerprint import code_sha256
 from ..core.plugins import discover, load
 from ..core.seeds import derive
-from ..core.spec import EmbedSpec
+from ..core.spec import MIXING, EmbedSpec
 from ..core.weights import WeightsFile, load_weights
 from ..data.clips import ClipTable
 from ..data.embeddings import Provenance, clips_hash, read_provenance, write_embeddings
@@ -91,7 +91,7 @@ def prepare_embedding(
         loaded=loaded,
         clip_s=spec.clip_s,
         clips={table.dataset: clips_hash(table.clips) for table in tables},
-        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}}),
+        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}, "augment": MIXING}),
         code_sha256="+".join(code),
         code_version=code_version(),
     )
@@ -175,7 +175,7 @@ def _vectors(
     job: EmbeddingJob, backbone: Backbone, frontend: FrontendModule, gatherer: ClipGatherer, rows: range
 ) -> Iterator[np.ndarray]:
     """(b, 1 + views, D) float32 at a time. Masks follow from the seed and the clip's place in its data set."""
-    masks = job.spec.augment.model_dump()
+    masks = job.spec.augment.masks
     for start in range(rows.start, rows.stop, AT_ONCE):
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..core.backbone import BACKBONES, Backbone, Frontend
 from ..core.errors import SpecError, did_you_mean, shown
-from ..core.loss import LOSSES
+from ..core.loss import LOSSES, Loss
 from ..core.registry import Entry, Registry
 from ..core.spec import (
     DEFAULT_TRAIN,
@@ -70,6 +70,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     _check_protocol(spec)
     _check_selection(spec)
     _check_embedded(spec)
+    _check_mixing(spec)
     return spec
 
 
@@ -93,6 +94,10 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
     _resolve_choices(nested, {"backbone": BACKBONES, "frontend": FRONTENDS})
     spec = _validated(nested, EmbedSpec)
     check_quirks(spec.augment.quirks)
+    if spec.augment.mixup or spec.augment.mixstyle:
+        raise SpecError(
+            "augment: rsbench embed mixes no clips, each has its own embedding. Mix in training: rsbench run."
+        )
     return spec
 
 
@@ -252,6 +257,14 @@ def _check_embedded(spec: RunSpec) -> None:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
         )
+    if spec.augment.mixstyle:
+        raise SpecError("augment.mixstyle mixes the bins of spectrograms, and embeddings have none. Try augment.mixup.")
+
+
+def _check_mixing(spec: RunSpec) -> None:
+    """Clips are mixed once: by the loss, or by mixup for any loss that does not."""
+    if spec.augment.mixup and LOSSES.entry(spec.loss.name).value.mix is not Loss.mix:
+        raise SpecError(f"augment.mixup: loss '{spec.loss.name}' mixes clips itself. Choose one of the two.")
 
 
 def registered(spec: RunSpec) -> dict[str, Entry[Any]]:

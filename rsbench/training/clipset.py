@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.draws import sent
 from ..core.loss import Batch
 from ..core.spec import AugmentPart, RunSpec
-from ..features.augment import spec_augment
+from ..features.augment import mixstyle, spec_augment
 from ..features.frontends import FrontendModule
 
 
@@ -64,8 +64,12 @@ class AudioClips(ClipSet):
         return features
 
     def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
-        features, masks = self.features(rows), self.augment.model_dump()
-        return torch.cat([spec_augment(features, draws, **masks) for _ in range(count)])
+        features, masks = self.features(rows), self.augment.masks
+        return torch.cat([spec_augment(self._restyled(features, draws), draws, **masks) for _ in range(count)])
+
+    def _restyled(self, features: Tensor, draws: torch.Generator) -> Tensor:
+        alpha = self.augment.mixstyle
+        return mixstyle(features, draws, alpha, self.augment.mixstyle_p) if alpha else features
 
 
 @dataclass(frozen=True)
