@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import ResultsError
-from ..data.clips import CLASSES
+from ..data.clips import CLASSES, NORMAL
 from ..data.splits import Split
 from .counts import design_of
 from .metrics import FloatArray, IntArray, at_operating_point, calibration, risk_coverage, threshold_free
@@ -36,6 +36,8 @@ PREDICTION_COLUMNS = (
 )
 
 HEADLINE = ("sp", "se", "score")
+OF_A_DEVICE = 5  # normal clips, and abnormal ones, that a device needs for its Score to count as the worst
+LATER_FIGURES = ("worst_device",)  # which records of before do not have
 
 
 def score_run(
@@ -91,6 +93,7 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
 
     `argmax` and, given an operating point, `val-bias` hold the metrics of `at_operating_point`. Beside them:
     `operating_point`, `threshold_free`, `calibration`, `risk_coverage`, `by_device` (Sp, Se and Score at argmax),
+    `worst_device` (the lowest Score of a device, per operating point; NaN where fewer than two have clips enough),
     `floor` (those of always-normal), `clips`, `patients` and `effective_patients` (Kish, per class).
 
     Args:
@@ -103,12 +106,14 @@ def score_predictions(predictions: pd.DataFrame, split: Split, point: OperatingP
     rows = predictions[split.test_rows(predictions) & (predictions["part"] == "test")]
     _check_rows(rows, split)
     labels, logits = _labels_and_logits(rows)
-    figures: dict[str, Any] = {"argmax": at_operating_point(labels, logits)}
+    offsets = {"argmax": 0.0}
+    if point is not None and not math.isnan(point.normal_offset):
+        offsets["val-bias"] = point.normal_offset
+    figures: dict[str, Any] = {at: at_operating_point(labels, logits, offset) for at, offset in offsets.items()}
     if point is not None:
         figures["operating_point"] = asdict(point)
-        if not math.isnan(point.normal_offset):
-            figures["val-bias"] = at_operating_point(labels, logits, point.normal_offset)
     return figures | {
+        "worst_device": {at: _worst_device(rows, offset) for at, offset in offsets.items()},
         "threshold_free": threshold_free(labels, logits),
         "calibration": calibration(labels, logits, point.temperature if point else None),
         "risk_coverage": risk_coverage(labels, logits, rows["quality"]),
@@ -137,6 +142,16 @@ def _check_rows(rows: pd.DataFrame, split: Split) -> None:
 def _headline(rows: pd.DataFrame, normal_offset: float = 0.0) -> dict[str, float]:
     metrics = at_operating_point(*_labels_and_logits(rows), normal_offset)
     return {key: metrics[key] for key in HEADLINE}
+
+
+def _worst_device(rows: pd.DataFrame, normal_offset: float) -> float:
+    """The lowest Score of a device in percent; NaN where fewer than two have clips enough to be compared."""
+    scores = []
+    for _, clips in rows.groupby("device"):
+        normals = int((clips["label"] == NORMAL).sum())
+        if min(normals, len(clips) - normals) >= OF_A_DEVICE:
+            scores.append(_headline(clips, normal_offset)["score"])
+    return min(scores) if len(scores) > 1 else math.nan
 
 
 def _labels_and_logits(rows: pd.DataFrame) -> tuple[IntArray, FloatArray]:

@@ -18,7 +18,7 @@ from ..data.identity import clips_id
 from ..data.splits import split
 from ..evaluation.counts import HIT_COLUMNS, Design, Hits
 from ..evaluation.metrics import FloatArray, at_operating_point, predicted_classes
-from ..evaluation.scoring import without_nan
+from ..evaluation.scoring import LATER_FIGURES, without_nan
 from ..evaluation.selection import rule
 from .calls import ARGMAX
 from .judged import Judged, KnownClips
@@ -51,6 +51,7 @@ FIGURES = (
     *("auroc_abnormal", "auprc_abnormal", "auroc_crackle", "auroc_wheeze", "se_at_sp80", "se_at_sp90"),
     *("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
     *("risk", "aurc_confidence", "aurc_quality"),
+    "worst_device",
 )
 
 # Of a row: column → dtype. Figures, epoch and seconds are NaN where the run is not done.
@@ -241,9 +242,15 @@ def _sketch_id(run: Run, dataset: str) -> str:
 
 
 def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
-    """FIGURES at an operating point; those after a temperature are None where there was no validation."""
+    """FIGURES at an operating point, None for those that the record does not have.
+
+    That is where there was no validation, after a temperature; and in records of before, those of LATER_FIGURES.
+    """
+    later = {name: figures.get(name, {}).get(point) for name in LATER_FIGURES}
     scaled = dict.fromkeys(name for name in FIGURES if name.endswith("_scaled"))
-    known = scaled | figures[point] | figures["threshold_free"] | figures["calibration"] | figures["risk_coverage"]
+    known = (
+        later | scaled | figures[point] | figures["threshold_free"] | figures["calibration"] | figures["risk_coverage"]
+    )
     return {name: known[name] for name in FIGURES}
 
 

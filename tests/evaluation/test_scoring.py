@@ -155,3 +155,22 @@ def test_missing_and_double_predictions_are_named(stored: dict[str, pd.DataFrame
     twice = pd.concat([stored["awayset"]] * 2)
     with pytest.raises(ResultsError, match="Clip 'inter-test-0' of 'awayset' is predicted twice"):
         score_run(stored | {"awayset": twice}, [AWAY], ["val"], ("homeset",))
+
+
+def test_the_worst_device_is_the_one_with_the_lowest_score_at_each_operating_point(
+    stored: dict[str, pd.DataFrame],
+) -> None:
+    """A device counts with five normal clips and five abnormal ones; alone it is no worse than others."""
+    frame = stored["homeset"]
+    few = frame["clip_id"].isin(frame.loc[frame["device"] == "a", "clip_id"].drop_duplicates().iloc[::15])
+    stored["homeset"] = frame.assign(device=frame["device"].mask(few, "c"))
+    figures = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
+    assert "c" in figures["by_device"]
+    offsets = {"argmax": 0.0, "val-bias": figures["operating_point"]["normal_offset"]}
+    judged = stored["homeset"].query("selection == 'val' and subset == 'test'")
+    for at, offset in offsets.items():
+        scores = [at_operating_point(*rows(judged, device=device), offset)["score"] for device in ("a", "b")]
+        assert figures["worst_device"][at] == min(scores)
+    stored["homeset"] = frame.assign(device="a")
+    alone = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
+    assert alone["worst_device"] == {"argmax": None, "val-bias": None}
