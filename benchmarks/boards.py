@@ -60,7 +60,7 @@ def write_variant(run: Run, folder: Run, number: int) -> None:
     spec, data = run.folder.read_json("spec.json"), run.folder.read_json("data.json")
     train = data["splits"][spec["data"]["train"]]["dataset"]
     tests = [split(name, data["datasets"]) for name in spec["data"]["test"]]
-    folder.folder.write_json("metrics.json", score_run(predictions, tests, spec["select"], train))
+    folder.folder.write_json("metrics.json", score_run(predictions, tests, spec["select"], (train,)))
 
 
 def write_copies(run: Run, results: Path, count: int) -> None:

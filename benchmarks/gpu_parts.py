@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from training import BARE, COUNTS, WHOLE, clips_of_noise, make_steps
 
 from rsbench.conformance.checks import Case
-from rsbench.conformance.steps import LABELS, backward, build, training_step
+from rsbench.conformance.steps import DOMAINS, LABELS, backward, build, training_step
 from rsbench.core.loss import Batch, Loss, list_losses
 from rsbench.core.spec import RunSpec
 from rsbench.experiment.build import feature_size, untrained_model
@@ -137,7 +137,7 @@ def features_and_logits(scale: Scale) -> Iterator[Row]:
         features = clips.features(rows)
         there = clips_of_noise(spec, scale.clips, scale.device).features(rows.to(scale.device))
         yield close(f"{name}: features", there, features, "features")
-        model = untrained_model(spec, *feature_size(clips.frontend, spec.data.clip_s), COUNTS).eval()
+        model = untrained_model(spec, *feature_size(clips.frontend, spec.data.clip_s), COUNTS, DOMAINS).eval()
         wanted = outputs(model, features, "fp32")
         moved = copy.deepcopy(model).to(scale.device)
         for precision in ("fp32", "bf16"):

@@ -23,6 +23,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
+from rsbench.conformance.steps import DOMAINS
 from rsbench.core.spec import RunSpec, parse_assignment
 from rsbench.data.waveforms import Waveforms
 from rsbench.data.windows import clip_window
@@ -64,14 +65,15 @@ def clips_of_noise(spec: RunSpec, count: int, device: torch.device) -> AudioClip
     table = pd.DataFrame({"clip_id": names, "recording": names, "start_s": 0.0, "end_s": length_s.to_numpy()})
     gatherer = gather_from(waveforms, table, frontend, spec.data.clip_s, clip_window(spec.data.window), device)
     codes = torch.arange(count, device=device) % len(COUNTS)
-    known = ClipMetadata(tuple(names), codes, torch.rand(count, device=device), codes, codes)
+    known = ClipMetadata(tuple(names), codes, torch.rand(count, device=device), codes, codes, codes)
     return AudioClips(known, gatherer.gather, frontend.to(device), spec.augment)
 
 
 def make_steps(spec: RunSpec, batch_size: int, device: torch.device) -> Steps:
     """Of a model at random weights, over the same clips again and again."""
     clips = clips_of_noise(spec, batch_size, device)
-    model = untrained_model(spec, *feature_size(clips.frontend, spec.data.clip_s), COUNTS).to(device).train()
+    size = feature_size(clips.frontend, spec.data.clip_s)
+    model = untrained_model(spec, *size, COUNTS, DOMAINS).to(device).train()
     rows = torch.arange(batch_size, device=device)
     with torch.no_grad():
         features = clips.features(rows)

@@ -88,6 +88,7 @@ FIGURES = {
     "risk": _figure("risk", "risk", 3),
     "aurc_confidence": _figure("aurc_confidence", "AURC by confidence", 3),
     "aurc_quality": _figure("aurc_quality", "AURC by quality", 3),
+    "worst_device": _figure("worst_device", "Score of the\nworst device"),
     "seconds": _figure("seconds", "seconds", 0),
 }
 

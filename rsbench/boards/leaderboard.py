@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -257,8 +259,7 @@ def _refuse_other_audio(
     done = found[found["state"] == "done"]
     for _, of_labels in done.drop_duplicates([labels_id, sketch]).groupby(labels_id):
         first, *others = (runs[run_id] for run_id in of_labels["run_id"])
-        name = of_labels[dataset].iloc[0]
-        for other in others:
+        for other, name in itertools.product(others, of_labels[dataset].iloc[0].split(",")):
             differing = mismatched(first.sketch(name), other.sketch(name))
             if differing:
                 raise ResultsError(
@@ -341,7 +342,8 @@ def with_shift(boards: Sequence[Board]) -> list[Board]:
 
 def in_distribution(board: Board) -> bool:
     """Whether the split is of the data that the runs learnt from."""
-    return bool((board.runs["labels_id"] == board.runs["train_labels_id"]).all()) and len(board.runs) > 0
+    learnt_from = board.runs["train_labels_id"].str.split(",")
+    return len(board.runs) > 0 and all(map(operator.contains, learnt_from, board.runs["labels_id"]))
 
 
 def _shifted(board: Board, reference: Board) -> Board:

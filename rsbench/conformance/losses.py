@@ -157,6 +157,7 @@ def reordered(batch: Batch, order: Tensor) -> Batch:
         quality=batch.quality[order],
         patient=batch.patient[order],
         device=batch.device[order],
+        dataset=None if batch.dataset is None else batch.dataset[order],
         partner=None if batch.partner is None else order.argsort()[batch.partner[order]],
         share=None if batch.share is None else batch.share[order],
     )

@@ -17,21 +17,25 @@ from .checks import Case, expect_finite
 COUNTS = (2063, 1215, 501, 363)  # of ICBHI's official training half
 CLASSES = len(COUNTS)
 DIM = 16
+DOMAINS = {"patient": 4, "device": 2, "dataset": 2}
 FEATURES = (32, 48)  # bins and frames, whole patches of 16
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 0, 3])
 
 
 def build(case: Case, counts: tuple[int, ...] = COUNTS, seed: int = 0, **options: Any) -> Loss:
     torch.manual_seed(seed)
-    return create_loss(case.name, DIM, counts, **dict(case.options), **options)
+    loss = create_loss(case.name, DIM, counts, **dict(case.options), **options)
+    loss.meet(DOMAINS)
+    return loss
 
 
 def clips(labels: Tensor, progress: float = 0.5) -> Batch:
-    """Clips (B,) of these labels, whose qualities span [0, 1]."""
+    """Clips (B,) of these labels, whose qualities span [0, 1]: of patients and devices that do not go by class."""
     quality = torch.rand(len(labels), generator=generator(1))
     quality[0], quality[-1] = 0.0, 1.0
-    codes = torch.zeros_like(labels)
-    return Batch(labels, quality, codes, codes, progress)
+    order = torch.arange(len(labels))
+    device = order // CLASSES % DOMAINS["device"]
+    return Batch(labels, quality, order // 2 % DOMAINS["patient"], device, progress, dataset=device)
 
 
 def recordings(loss: Loss, labels: Tensor) -> Tensor:

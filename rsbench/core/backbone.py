@@ -57,8 +57,8 @@ class Backbone(nn.Module, ABC):
     model=resnet18.
 
     A backbone whose front end is None hears no sound: it is given embeddings of clips, (B, n_mels), from the file
-    that is its weights, or what its own `given` makes of the clip table. `nothing_to_learn` is the options with which it
-    passes them on, for a loss that is solved.
+    that is its weights, or what its own `given` makes of the clip table. `nothing_to_learn` is the options with which
+    it passes them on, for a loss that is solved.
 
     One whose `takes_mask` is true, on the class or because an option set it, is called with a second tensor: `heard`,
     (B, n_frames) bool, True where a frame holds sound of the clip and False in the silence that follows it. What

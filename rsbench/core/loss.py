@@ -33,7 +33,8 @@ _D = TypeVar("_D", bound=Callable[..., Any])
 class Batch:
     """What is known of the clips in a step, apart from their sound.
 
-    labels: (B,) class indices. quality: (B,) in [0, 1]. patient, device: (B,) integer codes.
+    labels: (B,) class indices. quality: (B,) in [0, 1].
+    patient, device, dataset: (B,) integer codes; those of the clips that are trained on count from 0.
     progress: share of the whole training done, in [0, 1].
     partner, share: (B,) the clip each one is mixed with, and the share of itself it keeps; None where nothing
         is mixed.
@@ -46,6 +47,7 @@ class Batch:
     progress: float = 0.0
     partner: Tensor | None = None
     share: Tensor | None = None
+    dataset: Tensor | None = None
 
 
 class Loss(nn.Module, ABC):
@@ -79,6 +81,12 @@ class Loss(nn.Module, ABC):
     def priors(self) -> Tensor:
         """(C,) share of each class among the training clips, float64."""
         return self.class_counts / self.class_counts.sum()
+
+    def meet(self, domains: Mapping[str, int]) -> None:
+        """Told once, before training: how many codes of "patient", "device" and "dataset" its batches will hold.
+
+        Raises SpecError where it can make nothing of them.
+        """
 
     def mix(self, features: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """Mix clips before the backbone (mixup, Patch-Mix). All draws come from `generator`, on the CPU."""

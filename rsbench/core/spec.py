@@ -41,6 +41,9 @@ SHORT_KEYS = {
 # Fields that came after runs were made: what these were made with is left out of the text that a run id hashes.
 LATER_FIELDS: dict[tuple[str, str], Any] = {
     ("data", "window"): "repeat",
+    ("augment", "mixup"): 0.0,
+    ("augment", "mixstyle"): 0.0,
+    ("augment", "mixstyle_p"): 0.5,
     ("optim", "compile"): "none",
     ("optim", "swa_from"): 0.0,
     ("optim", "sampling"): "shuffled",
@@ -111,11 +114,16 @@ Window = Annotated[str, Field(description="how clips come to that length: repeat
 
 
 class DataPart(Part):
-    train: str = DEFAULT_TRAIN
+    train: str = DEFAULT_TRAIN  # several splits, of a data set each, have commas between
     test: Names
     label_map: str = "four-class"
     clip_s: ClipSeconds = DEFAULT_CLIP_S
     window: Window = "repeat"
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        """The names of the splits that are trained on."""
+        return tuple(self.train.split(","))
 
 
 class ValidationPart(Part):
@@ -123,14 +131,30 @@ class ValidationPart(Part):
     folds: int = Field(5, ge=2, le=20, description="groups of training patients, for cv-refit")
 
 
+MIXING = {"mixup", "mixstyle", "mixstyle_p"}  # fields of AugmentPart that mix the clips of a batch
+
+
 class AugmentPart(Part):
-    """SpecAugment; widths are shares of the features' bins and frames (48 of 128 and 160 of 798 as published)."""
+    """SpecAugment, and what mixes the clips of a batch.
+
+    Widths are shares of the features' bins and frames (48 of 128 and 160 of 798 as published).
+    """
 
     freq_masks: int = Field(2, ge=0, le=1000)
     freq_share: float = Field(48 / 128, ge=0, le=1)
     time_masks: int = Field(2, ge=0, le=1000)
     time_share: float = Field(160 / 798, ge=0, le=1)
     quirks: Names = ()
+    mixup: float = Field(0.0, ge=0, le=100, description="α of the Beta that clips are mixed by; 0 mixes none")
+    mixstyle: float = Field(
+        0.0, ge=0, le=100, description="α of the Beta that the bins' means and deviations are mixed by; 0 mixes none"
+    )
+    mixstyle_p: float = Field(0.5, ge=0, le=1, description="probability that they are, for a batch")
+
+    @property
+    def masks(self) -> dict[str, Any]:
+        """The fields of SpecAugment alone."""
+        return self.model_dump(exclude=MIXING)
 
 
 class OptimPart(Part):

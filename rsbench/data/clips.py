@@ -154,3 +154,14 @@ def clip_bounds(
         )
     late = clips["end_s"] > duration
     return clips.assign(end_s=clips["end_s"].where(~late, duration)), int(late.sum())
+
+
+def domains_of(clips: pd.DataFrame) -> dict[str, pd.Series]:
+    """Kind → the name of each clip's domain, for clips that have a column `dataset`.
+
+    Patients of one name in two data sets are two people; devices of one name are one device.
+    """
+    return {
+        "patient": clips["dataset"] + ":" + clips["patient"],
+        **{name: clips[name] for name in ("device", "dataset")},
+    }

@@ -162,7 +162,7 @@ def mean_auroc(labels: ArrayLike, logits: ArrayLike) -> float:
     It does not jump as a clip crosses an operating point, so that it moves less from epoch to epoch than the Score.
     """
     truth = np.asarray(labels, dtype=np.int64)
-    areas = [_auroc(np.isin(truth, classes), _log_odds(logits, classes)) for classes in (ABNORMAL, CRACKLE, WHEEZE)]
+    areas = [auroc(np.isin(truth, classes), _log_odds(logits, classes)) for classes in (ABNORMAL, CRACKLE, WHEEZE)]
     return _mean(np.asarray([area for area in areas if not np.isnan(area)]))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import ResultsError
-from ..data.clips import CLASSES
+from ..data.clips import CLASSES, NORMAL
 from ..data.splits import Split
 from .counts import design_of
 from .metrics import FloatArray, IntArray, at_operating_point, calibration, risk_coverage, threshold_free
@@ -41,13 +41,15 @@ PREDICTION_COLUMNS = (
 LATER_COLUMNS = ("length_s",)  # which records made earlier lack
 
 HEADLINE = ("sp", "se", "score")
+OF_A_DEVICE = 5  # normal clips, and abnormal ones, that a device needs for its Score to count as the worst
+LATER_FIGURES = ("worst_device",)  # which records of before do not have
 
 
 def score_run(
     predictions: Mapping[str, pd.DataFrame],
     splits: Sequence[Split],
     rules: Sequence[str],
-    train_dataset: str,
+    train_datasets: tuple[str, ...],
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Every figure of a run: rule → split → what `score_predictions` returns. JSON-able; undefined figures are None.
 
@@ -55,35 +57,38 @@ def score_run(
         predictions: data set → PREDICTION_COLUMNS, a row per clip and selection.
         splits: the test splits asked for.
         rules: names of selection rules.
-        train_dataset: the data set whose rows with part "validation" give the operating point.
+        train_datasets: those whose rows with part "validation" give the operating point, all together.
 
     Raises ResultsError naming the data set, selection or split for which predictions are missing.
     """
     scores = {
-        name: {split.name: _score(predictions, split, rule(name), train_dataset) for split in splits} for name in rules
+        name: {split.name: _score(predictions, split, rule(name), train_datasets) for split in splits} for name in rules
     }
     return without_nan(scores)
 
 
-def _score(predictions: Mapping[str, pd.DataFrame], split: Split, selected: Rule, train_dataset: str) -> dict[str, Any]:
+def _score(
+    predictions: Mapping[str, pd.DataFrame], split: Split, selected: Rule, train_datasets: tuple[str, ...]
+) -> dict[str, Any]:
     if split.dataset not in predictions:
         raise ResultsError(
             f"There are no predictions for data set '{split.dataset}'; stored: {', '.join(sorted(predictions))}. "
             f"Run again with '{split.name}' among the test splits."
         )
     selection = selected.selection(split.name)
-    points = _chosen_on_validation(predictions.get(train_dataset), selection)
+    trained = [predictions[name] for name in train_datasets if name in predictions]
+    points = _chosen_on_validation(trained, selection)
     return score_predictions(_selected(predictions[split.dataset], selection), split, *points)
 
 
-def _chosen_on_validation(predictions: pd.DataFrame | None, selection: str) -> list[OperatingPoint]:
+def _chosen_on_validation(trained: Sequence[pd.DataFrame], selection: str) -> list[OperatingPoint]:
     """One, or each fold's own, on its own validation clips.
 
-    None where the run trained on everything: no row is validation, or the training set was not predicted.
+    None where the run trained on everything: no row is validation, or no training set was predicted.
     """
-    if predictions is None:
+    if not trained:
         return []
-    rows = _selected(predictions[predictions["part"] == "validation"], selection)
+    rows = pd.concat([_selected(frame[frame["part"] == "validation"], selection) for frame in trained])
     return [fit_operating_point(*_labels_and_logits(of_fold)) for _, of_fold in rows.groupby("fold")]
 
 
@@ -96,7 +101,8 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
 
     `argmax` and, given an operating point, `val-bias` hold the metrics of `at_operating_point`. Beside them:
     `operating_point` (of folds, a list of each number), `threshold_free` (with `auroc_within_length` where lengths are
-    stored), `calibration`, `risk_coverage`, `by_device` (Sp, Se and Score at argmax), `floor` (those of always-normal),
+    stored), `calibration`, `risk_coverage`, `by_device` (Sp, Se and Score at argmax), `worst_device` (the lowest Score
+    of a device, per operating point; NaN where fewer than two have clips enough), `floor` (those of always-normal),
     `clips`, `patients` and `effective_patients` (Kish, per class).
 
     Args:
@@ -110,7 +116,8 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
     rows = predictions[split.test_rows(predictions) & (predictions["part"] == "test")]
     _check_rows(rows, split)
     labels, logits = _labels_and_logits(rows)
-    figures: dict[str, Any] = {"argmax": at_operating_point(labels, logits)}
+    offsets: dict[str, float | FloatArray] = {"argmax": 0.0}
+    figures: dict[str, Any] = {}
     temperature = None
     if points:
         chosen = asdict(points[0]) if not split.folds else _listed(points)
@@ -118,8 +125,10 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
         temperature = per_clip(chosen["temperature"], rows["fold"])
         offset = per_clip(chosen["normal_offset"], rows["fold"])
         if not np.isnan(offset).any():
-            figures["val-bias"] = at_operating_point(labels, logits, offset)
+            offsets["val-bias"] = offset
+    figures |= {at: at_operating_point(labels, logits, offset) for at, offset in offsets.items()}
     return figures | {
+        "worst_device": {at: _worst_device(rows, offset) for at, offset in offsets.items()},
         "threshold_free": threshold_free(labels, logits) | _within_length(rows),
         "calibration": calibration(labels, logits, temperature),
         "risk_coverage": risk_coverage(labels, logits, rows["quality"]),
@@ -158,9 +167,21 @@ def _check_rows(rows: pd.DataFrame, split: Split) -> None:
         )
 
 
-def _headline(rows: pd.DataFrame, normal_offset: float = 0.0) -> dict[str, float]:
+def _headline(rows: pd.DataFrame, normal_offset: float | FloatArray = 0.0) -> dict[str, float]:
     metrics = at_operating_point(*_labels_and_logits(rows), normal_offset)
     return {key: metrics[key] for key in HEADLINE}
+
+
+def _worst_device(rows: pd.DataFrame, normal_offset: float | FloatArray) -> float:
+    """The lowest Score of a device in percent; NaN where fewer than two have clips enough to be compared."""
+    offsets = np.broadcast_to(normal_offset, len(rows))
+    scores = []
+    for places in rows.groupby("device").indices.values():
+        clips = rows.iloc[places]
+        normals = int((clips["label"] == NORMAL).sum())
+        if min(normals, len(clips) - normals) >= OF_A_DEVICE:
+            scores.append(_headline(clips, offsets[places])["score"])
+    return min(scores) if len(scores) > 1 else math.nan
 
 
 def _labels_and_logits(rows: pd.DataFrame) -> tuple[IntArray, FloatArray]:

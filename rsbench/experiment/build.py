@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +14,13 @@ from ..core.loss import create_loss
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..core.weights import load_weights
+from ..data.clips import domains_of
 from ..data.gathering import ClipGatherer
 from ..data.waveforms import Waveforms
 from ..data.windows import ClipWindow, clip_window
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
-from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips
+from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips, joined
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
 from .prepare import DatasetClips, Experiment
@@ -30,7 +31,7 @@ RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take befo
 def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses."""
     spec = experiment.spec
-    model = untrained_model(spec, *_input_size(experiment), experiment.class_counts)
+    model = untrained_model(spec, *_input_size(experiment), experiment.class_counts, experiment.domains)
     file = experiment.weights
     # Of what made given embeddings no tensor is in this model.
     loaded = load_weights(model.backbone, file) if experiment.frontend else 0.0
@@ -40,12 +41,15 @@ def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     return model, weights
 
 
-def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Sequence[int]) -> Model:
-    """The model of a spec for features (B, n_mels, n_frames), at random weights."""
+def untrained_model(
+    spec: RunSpec, n_mels: int, n_frames: int, class_counts: Sequence[int], domains: Mapping[str, int]
+) -> Model:
+    """The model of a spec for features (B, n_mels, n_frames), at random weights. domains: see `Loss.meet`."""
     torch.manual_seed(derive(spec.seed, "init", spec.backbone.name))
     backbone = create_backbone(spec.backbone.name, n_mels, n_frames, **spec.backbone.params)
     torch.manual_seed(derive(spec.seed, "init", "classifier"))
     loss = create_loss(spec.loss.name, backbone.embedding_dim, class_counts, **spec.loss.params)
+    loss.meet(domains)
     model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
     # A layout in memory, not a change of the model: depthwise convolutions are many times faster so on a CPU.
     model.to(memory_format=torch.channels_last)
@@ -54,7 +58,7 @@ def untrained_model(spec: RunSpec, n_mels: int, n_frames: int, class_counts: Seq
 
 def _input_size(experiment: Experiment) -> tuple[int, int]:
     """Bins and frames of the features, or the width of the embeddings that are given and 1."""
-    frontend, embeddings = experiment.frontend, experiment.train_data.embeddings
+    frontend, embeddings = experiment.frontend, next(iter(experiment.training.values())).embeddings
     if frontend is None:
         assert embeddings is not None
         return embeddings.shape[2], 1
@@ -68,26 +72,56 @@ def feature_size(frontend: FrontendModule, clip_s: float) -> tuple[int, int]:
 
 def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device) -> ClipSet:
     """One data set's clips on the device; the waveforms too, where they fit."""
-    clips = dataset.clips
-    columns = (
-        clips["class_index"].to_numpy(np.int64),
-        clips["quality"].to_numpy(np.float32),
-        pd.factorize(clips["patient"], sort=True)[0],
-        pd.factorize(clips["device"], sort=True)[0],
-    )
-    known = ClipMetadata(tuple(clips["clip_id"]), *(torch.tensor(column, device=device) for column in columns))
+    known = _known(dataset.clips.assign(dataset=dataset.table.dataset), device)
     if experiment.frontend is None:
         return EmbeddingClips(known, torch.as_tensor(dataset.embeddings, device=device))
     frontend = experiment.frontend.to(device)
     data = experiment.spec.data
-    gatherer = gather_from(dataset.waveforms, clips, frontend, data.clip_s, clip_window(data.window), device)
+    gatherer = gather_from(dataset.waveforms, dataset.clips, frontend, data.clip_s, clip_window(data.window), device)
     return AudioClips(known, gatherer.gather, frontend, experiment.spec.augment, gatherer.heard_samples)
 
 
-def with_quality(clips: ClipSet, dataset: DatasetClips) -> ClipSet:
-    """The clips of a data set with other qualities; the sound, or the embeddings, are the same in memory."""
-    quality = torch.tensor(dataset.clips["quality"].to_numpy(np.float32), device=clips.known.labels.device)
-    return replace(clips, known=replace(clips.known, quality=quality))
+def with_parts(clips: ClipSet, dataset: DatasetClips) -> ClipSet:
+    """The clips of a data set in other parts, whose quality is another; the sound, or the embeddings, are the same."""
+    known = _known(dataset.clips.assign(dataset=dataset.table.dataset), clips.known.labels.device)
+    return replace(clips, known=known)
+
+
+def _known(clips: pd.DataFrame, device: torch.device) -> ClipMetadata:
+    """What is known of clips that have a column `dataset`.
+
+    Codes count those of clips to fit from 0, and then the others.
+    """
+    fitted = clips["part"] == "fit"
+    columns = (
+        clips["class_index"].to_numpy(np.int64),
+        clips["quality"].to_numpy(np.float32),
+        *(_codes(names, fitted) for names in domains_of(clips).values()),
+    )
+    return ClipMetadata(tuple(clips["clip_id"]), *(torch.tensor(column, device=device) for column in columns))
+
+
+def _codes(names: pd.Series, fitted: pd.Series) -> np.ndarray:
+    """(N,) int64: the codes of names, those of clips to fit first."""
+    known = [*sorted(names[fitted].unique()), *sorted(names.unique())]
+    return pd.Index(known).unique().get_indexer(pd.Index(names)).astype(np.int64)
+
+
+def training_clips(experiment: Experiment, clips: Mapping[str, ClipSet]) -> ClipSet:
+    """What is trained on, one data set after the other: the clips of the one, or of several together.
+
+    clips: data set → its own, as `clip_set` makes them.
+    """
+    parts = [clips[name] for name in experiment.training]
+    if len(parts) == 1:
+        return parts[0]
+    together = pd.concat([of.clips.assign(dataset=name) for name, of in experiment.training.items()], ignore_index=True)
+    return joined(_known(together, parts[0].known.labels.device), parts)
+
+
+def training_rows(experiment: Experiment, part: str) -> np.ndarray:
+    """Positions of the clips of a part among `training_clips`."""
+    return np.flatnonzero(np.concatenate([of.clips["part"] == part for of in experiment.training.values()]))
 
 
 def gather_from(

@@ -22,7 +22,7 @@ from ..core.files import locked_file, read_sealed, remove, write_sealed, writing
 from ..core.fingerprint import code_sha256
 from ..core.plugins import discover, load
 from ..core.seeds import derive
-from ..core.spec import EmbedSpec
+from ..core.spec import MIXING, EmbedSpec
 from ..core.weights import WeightsFile, load_weights
 from ..data.clips import ClipTable
 from ..data.embeddings import Provenance, clips_hash, read_provenance, write_embeddings
@@ -34,7 +34,7 @@ from ..results.environment import code_version
 from ..training.predict import exact
 from .build import gather_from
 from .context import DataCache, RunContext
-from .prepare import backbone_name, weights_of
+from .identity import backbone_name, weights_of
 from .resolve import resolve_embedding
 
 PIECE = 256  # clips that are lost at most when it is stopped
@@ -96,7 +96,7 @@ def prepare_embedding(
         window=spec.window,
         clips={table.dataset: clips_hash(table.clips) for table in tables},
         # The window has a key of its own, which files from before there was a choice read as what it was.
-        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}, "window": True}),
+        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}, "window": True, "augment": MIXING}),
         code_sha256="+".join(code),
         code_version=code_version(),
     )
@@ -182,7 +182,7 @@ def _vectors(
     job: EmbeddingJob, backbone: Backbone, frontend: FrontendModule, gatherer: ClipGatherer, rows: range
 ) -> Iterator[np.ndarray]:
     """(b, 1 + views, D) float32 at a time. Masks follow from the seed and the clip's place in its data set."""
-    masks = job.spec.augment.model_dump()
+    masks = job.spec.augment.masks
     for start in range(rows.start, rows.stop, AT_ONCE):
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))

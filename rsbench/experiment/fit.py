@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 
@@ -15,6 +15,7 @@ from ..training.loop import Evaluation, TrainingHooks, TrainingSchedule, train, 
 from ..training.optim import make_optimiser
 from ..training.predict import Model, predict
 from ..training.solve import solve
+from .build import training_rows
 from .context import RunContext
 from .predict import clips_at_once
 from .prepare import Experiment
@@ -36,7 +37,7 @@ def fit(
     and where it has none, on nobody: the folds of cv-refit are judged on those whom they hold out.
     """
     spec = experiment.spec
-    rows = torch.as_tensor(experiment.train_data.rows("fit"), device=context.device)
+    rows = torch.as_tensor(training_rows(experiment, "fit"), device=context.device)
     steps = 1 if model.loss.solved else -(-len(rows) // spec.optim.batch_size)
     resumed = _resumed(checkpoints, context)
     done = resumed.progress.epochs_done
@@ -48,7 +49,7 @@ def fit(
             epoch=on_epoch,
         )
         if model.loss.solved:
-            held_out = experiment.train_data.rows(*(("validation",) if spec.validation.fraction else ()))
+            held_out = training_rows(experiment, "validation")[: None if spec.validation.fraction else 0]
             chosen_on = torch.as_tensor(held_out, device=context.device)
             at_once = clips_at_once(spec)
             return (
@@ -74,17 +75,15 @@ SHORT_ENOUGH_S = 0.5  # what takes less may be timed over more clips
 SLOW_S = 180.0  # a run that takes longer than this says how to make it smaller
 
 
-def announce_cost(
-    experiments: Sequence[Experiment], context: RunContext, model: Model, clips: Mapping[str, ClipSet]
-) -> None:
+def announce_cost(experiments: Sequence[Experiment], context: RunContext, model: Model, clips: ClipSet) -> None:
     """On a CPU, say before runs of the same kind how long they will take, and what would take less.
 
-    model: of one of them. How long a loss takes that is solved, nobody knows before.
+    model: of one of them; how long a loss takes that is solved, nobody knows before. clips: what they are trained on.
     """
     if context.device.type != "cpu" or context.display.quiet or model.loss.solved:
         return
     first = experiments[0]
-    seconds = estimate_seconds(first, model, clips[first.train.dataset]) * len(experiments)
+    seconds = estimate_seconds(first, model, clips) * len(experiments)
     text = f"about {duration(seconds)} on this machine"
     if seconds > SLOW_S:
         smaller = f"--set {model.backbone.smaller}" if model.backbone.smaller else "fewer --epochs"
@@ -95,9 +94,9 @@ def announce_cost(
 def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> float:
     """The time training and prediction will take, from a few steps of a copy of the model."""
     model = copy.deepcopy(model).train()
-    spec, data = experiment.spec, experiment.train_data
+    spec, to_fit = experiment.spec, training_rows(experiment, "fit")
     optimiser = make_optimiser(model, spec.optim)
-    batch = torch.as_tensor(data.rows("fit")[: spec.optim.batch_size], device=clips.known.labels.device)
+    batch = torch.as_tensor(to_fit[: spec.optim.batch_size], device=clips.known.labels.device)
 
     def step(count: int) -> None:
         training_loss(model, clips, batch[:count], spec, 0, 0.0).backward()
@@ -107,11 +106,12 @@ def estimate_seconds(experiment: Experiment, model: Model, clips: ClipSet) -> fl
     def judge(count: int) -> None:
         predict(model, clips, batch[:count], spec.optim.batch_size)
 
-    fitted, validated = (len(data.rows(part)) * spec.optim.epochs for part in ("fit", "validation"))
+    fitted = len(to_fit) * spec.optim.epochs
+    validated = sum(len(part.rows("validation")) for part in experiment.training.values()) * spec.optim.epochs
     predicted = sum(len(dataset.rows("validation", "test")) for dataset in experiment.datasets.values())
     # k folds of all but a k-th, and one more on everything; where each fold is tested, of what the first one trains on
-    trainings = experiment.train.folds or 1 + max(0, len(experiment.folds) - 1)
-    judged = (validated + predicted * len(spec.select)) * max(1, experiment.train.folds)
+    trainings = experiment.tested_folds or 1 + max(0, len(experiment.folds) - 1)
+    judged = (validated + predicted * len(spec.select)) * max(1, experiment.tested_folds)
     return trainings * fitted * _seconds_a_clip(step, len(batch)) + judged * _seconds_a_clip(judge, len(batch))
 
 

@@ -40,13 +40,16 @@ def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment)
     figures: dict[str, float] = {}
     tables: dict[str, pd.DataFrame] = {}
     predicted: dict[str, FloatArray] = {}  # by test split; validation has no name
-    for selection, (dataset, rows) in _judged(experiment).items():
+    spec = experiment.spec
+    for selection, looked_at in _judged(experiment).items():
         rule_name, _, split = selection.partition(":")
         if split not in predicted:
-            outputs = predict_rows(model, clips[dataset], rows, experiment.spec, precision=experiment.spec.precision)
-            predicted[split] = outputs.logits.double().numpy()
-        known, logits = experiment.datasets[dataset].clips.iloc[rows], predicted[split]
-        known = known.assign(label=known["class_index"])
+            outputs = [
+                predict_rows(model, clips[name], rows, spec, precision=spec.precision) for name, rows in looked_at
+            ]
+            predicted[split] = np.concatenate([of.logits.double().numpy() for of in outputs])
+        known = pd.concat([experiment.datasets[name].clips.iloc[rows] for name, rows in looked_at])
+        known, logits = known.assign(label=known["class_index"]), predicted[split]
         result = at_operating_point(known["label"], logits)
         decides = rule(rule_name).figure
         if decides == "mean_auroc":
@@ -84,16 +87,16 @@ def predict_rows(
     return predicted
 
 
-def _judged(experiment: Experiment) -> dict[str, tuple[str, np.ndarray]]:
-    """Selection → data set and positions of the clips its rule looks at after every epoch."""
-    judged: dict[str, tuple[str, np.ndarray]] = {}
+def _judged(experiment: Experiment) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """Selection → per data set its name and the positions of the clips that the rule looks at after every epoch."""
+    judged: dict[str, list[tuple[str, np.ndarray]]] = {}
     for name in experiment.spec.select:
         if rule(name).judged_on == "validation":
-            judged[name] = (experiment.train.dataset, experiment.train_data.rows("validation"))
+            judged[name] = [(trained, of.rows("validation")) for trained, of in experiment.training.items()]
         elif rule(name).judged_on == "test":
             for item in experiment.tests:
                 rows = item.test_rows(experiment.datasets[item.dataset].clips)
-                judged[rule(name).selection(item.name)] = (item.dataset, np.flatnonzero(rows))
+                judged[rule(name).selection(item.name)] = [(item.dataset, np.flatnonzero(rows))]
     return judged
 
 
@@ -155,10 +158,10 @@ def _of_validation(
     seen: Mapping[str, NDArray[np.float32]], rows: Mapping[str, np.ndarray], experiment: Experiment
 ) -> NDArray[np.float32]:
     """The embeddings of the validation clips, who are training patients."""
-    name = experiment.train.dataset
-    if name not in seen:
+    trained = {name: of.rows("validation") for name, of in experiment.training.items() if name in seen}
+    if not trained:
         return np.empty((0, 0), dtype=np.float32)
-    return seen[name][np.isin(rows[name], experiment.train_data.rows("validation"))]
+    return np.concatenate([seen[name][np.isin(rows[name], validation)] for name, validation in trained.items()])
 
 
 def prediction_frame(clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.ndarray, selection: str) -> pd.DataFrame:
@@ -173,7 +176,7 @@ def _concerns(selection: str, dataset: str, experiment: Experiment) -> bool:
     """An oracle's epoch is used for its own split, and for the validation clips that give its operating point."""
     split_name = selection.partition(":")[2]
     own = {item.dataset for item in experiment.tests if item.name == split_name}
-    return not split_name or dataset in own | {experiment.train.dataset}
+    return not split_name or dataset in own | set(experiment.training)
 
 
 MOST_AXES = 32

@@ -15,15 +15,11 @@ import pandas as pd
 from ..core.backbone import BACKBONES
 from ..core.display import Display
 from ..core.errors import DataError
-from ..core.fingerprint import code_sha256
-from ..core.plugins import is_built_in
 from ..core.seeds import derive
-from ..core.spec import BackboneChoice, RunSpec, run_id
-from ..core.weights import WeightsFile, find_weights
-from ..data.clips import CLASSES, ClipTable, clip_bounds, label_map
-from ..data.datasets import DATASETS
+from ..core.spec import RunSpec, run_id
+from ..core.weights import WeightsFile
+from ..data.clips import CLASSES, ClipTable, clip_bounds, domains_of, label_map
 from ..data.embeddings import EmbeddingFile, clips_hash
-from ..data.sources import Roots
 from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
@@ -32,8 +28,8 @@ from ..quality.index import QualityIndex, apply_control, create_quality, measure
 from ..quality.leakage import refuse_seen_patients
 from ..results.schema import Identity
 from .context import DataCache
+from .identity import as_weights, backbone_name, identity_of, weights_of
 from .parts import of_fold, tested_folds
-from .resolve import registered
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
 
@@ -64,8 +60,9 @@ class DatasetClips:
 class Experiment:
     """A run that could start now; of a split with folds, in the state of its first fold (see `tested_fold`).
 
-    backbone: its name on boards. identity: what the run id hashes beside the spec. folds: patients that each fold
-    of cv-refit holds out, or each of a split with folds tests; validation_folds: who validates each of the latter.
+    backbone: its name on boards. identity: what the run id hashes beside the spec. trains: of a data set each.
+    validation_patients: `dataset:patient` where several are trained on. folds: patients that each fold of cv-refit
+    holds out, or each of a split with folds tests; validation_folds: who validates each of the latter.
     index: of quality. measures: (N, k) its raw values for the clips of each data set.
     frontend: None where embeddings are given.
     """
@@ -74,7 +71,7 @@ class Experiment:
     run_id: str
     backbone: str
     identity: Identity
-    train: Split
+    trains: tuple[Split, ...]
     tests: tuple[Split, ...]
     datasets: dict[str, DatasetClips]
     class_counts: tuple[int, ...]
@@ -88,13 +85,39 @@ class Experiment:
     weights: WeightsFile
 
     @property
+    def train(self) -> Split:
+        """The one split that is trained on: what makes folds knows no more. Raises ValueError where there are more."""
+        (only,) = self.trains
+        return only
+
+    @property
     def train_data(self) -> DatasetClips:
         return self.datasets[self.train.dataset]
 
     @property
+    def tested_folds(self) -> int:
+        """How many folds are tested, each by a model of its own; 0 where the split has none."""
+        return self.trains[0].folds
+
+    @property
     def epochs(self) -> int:
         """How many are trained at most, those of all tested folds together."""
-        return self.spec.optim.epochs * max(1, self.train.folds)
+        return self.spec.optim.epochs * max(1, self.tested_folds)
+
+    @property
+    def training(self) -> dict[str, DatasetClips]:
+        """The data sets that are trained on, in the order of `trains`."""
+        return {train.dataset: self.datasets[train.dataset] for train in self.trains}
+
+    @property
+    def fitted(self) -> pd.DataFrame:
+        """The clips to fit, one data set after the other, with a column `dataset`."""
+        return pd.concat([of.clips.iloc[of.rows("fit")].assign(dataset=name) for name, of in self.training.items()])
+
+    @property
+    def domains(self) -> dict[str, int]:
+        """How many patients, devices and data sets the clips to fit are of."""
+        return {kind: names.nunique() for kind, names in domains_of(self.fitted).items()}
 
     @property
     def synthetic(self) -> bool:
@@ -113,40 +136,41 @@ class Experiment:
 def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     """Read, decode, split and measure. Raises DataError for whatever is wrong with the recordings or the split."""
     own = data_cache.roots.own_datasets()
-    train, tests = split(spec.data.train, own), tuple(split(name, own) for name in spec.data.test)
-    names = list(dict.fromkeys(item.dataset for item in (train, *tests)))
+    trains, tests = (tuple(split(name, own) for name in named) for named in (spec.data.trains, spec.data.test))
+    names = list(dict.fromkeys(item.dataset for item in (*trains, *tests)))
     tables = {name: data_cache.table(name) for name in names}
     index = create_quality(spec.quality.name, **spec.quality.params)
     refuse_seen_patients(spec.quality.name, index, tests, tables)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
     embeddings = _given_embeddings(spec, data_cache)
-    weights = _as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, data_cache.roots)
+    weights = as_weights(embeddings, spec) if embeddings else weights_of(spec.backbone, data_cache.roots)
 
     waveforms = {name: data_cache.waveforms(name, frontend.rate if frontend else EMBEDDED_RATE_HZ) for name in names}
     read = {name: _read_clips(table, waveforms[name], embeddings, spec) for name, table in tables.items()}
-    tested = tested_folds(read[train.dataset], train, spec)
+    first = trains[0]
+    tested = tested_folds(read[first.dataset], first, spec)
     if tested:
-        divided = {train.dataset: of_fold(read[train.dataset], train, *tested[0], 0)}
+        divided = {first.dataset: of_fold(read[first.dataset], first, *tested[0], 0)}
         validation = tested[0][1]
     else:
-        divided, validation = _with_parts(read, train, tests, spec)
-    counts = _class_counts(divided[train.dataset], train)
+        divided, validation = _with_parts(read, trains, tests, spec)
+    counts = _class_counts(divided, trains)
     measures = _measure_quality(divided, index, data_cache.display)
     datasets, normaliser = _with_quality(divided, measures, index, spec)
 
-    identity = _identity(spec, {name: data_cache.labels_id(name) for name in names}, weights, index)
+    identity = identity_of(spec, {name: data_cache.labels_id(name) for name in names}, weights, index)
     backbone = backbone_name(spec.backbone) + (f":{embeddings.provenance.backbone}" if embeddings else "")
     return Experiment(
         spec=spec,
         run_id=run_id(spec, identity.document(), backbone),
         backbone=backbone,
         identity=identity,
-        train=train,
+        trains=trains,
         tests=tests,
         datasets=datasets,
         class_counts=counts,
         validation_patients=validation,
-        folds=tuple(patients for patients, _ in tested) or _folds(datasets[train.dataset], train, spec),
+        folds=tuple(patients for patients, _ in tested) or _folds(datasets[first.dataset], first, spec),
         validation_folds=tuple(patients for _, patients in tested),
         index=index,
         measures=measures,
@@ -178,23 +202,10 @@ def _fitted_anew(experiment: Experiment, train_data: DatasetClips, patients: Col
     return replace(
         experiment,
         datasets=datasets,
-        class_counts=_class_counts(datasets[experiment.train.dataset], experiment.train),
+        class_counts=_class_counts(datasets, experiment.trains),
         validation_patients=tuple(patients),
         quality_normaliser=normaliser,
     )
-
-
-def weights_of(choice: BackboneChoice, roots: Roots) -> WeightsFile:
-    """The file that a backbone's weights are in, which may lie in `weights/` beside the recordings."""
-    public = BACKBONES.entry(choice.name).value.published_weights(**choice.params)
-    folders = [root / "weights" for root in roots.general]
-    return find_weights(choice.weights, public, folders, choice.pretrained_on)
-
-
-def backbone_name(choice: BackboneChoice) -> str:
-    """`timm:resnet18` for an option that the name is given with."""
-    option = choice.params.get(BACKBONES.entry(choice.name).value.after_colon)
-    return f"{choice.name}:{option}" if option else choice.name
 
 
 def _given_embeddings(spec: RunSpec, data_cache: DataCache) -> EmbeddingFile | None:
@@ -204,13 +215,6 @@ def _given_embeddings(spec: RunSpec, data_cache: DataCache) -> EmbeddingFile | N
     file = data_cache.embeddings(Path(spec.backbone.weights))
     file.refuse_other_clips(spec.data.clip_s, spec.data.window)
     return file
-
-
-def _as_weights(file: EmbeddingFile, spec: RunSpec) -> WeightsFile:
-    """The file as what the backbone starts from; what the user declares of its past comes first."""
-    known = file.provenance
-    pretrained_on = spec.backbone.pretrained_on or known.pretrained_on
-    return WeightsFile(str(file.path), file.path, file.sha256, known.licence, pretrained_on, known.source)
 
 
 def _read_clips(
@@ -251,29 +255,33 @@ def _folds(train_data: DatasetClips, train: Split, spec: RunSpec) -> tuple[tuple
 
 
 def _with_parts(
-    datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], spec: RunSpec
+    datasets: Mapping[str, DatasetClips], trains: Sequence[Split], tests: Sequence[Split], spec: RunSpec
 ) -> tuple[dict[str, DatasetClips], tuple[str, ...]]:
     """The data sets with the part of every clip, and the validation patients.
 
-    These follow from data set, split and seed alone, so that runs are paired whatever they are tested on.
+    These follow from data set, split and seed alone, so that runs are paired whatever they are tested on, and whatever
+    else they are trained on.
     """
-    clips = datasets[train.dataset].clips
-    training = train.train_rows(clips)
-    _refuse_splits(datasets, train, tests, training)
-    never = _patients_elsewhere(datasets[train.dataset], train)
-    candidates = clips.loc[training, ["patient", "class_index"]]
-    patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
     tested = {item.dataset for item in tests}
     divided = {
         name: dataset.with_part("test", pd.Series(name in tested, dataset.clips.index))
         for name, dataset in datasets.items()
     }
-    divided[train.dataset] = (
-        divided[train.dataset]
-        .with_part("fit", training)
-        .with_part("validation", training & clips["patient"].isin(patients))
-    )
-    return divided, patients
+    validation: list[str] = []
+    for train in trains:
+        clips = datasets[train.dataset].clips
+        training = train.train_rows(clips)
+        _refuse_splits(datasets, train, tests, training)
+        never = _patients_elsewhere(datasets[train.dataset], train)
+        candidates = clips.loc[training, ["patient", "class_index"]]
+        patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
+        divided[train.dataset] = (
+            divided[train.dataset]
+            .with_part("fit", training)
+            .with_part("validation", training & clips["patient"].isin(patients))
+        )
+        validation += patients if len(trains) == 1 else [f"{train.dataset}:{patient}" for patient in patients]
+    return divided, tuple(validation)
 
 
 def _refuse_splits(
@@ -308,12 +316,16 @@ def _patients_elsewhere(train_data: DatasetClips, train: Split) -> set[str]:
     return set(clips["patient"][~train.train_rows(clips)])
 
 
-def _class_counts(dataset: DatasetClips, train: Split) -> tuple[int, ...]:
-    counts = np.bincount(dataset.clips["class_index"][dataset.rows("fit")], minlength=len(CLASSES))
+def _class_counts(datasets: Mapping[str, DatasetClips], trains: Sequence[Split]) -> tuple[int, ...]:
+    """Clips to fit per class, over all data sets that are trained on."""
+    parts = (datasets[train.dataset] for train in trains)
+    fitted = np.concatenate([part.clips["class_index"].to_numpy()[part.rows("fit")] for part in parts])
+    counts = np.bincount(fitted, minlength=len(CLASSES))
+    names = ",".join(train.name for train in trains)
     for name, count in zip(CLASSES, counts, strict=True):
         if count == 0:
             raise DataError(
-                f"data.train: split '{train.name}' has no training clip of class '{name}'. "
+                f"data.train: split '{names}' has no training clip of class '{name}'. "
                 "Every class needs one: complete the data, or train on another split."
             )
     return tuple(int(count) for count in counts)
@@ -350,24 +362,13 @@ def _with_quality(
     return scored, normaliser
 
 
-def _identity(spec: RunSpec, labels: dict[str, str], weights: WeightsFile, index: QualityIndex) -> Identity:
-    parts = registered(spec)
-    of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in labels if name in DATASETS.names()}
-    return Identity(
-        labels=labels,
-        weights=weights.sha256,
-        # What a reader that ships here makes of its files is compared itself: labels, and sketches of the sound.
-        plugins={part: code_sha256(it) for part, it in (parts | of_datasets).items() if not is_built_in(it)},
-        built_in={part: code_sha256(it) for part, it in parts.items() if is_built_in(it)},
-        quality_index=index.fitted_sha256,
-    )
-
-
 def class_table(experiment: Experiment) -> Iterator[tuple[str, str, list[int], int]]:
-    """(split, part, clips per class, patients): the training split's parts, then every test split."""
-    clips = experiment.train_data.clips
-    of_fold_1 = f" of fold 1 of {experiment.train.folds}" if experiment.train.folds else ""
-    parts = [(experiment.train.name, part + of_fold_1, clips[clips["part"] == part]) for part in ("fit", "validation")]
+    """(split, part, clips per class, patients): the training splits' parts, then every test split."""
+    of_fold_1 = f" of fold 1 of {experiment.tested_folds}" if experiment.tested_folds else ""
+    parts = []
+    for item in experiment.trains:
+        clips = experiment.datasets[item.dataset].clips
+        parts += [(item.name, part + of_fold_1, clips[clips["part"] == part]) for part in ("fit", "validation")]
     for item in experiment.tests:
         clips = experiment.datasets[item.dataset].clips
         parts.append((item.name, "test", clips[item.test_rows(clips)]))

@@ -19,10 +19,11 @@ from .prepare import DatasetClips, Experiment
 def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
     """What data.json says. weights: what the backbone was given of its own."""
     used = label_map(experiment.spec.data.label_map)
-    every = (experiment.train, *experiment.tests)
+    every = (*experiment.trains, *experiment.tests)
     fitted = _fitted(experiment)
-    classes = np.bincount(fitted.drop_duplicates("clip_id")["class_index"], minlength=len(CLASSES)).tolist()
-    names = fitted["clip_id"] if not experiment.train.folds else fitted["fold"].astype(str) + ":" + fitted["clip_id"]
+    whose = ["dataset", "clip_id"]
+    classes = np.bincount(fitted.drop_duplicates(whose)["class_index"], minlength=len(CLASSES)).tolist()
+    names = fitted["clip_id"] if not experiment.tested_folds else fitted["fold"].astype(str) + ":" + fitted["clip_id"]
     return DataUsed(
         schema_version=SCHEMA_VERSION,
         backbone=experiment.backbone,
@@ -32,14 +33,15 @@ def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
         label_map=LabelMapUsed(name=experiment.spec.data.label_map, version=used.version),
         synthetic=experiment.synthetic,
         partial=experiment.partial,
-        train_patients=int(fitted["patient"].nunique()),
-        validation_patients=() if experiment.train.folds else experiment.validation_patients,
+        train_patients=len(fitted[["dataset", "patient"]].drop_duplicates()),
+        validation_patients=() if experiment.tested_folds else experiment.validation_patients,
         folds=experiment.folds,
         validation_folds=experiment.validation_folds,
         fitted_id=clips_id(names, fitted["class_index"]),
+        domains=experiment.domains,
         class_counts=dict(zip(CLASSES, classes, strict=True)),
         quality_index=index_used(experiment.index),
-        quality_normaliser={} if experiment.train.folds else experiment.quality_normaliser,
+        quality_normaliser={} if experiment.tested_folds else experiment.quality_normaliser,
         datasets={
             name: _dataset_used(_as_tested(clips, experiment.tests)) for name, clips in experiment.datasets.items()
         },
@@ -48,12 +50,13 @@ def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
 
 
 def _fitted(experiment: Experiment) -> pd.DataFrame:
-    """The clips that are trained on; of a split with folds, those of every fold."""
-    every = [experiment.train_data]
-    if experiment.train.folds:
-        parted = enumerate(zip(experiment.folds, experiment.validation_folds, strict=True))
-        every = [of_fold(experiment.train_data, experiment.train, *fold, number) for number, fold in parted]
-    return pd.concat([one.clips.iloc[one.rows("fit")] for one in every])
+    """The clips that are trained on, with a column `dataset`; of a split with folds, those of every fold."""
+    if not experiment.tested_folds:
+        return experiment.fitted
+    parted = enumerate(zip(experiment.folds, experiment.validation_folds, strict=True))
+    every = [of_fold(experiment.train_data, experiment.train, *fold, number) for number, fold in parted]
+    fitted = pd.concat([one.clips.iloc[one.rows("fit")] for one in every])
+    return fitted.assign(dataset=experiment.train.dataset)
 
 
 def _as_tested(dataset: DatasetClips, tests: Sequence[Split]) -> DatasetClips:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..core.backbone import BACKBONES, Backbone, Frontend
 from ..core.errors import SpecError, did_you_mean, shown
-from ..core.loss import LOSSES
+from ..core.loss import LOSSES, Loss
 from ..core.registry import Entry, Registry
 from ..core.spec import (
     DEFAULT_TRAIN,
@@ -51,14 +51,15 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     """
     user = _given(settings, needed=("loss.name", "backbone.name"))
     backbone = BACKBONES.entry(user["backbone.name"]).value
-    train = split(str(user.get("data.train", _default_train(user, own_datasets))), own_datasets)
-    layered: dict[str, Any] = {"data.train": train.name, "data.test": (train.name,)}
-    layered |= {"quality.name": QualityChoice().name}
+    trains = _training_splits(user, own_datasets)
+    trained_on = tuple(train.name for train in trains)
+    layered: dict[str, Any] = {"data.test": trained_on, "quality.name": QualityChoice().name}
     layered |= _frontend_settings(backbone, user)
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
-    layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
-    if train.folds:
-        layered["data.test"] = (train.name,)
+    for train in reversed(trains):  # the first one has the last word
+        layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
+    if any(train.folds for train in trains):
+        layered["data.test"] = trained_on
     if "cv-refit" in str(user.get("select", "")):
         layered["validation.fraction"] = 0.0  # its last training is on all patients
     if backbone.frontend is None:
@@ -71,10 +72,11 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     spec = _validated(nested, RunSpec)
     label_map(spec.data.label_map)
     check_quirks(spec.augment.quirks)
-    _check_folds(spec, [split(name, own_datasets) for name in (spec.data.train, *spec.data.test)])
+    _check_folds(spec, [split(name, own_datasets) for name in (*spec.data.trains, *spec.data.test)])
     _check_protocol(spec)
     _check_selection(spec)
     _check_embedded(spec)
+    _check_mixing(spec)
     _check_solved(spec)
     return spec
 
@@ -99,7 +101,30 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
     _resolve_choices(nested, {"backbone": BACKBONES, "frontend": FRONTENDS})
     spec = _validated(nested, EmbedSpec)
     check_quirks(spec.augment.quirks)
+    if spec.augment.mixup or spec.augment.mixstyle:
+        raise SpecError(
+            "augment: rsbench embed mixes no clips, each has its own embedding. Mix in training: rsbench run."
+        )
     return spec
+
+
+def _training_splits(user: dict[str, Any], own_datasets: Collection[str]) -> list[Split]:
+    """The splits to train on, one or several; their names are written without spaces into the settings.
+
+    Raises SpecError where two are of one data set: one split says which of its clips are for training.
+    """
+    asked = user.get("data.train", _default_train(user, own_datasets))
+    names = [name.strip() for name in str(asked).split(",")]
+    trains = [split(name, own_datasets) for name in names]
+    for train in trains:
+        also = [other.name for other in trains if other.dataset == train.dataset]
+        if len(also) > 1:
+            raise SpecError(
+                f"data.train={shown(','.join(names))}: {' and '.join(also)} are splits of one data set, "
+                f"'{train.dataset}'. Give one split of each data set."
+            )
+    user["data.train"] = ",".join(names)
+    return trains
 
 
 def _defaults(dataset: str) -> Mapping[str, Any]:
@@ -261,6 +286,8 @@ def _check_selection(spec: RunSpec) -> None:
     refit = [chosen.name for chosen in rules if chosen.judged_on == "folds"]
     if refit and len(rules) > 1:
         raise SpecError(f"select={refit[0]} is a training of its own, on all patients: ask for it alone.")
+    if refit and len(spec.data.trains) > 1:
+        raise SpecError(f"select={refit[0]} makes folds of one data set: name one split in data.train, or use val.")
     if refit and spec.validation.fraction > 0:
         raise SpecError(f"select={refit[0]} ends with a training on all patients: leave out validation.fraction.")
     blind = [chosen.name for chosen in rules if chosen.judged_on == "validation"]
@@ -285,6 +312,14 @@ def _check_embedded(spec: RunSpec) -> None:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
         )
+    if spec.augment.mixstyle:
+        raise SpecError("augment.mixstyle mixes the bins of spectrograms, and embeddings have none. Try augment.mixup.")
+
+
+def _check_mixing(spec: RunSpec) -> None:
+    """Clips are mixed once: by the loss, or by mixup for any loss that does not."""
+    if spec.augment.mixup and LOSSES.entry(spec.loss.name).value.mix is not Loss.mix:
+        raise SpecError(f"augment.mixup: loss '{spec.loss.name}' mixes clips itself. Choose one of the two.")
 
 
 def _check_solved(spec: RunSpec) -> None:

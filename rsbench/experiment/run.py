@@ -36,7 +36,7 @@ from ..training.checkpoint import SAVE_EVERY_S, Checkpoints, TrainingState, weig
 from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
-from .build import build_model, clip_set, with_quality
+from .build import build_model, clip_set, training_clips, with_parts
 from .context import RunContext, gpu_facts, make_context, make_spec
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
@@ -137,25 +137,29 @@ class _Shared:
         return {name: clip_set(dataset, first, self.context.device) for name, dataset in first.datasets.items()}
 
     @functools.cached_property
+    def to_train_on(self) -> ClipSet:
+        return training_clips(self.experiments[0], self.clips)
+
+    @functools.cached_property
     def training_clips(self) -> ClipSet:
-        """Of the training data set, for the trainings alone: they draw the same."""
-        return self._to_train_on(self.clips[self.experiments[0].train.dataset])
+        """What is trained on, for the trainings alone: they draw the same."""
+        return self._together(self.to_train_on)
 
     def of_fold(self, number: int, fold: Experiment) -> tuple[ClipSet, ClipSet]:
         """The clips of a fold that is tested, whose quality is its own, to predict and to train on."""
         if number not in self.folds:
-            clips = with_quality(self.clips[fold.train.dataset], fold.train_data)
-            self.folds[number] = clips, self._to_train_on(clips)
+            clips = with_parts(self.clips[fold.train.dataset], fold.train_data)
+            self.folds[number] = clips, self._together(clips)
         return self.folds[number]
 
-    def _to_train_on(self, clips: ClipSet) -> ClipSet:
+    def _together(self, clips: ClipSet) -> ClipSet:
         return clips if len(self.experiments) == 1 else SharedClips(clips.known, clips)
 
     def announce(self, model: Model) -> None:
         """Say once how long all of them will take, by the model of the first that begins."""
         if not self.announced:
             self.announced = True
-            announce_cost(self.experiments, self.context, model, self.clips)
+            announce_cost(self.experiments, self.context, model, self.to_train_on)
 
 
 def _run(experiment: Experiment, shared: _Shared) -> Generator[int, None, Run]:
@@ -251,7 +255,7 @@ def _execute(
     model.to(device)
     _write_description(experiment, context, folder, weights)
     shared.announce(model)
-    if experiment.train.folds:
+    if experiment.tested_folds:
         result = yield from _train_folds(experiment, shared, folder, checkpoints)
     else:
         result = yield from _train_once(experiment, shared, folder, checkpoints, model)
@@ -260,7 +264,7 @@ def _execute(
         folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
     for name, places in result.axes.items():
         folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
-    metrics = score_run(result.predictions, experiment.tests, spec.select, experiment.train.dataset)
+    metrics = score_run(result.predictions, experiment.tests, spec.select, tuple(experiment.training))
     folder.write_json(store.METRICS, metrics)
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in result.chosen.items()}))
     folder.write_json(store.COST, _cost(result, device, time.monotonic() - started - result.waited_s))
@@ -352,7 +356,7 @@ def _train_once(
         chosen[folds.selection] = ChosenEpoch(epoch=folds.epoch, score=folds.score)
     epochs = pd.DataFrame(progress.epochs)
     waited_s = progress.waited_s + (folds.waited_s if folds else 0)
-    fitted = len(experiment.train_data.rows("fit")) * len(epochs)
+    fitted = len(experiment.fitted) * len(epochs)
     return _Result(predictions, seen.axes, chosen, epochs, float(epochs["seconds"].sum()), fitted, waited_s)
 
 

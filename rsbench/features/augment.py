@@ -1,9 +1,10 @@
-"""SpecAugment on the device: each clip has its own masks, drawn on the CPU so that every device sees them."""
+"""Augmentation on the device, drawn on the CPU so that every device sees the same: SpecAugment, mixup and MixStyle."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,3 +69,59 @@ def _bands(size: int, masks: int, share: float, clips: int, generator: torch.Gen
     start = (place * (size - width + 1)).floor()
     position = torch.arange(size)
     return ((start <= position) & (position < start + width)).any(dim=1)
+
+
+def mixup(views: Tensor, clips: int, generator: torch.Generator, alpha: float) -> tuple[Tensor, Tensor, float]:
+    """Every clip mixed with a partner: λ of itself and 1 − λ of the other, with one λ ~ Beta(α, α) for the batch.
+
+    Args:
+        views: (V · B, …) features or embeddings, view-major; left as they are.
+        clips: B.
+        generator: a CPU generator; all draws come from it.
+        alpha: α > 0.
+
+    Returns the mixed views, the partners (B,) and λ. All views of a clip are mixed with those of one partner.
+
+    Source: Zhang et al., mixup, ICLR 2018, arXiv:1710.09412.
+    """
+    share = float(_beta(alpha, 1, generator))
+    partner = sent(torch.randperm(clips, generator=generator), views.device)
+    own = views.unflatten(0, (-1, clips))
+    return (share * own + (1 - share) * own[:, partner]).flatten(0, 1), partner, share
+
+
+STYLE_EPS = 1e-6  # added to a variance: a bin that is the same throughout has a deviation too
+
+
+def mixstyle(features: Tensor, generator: torch.Generator, alpha: float, probability: float) -> Tensor:
+    """Features whose bins have means and deviations between those of their own clip and of a partner's.
+
+    The weight of a clip's own is λ ~ Beta(α, α), drawn for each clip; partners are a random order of the batch, from
+    whatever domain they are. Which class a clip is of stays.
+
+    Args:
+        features: (B, n_mels, frames); left as they are.
+        generator: a CPU generator; all draws come from it.
+        alpha: α > 0.
+        probability: of doing so at all, drawn once for the batch; the features themselves are returned otherwise.
+
+    Source: Zhou et al., MixStyle, ICLR 2021, arXiv:2104.02008, with random shuffle; there the statistics are of the
+    channels of hidden layers. Those of a spectrogram's bins are what devices differ in: Kim et al., Interspeech 2022,
+    arXiv:2206.12513.
+    """
+    if torch.rand((), generator=generator) >= probability:
+        return features
+    clips = len(features)
+    share = sent(_beta(alpha, clips, generator).to(features.dtype), features.device).view(-1, 1, 1)
+    partner = sent(torch.randperm(clips, generator=generator), features.device)
+    variance, mean = torch.var_mean(features, dim=2, correction=0, keepdim=True)
+    deviation = (variance + STYLE_EPS).sqrt()
+    mixed_mean = share * mean + (1 - share) * mean[partner]
+    mixed_deviation = share * deviation + (1 - share) * deviation[partner]
+    return (features - mean) / deviation * mixed_deviation + mixed_mean
+
+
+def _beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
+    """(count,) float64 draws of Beta(α, α), by numpy, since torch's take no generator."""
+    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, count))

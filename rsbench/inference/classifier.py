@@ -75,7 +75,8 @@ def load_classifier(choice: TrainedModel) -> Classifier:
         )
     path = checkpoint(choice)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
-    model = untrained_model(spec, *feature_size(frontend, spec.data.clip_s), tuple(run.data.class_counts.values()))
+    counts, domains = tuple(run.data.class_counts.values()), run.data.domains
+    model = untrained_model(spec, *feature_size(frontend, spec.data.clip_s), counts, domains)
     try:
         model.load_state_dict(read_state(path))
     except RuntimeError as error:  # names or shapes that differ, in many lines

@@ -87,17 +87,16 @@ def _model(choice: TrainedModel) -> Iterator[str]:
 
 
 def _data(choice: TrainedModel) -> Iterator[str]:
-    data, train = choice.run.data, choice.run.spec.data.train
+    data, spec = choice.run.data, choice.run.spec
     splits, counts = data.splits, data.class_counts
     clips = ", ".join(f"{name} {count}" for name, count in counts.items())
-    yield (
-        f"- Trained on {train} (version {splits[train].version}): {sum(counts.values())} clips ({clips}) of "
-        f"{data.train_patients} patients."
-    )
+    trains = " and ".join(f"{name} (version {splits[name].version})" for name in spec.data.trains)
+    yield (f"- Trained on {trains}: {sum(counts.values())} clips ({clips}) of {data.train_patients} patients.")
     held_out = len(data.validation_patients)
-    yield f"- Validation: {held_out} other patients of it." if held_out else "- Validation: none."
+    of_these = "it" if len(spec.data.trains) == 1 else "them"
+    yield f"- Validation: {held_out} other patients of {of_these}." if held_out else "- Validation: none."
     for name, judged in choice.figures.items():
-        where = "in distribution" if splits[name].dataset == splits[train].dataset else "external, never trained on"
+        where = "in distribution" if splits[name].dataset in data.trained_on(spec) else "external, never trained on"
         yield (
             f"- Tested on {name} (version {splits[name].version}; {where}): {judged['clips']} clips of "
             f"{judged['patients']} patients."

@@ -94,7 +94,7 @@ def _stage(run: Run, staged: Path, pseudonyms: Pseudonyms | None) -> None:
         if name.endswith(".json"):
             content = folder.read_json(name)
             if pseudonyms and name == DATA:
-                content = pseudonyms.data_record(run.data, run.spec.data.train).document()
+                content = pseudonyms.data_record(run.data, run.data.trained_on(run.spec)).document()
             target.write_json(name, without_places(content))
         elif pseudonyms and table in (*TABLES, TRACKED):
             renames = {PREDICTIONS: pseudonyms.predictions, SKETCH: pseudonyms.sketch, TRACKED: pseudonyms.tracked}

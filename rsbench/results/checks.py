@@ -38,7 +38,7 @@ def checked_spec(run: Path, written: Mapping[str, Any]) -> RunSpec:
             f"{run / SPEC}: {key}: {first['msg']}. It was written by another version of rsbench: move the run "
             "elsewhere, or rank it with that version."
         ) from None
-    _check_names(run / SPEC, {run.name, spec.loss.name, spec.data.train, *spec.data.test})
+    _check_names(run / SPEC, {run.name, spec.loss.name, *spec.data.trains, *spec.data.test})
     if not (spec.data.test and spec.select):
         raise damaged(run / SPEC, "it names no test split, or no selection rule")
     _check_rules(run / SPEC, spec.select)

@@ -247,7 +247,11 @@ def _read(
 def _check_sketch(run: Run, found: Sequence[Judgement], readable: set[str]) -> None:
     """Read the run's sketch once per content, so that a damaged one is found here. Raises ResultsError."""
     for row in (one.row for one in found if one.design):
-        for sketch, dataset in ((row["sketch"], row["dataset"]), (row["train_sketch"], row["train_dataset"])):
+        told = (
+            f"{row['sketch']},{row['train_sketch']}".split(","),
+            f"{row['dataset']},{row['train_dataset']}".split(","),
+        )
+        for sketch, dataset in zip(*told, strict=True):
             if sketch not in readable:
                 run.sketch(dataset)
                 readable.add(sketch)

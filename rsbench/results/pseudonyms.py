@@ -50,26 +50,31 @@ class Pseudonyms:
         named = frame.assign(patient=self._names("patient", dataset, frame["patient"]))
         return named.sort_values(["epoch", "patient"], ignore_index=True)
 
-    def data_record(self, data: DataUsed, train: str) -> DataUsed:
-        """What data.json of a run says, without names; `train` is the split it was trained on.
+    def data_record(self, data: DataUsed, trained: Sequence[str]) -> DataUsed:
+        """What data.json of a run says, without names; `trained` are the data sets it was trained on.
 
         The identity of the labels is salted too: rows whose patients cannot be matched must not share a board, and
         what differs in labels does not. `notes`, which may name recordings, are left out.
         """
-        train_dataset = data.splits[train].dataset
 
-        def patients(names: Sequence[str], dataset: str = train_dataset) -> tuple[str, ...]:
+        def patients(names: Sequence[str], dataset: str = trained[0]) -> tuple[str, ...]:
             return tuple(sorted(self._name("patient", dataset, name) for name in names))
+
+        def validation() -> tuple[str, ...]:
+            if len(trained) == 1:
+                return patients(data.validation_patients)
+            whole = (name.partition(":") for name in data.validation_patients)
+            return tuple(sorted(f"{dataset}:{self._name('patient', dataset, name)}" for dataset, _, name in whole))
 
         labels = {name: self._hash("labels", name, value) for name, value in data.identity.labels.items()}
         seen = {name: patients(names, name) for name, names in data.quality_index.seen.items()}
         changes: dict[str, Any] = {
             "quality_index": data.quality_index.model_copy(update={"seen": seen}),
             "identity": data.identity.model_copy(update={"labels": labels}),
-            "validation_patients": patients(data.validation_patients),
+            "validation_patients": validation(),
             "folds": tuple(map(patients, data.folds)),
             "validation_folds": tuple(map(patients, data.validation_folds)),
-            "fitted_id": self._hash("fitted", train_dataset, data.fitted_id) if data.fitted_id else "",
+            "fitted_id": self._hash("fitted", ",".join(trained), data.fitted_id) if data.fitted_id else "",
             "datasets": {
                 name: known.model_copy(update={"bytes_id": self._hash("bytes", name, known.bytes_id), "notes": ()})
                 for name, known in data.datasets.items()

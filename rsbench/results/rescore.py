@@ -13,7 +13,7 @@ from ..core.display import Display
 from ..core.errors import ResultsError, RsbenchError
 from ..data.datasets import DATASETS
 from ..data.splits import Split, known_split, split
-from ..evaluation.scoring import score_run
+from ..evaluation.scoring import LATER_FIGURES, score_run
 from .run import Run
 from .store import ANOTHER_SHAPE
 
@@ -73,10 +73,12 @@ def rescore_run(run: Run) -> RescoredRun:
     Raises RsbenchError or one of ANOTHER_SHAPE where the record is damaged.
     """
     other_versions, splits = _recorded_splits(run)
-    train = run.data.splits[run.spec.data.train].dataset
-    recomputed = dict(flat_figures(score_run(whole_predictions(run), splits, run.spec.select, train)))
+    trained = run.data.trained_on(run.spec)
+    scores = score_run(whole_predictions(run), splits, run.spec.select, trained)
     not_compared = set(run.spec.data.test) - {known.name for known in splits}
     kept = {key: figure for key, figure in flat_figures(run.metrics) if key[1] not in not_compared}
+    # A record of before lacks figures that came later: there is nothing to compare them with.
+    recomputed = {key: figure for key, figure in flat_figures(scores) if key in kept or key[2] not in LATER_FIGURES}
     keys, lines = list(dict.fromkeys([*kept, *recomputed])), []
     for key in keys:
         one, other = kept.get(key, ABSENT), recomputed.get(key, ABSENT)

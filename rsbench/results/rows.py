@@ -18,7 +18,7 @@ from ..data.identity import clips_id
 from ..data.splits import split
 from ..evaluation.counts import HIT_COLUMNS, Design, Hits
 from ..evaluation.metrics import FloatArray, at_operating_point, predicted_classes
-from ..evaluation.scoring import without_nan
+from ..evaluation.scoring import LATER_FIGURES, without_nan
 from ..evaluation.selection import rule
 from .calls import ARGMAX
 from .judged import Judged, KnownClips
@@ -52,6 +52,7 @@ FIGURES = (
     "auroc_within_length",
     *("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
     *("risk", "aurc_confidence", "aurc_quality"),
+    "worst_device",
 )
 
 # Of a row: column → dtype. Figures, epoch and seconds are NaN where the run is not done.
@@ -73,7 +74,7 @@ COLUMNS = {
     "dataset": "str",
     "labels_id": "str",
     "sketch": "str",  # equal where the data set's sketches are equal to the byte, and need no comparison
-    "train_dataset": "str",
+    "train_dataset": "str",  # of several, this and the other columns of training have commas between
     "train_sketch": "str",
     "fitted": "str",  # hash of the clips that were trained on, with their classes
     "design": "str",  # hash of the clips that were judged, with their classes and patients; None where not done
@@ -147,7 +148,9 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     row = _description(run, judged) | {"state": state}
     if state != "done":
         return [Judgement(_typed(row | {"operating_point": ARGMAX}))]
-    row |= {"sketch": _sketch_id(run, judged.dataset), "train_sketch": _sketch_id(run, row["train_dataset"])}
+    trained = run.data.trained_on(run.spec)
+    row["sketch"] = _sketch_id(run, judged.dataset)
+    row["train_sketch"] = ",".join(_sketch_id(run, dataset) for dataset in trained)
     row["seconds"] = run.cost.seconds
     row["epoch"] = run.selection[rule(rule_name).selection(split_name)].epoch
     figures, calls = run.figures(split_name, rule_name), run.judged(split_name, rule_name, known)
@@ -189,7 +192,7 @@ def _typed(row: dict[str, Any]) -> dict[str, Any]:
 def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
     """What is known of a run before it has any result."""
     spec, data = run.spec, run.data
-    train, dataset = data.splits[spec.data.train], judged.dataset
+    trained, dataset = data.trained_on(spec), judged.dataset
     settings = flatten(spec.model_dump(mode="json", exclude={"seed"}))
     return {
         "run_id": run.run_id,
@@ -197,7 +200,7 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "backbone": data.backbone,
         "weights": data.weights.sha256 or "none",
         "pretrained": pretrained(data.weights.pretrained_on, dataset),
-        "fitted_on": index_fitted_on(data.quality_index, train.dataset),
+        "fitted_on": index_fitted_on(data.quality_index, trained),
         "seed": spec.seed,
         "settings": json.dumps(settings, sort_keys=True, ensure_ascii=False),
         "sources": json.dumps(data.identity.code, sort_keys=True),
@@ -208,11 +211,11 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "labels_id": data.identity.labels[dataset],
         "split_version": judged.version,
         "label_map": f"{data.label_map.name} v{data.label_map.version}",
-        "train": f"{spec.data.train} v{train.version}",
-        "train_dataset": train.dataset,
+        "train": ",".join(f"{name} v{data.splits[name].version}" for name in spec.data.trains),
+        "train_dataset": ",".join(trained),
         # Protocol 1 says whom it kept for validation, from which the clips follow.
         "fitted": data.fitted_id or clips_id(data.validation_patients),
-        "train_labels_id": data.identity.labels[train.dataset],
+        "train_labels_id": ",".join(data.identity.labels[name] for name in trained),
         "train_fraction": 1 - spec.validation.fraction,
         "weights_source": data.weights.source,
         "weights_origin": data.weights.origin,
@@ -240,12 +243,16 @@ def _sketch_id(run: Run, dataset: str) -> str:
 
 
 def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
-    """FIGURES at an operating point.
+    """FIGURES at an operating point, None for those that the record does not have.
 
-    Those after a temperature are None where there was no validation, that within length where none is stored.
+    That is where there was no validation, after a temperature; in records of before, LATER_FIGURES and what needs the
+    clips' lengths.
     """
+    later = {name: figures.get(name, {}).get(point) for name in LATER_FIGURES}
     absent = dict.fromkeys(name for name in FIGURES if name.endswith("_scaled") or name == "auroc_within_length")
-    known = absent | figures[point] | figures["threshold_free"] | figures["calibration"] | figures["risk_coverage"]
+    known = later | absent | figures[point]
+    for part in ("threshold_free", "calibration", "risk_coverage"):
+        known |= figures[part]
     return {name: known[name] for name in FIGURES}
 
 
@@ -275,12 +282,12 @@ def pretrained(pretrained_on: Sequence[str], dataset: str) -> str:
     return f"CONTAMINATED ({names})" if meets else names
 
 
-def index_fitted_on(index: IndexUsed, train_dataset: str) -> str:
+def index_fitted_on(index: IndexUsed, trained: Sequence[str]) -> str:
     """What a run's quality index was fitted on, as a board shows it: marked where the run trains on such patients."""
     if not index.fitted_on:
         return "–"
     names = ", ".join(index.fitted_on)
-    return f"IN TRAINING ({names})" if train_dataset in index.seen else names
+    return f"IN TRAINING ({names})" if set(trained) & set(index.seen) else names
 
 
 def _same_set(name: str, dataset: str) -> bool:

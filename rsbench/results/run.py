@@ -203,7 +203,7 @@ class Run:
         if split_name in spec.data.test:
             return splits[split_name]
         known = known_split(split_name)
-        external = {splits[name].dataset for name in spec.data.test} - {splits[spec.data.train].dataset}
+        external = {splits[name].dataset for name in spec.data.test} - set(self.data.trained_on(spec))
         # The oracle chose its epoch for the splits that were asked for; for any other it has none.
         if known is None or known.folds or known.dataset not in external or rule(rule_name).judged_on == "test":
             return None
@@ -216,8 +216,8 @@ class Run:
         if stored is not None:
             return stored
         predictions = {dataset: self.predictions(dataset) for dataset in self.datasets}
-        train = self.data.splits[self.spec.data.train].dataset
-        return score_run(predictions, [split(split_name)], [rule_name], train)[rule_name][split_name]
+        trained = self.data.trained_on(self.spec)
+        return score_run(predictions, [split(split_name)], [rule_name], trained)[rule_name][split_name]
 
     def calls(self, split_name: str, rule_name: str) -> Predictions:
         """What the run called each judged clip of a split, at the epoch of a rule.

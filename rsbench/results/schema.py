@@ -40,6 +40,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ..core.spec import RunSpec
+
 # Raised when a reader of the old shape would misread the new one. A field that comes with a default does not raise it.
 SCHEMA_VERSION = 1
 NEWER = "newer"  # the type of the error for a version beyond that
@@ -165,8 +167,10 @@ class IndexUsed(RecordPart):
 class DataUsed(RecordPart):
     """What a run was made from.
 
-    backbone: its name on boards. track: "frozen" or "fine-tuned". folds: the patients that each fold holds out.
+    backbone: its name on boards. track: "frozen" or "fine-tuned". validation_patients: `dataset:patient` where several
+    data sets were trained on. folds: the patients that each fold holds out.
     fitted_id: hash of the clips to train on, with their classes; "" in protocol 1. class_counts: how many of them.
+    domains: of how many patients, devices and data sets they are; {} in records from before losses were told.
     quality_normaliser: the index's own, fitted on those clips. validation_folds: of a split with folds, the patients
     that validate each; clips to train on are then those of any fold, hashed with its number, and normalisers, of which
     each fold has its own, are not kept.
@@ -186,10 +190,15 @@ class DataUsed(RecordPart):
     validation_folds: tuple[tuple[str, ...], ...] = ()
     fitted_id: str = ""
     class_counts: dict[str, Whole]
+    domains: dict[str, Whole] = {}
     quality_index: IndexUsed = IndexUsed()
     quality_normaliser: dict[str, float]
     datasets: dict[str, DatasetUsed]
     weights: WeightsUsed
+
+    def trained_on(self, spec: RunSpec) -> tuple[str, ...]:
+        """The data sets that the run of this spec was trained on, in the order of its splits."""
+        return tuple(self.splits[name].dataset for name in spec.data.trains)
 
     @field_validator("schema_version")
     @classmethod

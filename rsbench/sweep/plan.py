@@ -20,7 +20,7 @@ from ..data.splits import CLAIMS_FROM, Split
 from ..evaluation.patients import effective_number, shared_training
 from ..evaluation.power import TYPICAL, Spread, smallest_difference
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, family
-from ..experiment.build import build_model, clip_set
+from ..experiment.build import build_model, clip_set, training_clips
 from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.fit import estimate_seconds
 from ..experiment.prepare import Experiment, prepare_experiment
@@ -140,8 +140,8 @@ def runs_folder(context: RunContext) -> Path:
 
 def _estimated(experiment: Experiment, context: RunContext) -> float:
     model, _ = build_model(experiment)
-    clips = clip_set(experiment.train_data, experiment, context.device)
-    return estimate_seconds(experiment, model.to(context.device), clips)
+    clips = {name: clip_set(of, experiment, context.device) for name, of in experiment.training.items()}
+    return estimate_seconds(experiment, model.to(context.device), training_clips(experiment, clips))
 
 
 def _power(split: Split, experiment: Experiment, losses: Sequence[str], seeds: int, context: RunContext) -> Power:

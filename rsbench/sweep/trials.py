@@ -24,7 +24,7 @@ from ..core.installation import raise_if_library
 from ..core.spec import RunSpec
 from ..core.turns import finished
 from ..data.splits import split
-from ..experiment.build import build_model, clip_set
+from ..experiment.build import build_model, clip_set, training_clips
 from ..experiment.context import DataCache, RunContext, make_spec
 from ..experiment.cross_validation import cross_validate
 from ..experiment.fit import fit
@@ -221,10 +221,10 @@ def _on_validation(
     """Train, and judge every epoch on the run's own validation patients."""
     model, _ = build_model(experiment)
     model.to(context.device)
-    clips = clip_set(experiment.train_data, experiment, context.device)
+    clips = {name: clip_set(of, experiment, context.device) for name, of in experiment.training.items()}
 
     def judge(kept: Model, epoch: int) -> Evaluation:
-        evaluation = evaluate(kept, {experiment.train.dataset: clips}, experiment)
+        evaluation = evaluate(kept, clips, experiment)
         _check_score(evaluation.scores["val"])
         return evaluation
 
@@ -232,7 +232,9 @@ def _on_validation(
         after_epoch(_scores(progress))
 
     plan = TrainingSchedule(experiment.spec.optim.epochs, {})
-    return _scores(finished(fit(experiment, context, model, clips, plan, checkpoints, judge, tell)))
+    return _scores(
+        finished(fit(experiment, context, model, training_clips(experiment, clips), plan, checkpoints, judge, tell))
+    )
 
 
 def _scores(progress: TrainingState) -> tuple[float, ...]:

@@ -1,10 +1,10 @@
-"""The clips of one data set as the loop sees them: recordings that are heard, or embeddings made beforehand."""
+"""The clips of one data set, or of several, as the loop sees them: recordings, or embeddings made beforehand."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.draws import sent
 from ..core.loss import Batch
 from ..core.spec import AugmentPart, RunSpec
-from ..features.augment import spec_augment
+from ..features.augment import mixstyle, spec_augment
 from ..features.frontends import FrontendModule
 
 
@@ -25,6 +25,7 @@ class ClipMetadata:
     quality: Tensor
     patient: Tensor
     device: Tensor
+    dataset: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ClipSet(ABC):
     def batch(self, rows: Tensor, progress: float) -> Batch:
         known = self.known
         columns = (known.labels[rows], known.quality[rows], known.patient[rows], known.device[rows])
-        return Batch(*columns, progress=progress)
+        return Batch(*columns, progress=progress, dataset=known.dataset[rows])
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,12 @@ class AudioClips(ClipSet):
         return features
 
     def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
-        features, masks = self.features(rows), self.augment.model_dump()
-        return torch.cat([spec_augment(features, draws, **masks) for _ in range(count)])
+        features, masks = self.features(rows), self.augment.masks
+        return torch.cat([spec_augment(self._restyled(features, draws), draws, **masks) for _ in range(count)])
+
+    def _restyled(self, features: Tensor, draws: torch.Generator) -> Tensor:
+        alpha = self.augment.mixstyle
+        return mixstyle(features, draws, alpha, self.augment.mixstyle_p) if alpha else features
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,34 @@ class EmbeddingClips(ClipSet):
         """Drawn evenly from all views, the clip as it is among them."""
         drawn = torch.randint(self.embeddings.shape[1], (count, len(rows)), generator=draws)
         return self.embeddings[rows.expand(count, -1), sent(drawn, rows.device)].flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class _JoinedGather:
+    """Gathers from one data set or another: rows count through the first, then through the second, and so on.
+
+    starts: (parts,) the row with which each begins, on the host.
+    """
+
+    parts: tuple[Callable[[Tensor], Tensor], ...]
+    starts: Tensor
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        part = torch.searchsorted(self.starts.to(rows.device), rows, right=True) - 1
+        places, gathered = [], []
+        for number, (gather, start) in enumerate(zip(self.parts, self.starts.tolist(), strict=True)):
+            places.append(torch.nonzero(part == number).squeeze(1))
+            gathered.append(gather(rows[places[-1]] - start))
+        return torch.cat(gathered)[torch.cat(places).argsort()]
+
+
+def joined(known: ClipMetadata, parts: Sequence[ClipSet]) -> ClipSet:
+    """The clips of several data sets, one after the other, as one set. known: of all of them, in that order."""
+    audio = [part for part in parts if isinstance(part, AudioClips)]
+    if not audio:
+        return EmbeddingClips(known, torch.cat([part.embeddings for part in parts if isinstance(part, EmbeddingClips)]))
+    sizes = torch.tensor([0, *(len(part.known.labels) for part in audio[:-1])])
+    return replace(audio[0], known=known, gather=_JoinedGather(tuple(one.gather for one in audio), sizes.cumsum(0)))
 
 
 @dataclass

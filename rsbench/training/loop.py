@@ -23,9 +23,11 @@ from torch.amp.grad_scaler import GradScaler
 from ..core.backbone import embeddings_of
 from ..core.draws import generator, sent
 from ..core.errors import RunFailed
+from ..core.loss import Batch
 from ..core.seeds import derive
 from ..core.spec import RunSpec
 from ..evaluation.selection import better
+from ..features.augment import mixup
 from .checkpoint import Checkpoints, Resumed, TrainingState
 from .clipset import ClipSet, why_no_numbers
 from .memory import out_of_memory
@@ -214,12 +216,17 @@ def training_loss(model: Model, clips: ClipSet, rows: Tensor, spec: RunSpec, dra
         draws = generator(spec.seed, "augment", draw)
         views = clips.views(rows, model.loss.views, draws)
         features, batch = model.loss.mix(views, clips.batch(rows, done), draws)
+        mixed_with: Batch | None = None
+        if spec.augment.mixup:
+            features, partner, share = mixup(features, len(rows), draws, spec.augment.mixup)
+            mixed_with = clips.batch(rows[partner], done)
     _seed(rows.device, derive(spec.seed, "model", draw))
     with autocast(rows.device, spec.precision):
         embeddings = embeddings_of(model.backbone, features, lambda n: clips.heard(rows.repeat(model.loss.views), n))
     _seed(rows.device, derive(spec.seed, "loss", draw))
-    loss: Tensor = model.loss(embeddings.float(), batch)
-    return loss
+    embeddings = embeddings.float()
+    loss: Tensor = model.loss(embeddings, batch)
+    return loss if mixed_with is None else share * loss + (1 - share) * model.loss(embeddings, mixed_with)
 
 
 def _seed(device: torch.device, seed: int) -> None:

@@ -87,7 +87,7 @@ def _judged(like: Run, method: Method, seed: int, rules: tuple[str, ...], tests:
         for dataset, stored in ((name, like.predictions(name)) for name in like.datasets):
             kept = stored[stored["selection"].str.partition(":")[0].isin(rules)]
             predictions[dataset] = _called(kept, dataset, method, generator)
-        _KNOWN[known] = predictions, score_run(predictions, [own_split(name) for name in tests], rules, train)
+        _KNOWN[known] = predictions, score_run(predictions, [own_split(name) for name in tests], rules, (train,))
     return _KNOWN[known]
 
 

@@ -181,7 +181,7 @@ def test_labels_that_were_swapped_between_clips_of_a_patient(cli: Cli, pair: tup
     path = one.path / "predictions" / "tiny.parquet"
     path.unlink()
     frame.to_parquet(path, index=False)
-    on_disk.write(one.path, "metrics.json", score_run(predictions, [own_split("tiny")], ["val"], "tiny"))
+    on_disk.write(one.path, "metrics.json", score_run(predictions, [own_split("tiny")], ["val"], ("tiny",)))
     assert cli("rescore", "--results", results).code == 0
     refused = cli("leaderboard", "--results", results, "--split", "tiny")
     assert (refused.code, "or on clips with other labels" in refused.err) == (2, True)

@@ -78,7 +78,7 @@ def rows(frame: pd.DataFrame, **wanted: str) -> tuple[np.ndarray, np.ndarray]:
 def test_each_rule_judges_the_rows_of_its_own_epoch(
     stored: dict[str, pd.DataFrame], name: str, split: Split, selection: str, dataset: str, subset: str
 ) -> None:
-    figures = score_run(stored, [split], [name], "homeset")[name][split.name]
+    figures = score_run(stored, [split], [name], ("homeset",))[name][split.name]
     judged = rows(stored[dataset], subset=subset, selection=selection)
     point = fit_operating_point(*rows(stored["homeset"], part="validation", selection=selection))
     assert figures["argmax"] == at_operating_point(*judged)
@@ -92,32 +92,32 @@ def test_each_rule_judges_the_rows_of_its_own_epoch(
 
 
 def test_splits_of_one_data_set_are_filters_over_one_prediction(stored: dict[str, pd.DataFrame]) -> None:
-    scored = score_run(stored, [AWAY, AWAY_ALL], ["val"], "homeset")["val"]
+    scored = score_run(stored, [AWAY, AWAY_ALL], ["val"], ("homeset",))["val"]
     assert scored["away"]["clips"] == 60
     assert scored["away-all"]["clips"] == 120
 
 
 def test_test_clips_never_move_the_operating_point(stored: dict[str, pd.DataFrame]) -> None:
-    before = score_run(stored, [HOME], ["val"], "homeset")["val"]["home"]
+    before = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
     of_test = stored["homeset"]["part"] == "test"
     stored["homeset"].loc[of_test, "label"] = stored["homeset"].loc[of_test, "label"].to_numpy()[::-1]
-    after = score_run(stored, [HOME], ["val"], "homeset")["val"]["home"]
+    after = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
     assert after["operating_point"] == before["operating_point"]
     assert after["argmax"] != before["argmax"]
 
 
 def test_without_validation_there_is_no_val_bias_and_no_temperature(stored: dict[str, pd.DataFrame]) -> None:
     stored["homeset"] = stored["homeset"][stored["homeset"]["part"] == "test"]
-    home = score_run(stored, [HOME], ["last"], "homeset")["last"]["home"]
+    home = score_run(stored, [HOME], ["last"], ("homeset",))["last"]["home"]
     assert "val-bias" not in home
     assert "operating_point" not in home
     assert set(home["calibration"]) == {"nll", "brier", "ece"}
     del stored["homeset"]  # a run that was tested elsewhere only
-    assert score_run(stored, [AWAY], ["last"], "homeset")["last"]["away"]["clips"] == 60
+    assert score_run(stored, [AWAY], ["last"], ("homeset",))["last"]["away"]["clips"] == 60
 
 
 def test_devices_and_floor(stored: dict[str, pd.DataFrame]) -> None:
-    figures = score_run(stored, [HOME], ["val"], "homeset")["val"]["home"]
+    figures = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
     assert set(figures["by_device"]) == {"a", "b"}
     expected = at_operating_point(*rows(stored["homeset"], part="test", selection="val", device="b"))
     assert figures["by_device"]["b"] == {key: expected[key] for key in ("sp", "se", "score")}
@@ -125,7 +125,7 @@ def test_devices_and_floor(stored: dict[str, pd.DataFrame]) -> None:
 
 
 def test_effective_patients_are_named_by_class(stored: dict[str, pd.DataFrame]) -> None:
-    effective = score_run(stored, [HOME], ["val"], "homeset")["val"]["home"]["effective_patients"]
+    effective = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]["effective_patients"]
     assert tuple(effective) == CLASSES
     assert all(0 <= count <= 7 for count in effective.values())
 
@@ -133,7 +133,7 @@ def test_effective_patients_are_named_by_class(stored: dict[str, pd.DataFrame]) 
 def test_undefined_figures_are_none_in_json_and_nan_before(stored: dict[str, pd.DataFrame]) -> None:
     home = stored["homeset"]
     stored["homeset"] = home[(home["part"] != "test") | (home["label"] == 0)]  # normal test clips only
-    figures = score_run(stored, [HOME], ["val"], "homeset")
+    figures = score_run(stored, [HOME], ["val"], ("homeset",))
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert figures["val"]["home"]["argmax"]["se"] is None
     chosen = stored["homeset"][stored["homeset"]["selection"] == "val"]
@@ -143,25 +143,44 @@ def test_undefined_figures_are_none_in_json_and_nan_before(stored: dict[str, pd.
 def test_validation_of_one_kind_leaves_val_bias_out(stored: dict[str, pd.DataFrame]) -> None:
     home = stored["homeset"]
     stored["homeset"] = home[(home["part"] != "validation") | (home["label"] == 0)]
-    figures = score_run(stored, [HOME], ["val"], "homeset")["val"]["home"]
+    figures = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
     assert "val-bias" not in figures
     assert figures["operating_point"]["normal_offset"] is None
 
 
 def test_missing_and_double_predictions_are_named(stored: dict[str, pd.DataFrame]) -> None:
     with pytest.raises(ResultsError, match="'away' holds none of the predicted clips"):
-        score_run({"awayset": stored["awayset"].assign(selection="last")}, [AWAY], ["val"], "homeset")
+        score_run({"awayset": stored["awayset"].assign(selection="last")}, [AWAY], ["val"], ("homeset",))
     with pytest.raises(ResultsError, match="no predictions for data set 'awayset'; stored: homeset"):
-        score_run({"homeset": stored["homeset"]}, [AWAY], ["val"], "homeset")
+        score_run({"homeset": stored["homeset"]}, [AWAY], ["val"], ("homeset",))
     twice = pd.concat([stored["awayset"]] * 2)
     with pytest.raises(ResultsError, match="Clip 'inter-test-0' of 'awayset' is predicted twice"):
-        score_run(stored | {"awayset": twice}, [AWAY], ["val"], "homeset")
+        score_run(stored | {"awayset": twice}, [AWAY], ["val"], ("homeset",))
 
 
 def test_figures_of_a_record_without_lengths_are_what_they_were(stored: dict[str, pd.DataFrame]) -> None:
-    now = score_run(stored, [HOME, AWAY], ["val"], "homeset")
+    now = score_run(stored, [HOME, AWAY], ["val"], ("homeset",))
     before = {name: frame.drop(columns="length_s") for name, frame in stored.items()}
-    then = score_run(before, [HOME, AWAY], ["val"], "homeset")
+    then = score_run(before, [HOME, AWAY], ["val"], ("homeset",))
     for name in ("home", "away"):
         assert 0 < now["val"][name]["threshold_free"].pop("auroc_within_length") < 1
     assert now == then
+
+
+def test_the_worst_device_is_the_one_with_the_lowest_score_at_each_operating_point(
+    stored: dict[str, pd.DataFrame],
+) -> None:
+    """A device counts with five normal clips and five abnormal ones; alone it is no worse than others."""
+    frame = stored["homeset"]
+    few = frame["clip_id"].isin(frame.loc[frame["device"] == "a", "clip_id"].drop_duplicates().iloc[::15])
+    stored["homeset"] = frame.assign(device=frame["device"].mask(few, "c"))
+    figures = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
+    assert "c" in figures["by_device"]
+    offsets = {"argmax": 0.0, "val-bias": figures["operating_point"]["normal_offset"]}
+    judged = stored["homeset"].query("selection == 'val' and subset == 'test'")
+    for at, offset in offsets.items():
+        scores = [at_operating_point(*rows(judged, device=device), offset)["score"] for device in ("a", "b")]
+        assert figures["worst_device"][at] == min(scores)
+    stored["homeset"] = frame.assign(device="a")
+    alone = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]
+    assert alone["worst_device"] == {"argmax": None, "val-bias": None}

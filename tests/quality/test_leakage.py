@@ -131,7 +131,7 @@ def test_a_board_of_a_split_from_stored_predictions_leaves_such_runs_out(
 def test_patients_whom_an_index_knows_are_renamed_as_in_predictions(wide_root: Path, tmp_path: Path) -> None:
     record = run_tiny(wide_root, tmp_path, quality="knows_tiny", test="tiny", epochs=1)
     pseudonyms = Pseudonyms("0" * 64)
-    renamed = pseudonyms.data_record(record.data, "tiny")
+    renamed = pseudonyms.data_record(record.data, ["tiny"])
     frame = record.predictions("tiny")
     known = frame[frame["patient"].isin(["train01", "train02"])]
     assert set(renamed.quality_index.seen["tiny"]) >= set(pseudonyms.predictions("tiny", known)["patient"])

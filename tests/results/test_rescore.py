@@ -17,6 +17,7 @@ from tiny import BringSplit, Cli
 
 from rsbench.data.splits import Split
 from rsbench.results.rescore import RELATIVE_TOLERANCE, flat_figures, rescore_run
+from rsbench.results.rows import judgements
 from rsbench.results.run import Run
 
 LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
@@ -64,6 +65,16 @@ def scaled(scores: Any, factor: float) -> Any:
     if isinstance(scores, dict):
         return {key: scaled(value, factor) for key, value in scores.items()}
     return scores * factor if scores else scores
+
+
+def test_a_record_of_before_a_figure_came_is_whole_without_it(victim: Path) -> None:
+    def without(metrics: Any) -> None:
+        for figures in (of_split for splits in metrics.values() for of_split in splits.values()):
+            del figures["worst_device"]
+
+    on_disk.edit(victim, "metrics.json", without)
+    assert rescore_run(Run(victim)).differing == ()
+    assert all(one.row["worst_device"] is None for one in judgements(Run(victim), "tiny", "val"))
 
 
 def test_a_figure_made_undefined_is_found(victim: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rsbench import Batch, create_backbone, create_loss, list_backbones, list_losses, register_loss
 from rsbench.conformance.backbones import smallest
+from rsbench.conformance.steps import DOMAINS
 from rsbench.core.backbone import Backbone
 from rsbench.core.loss import LOSSES
 from rsbench.core.spec import AugmentPart, RunSpec
@@ -34,7 +35,7 @@ SPEC = RunSpec.model_validate(
 
 def known() -> ClipMetadata:
     codes = torch.zeros(CLIPS, dtype=torch.int64, device=CUDA)
-    return ClipMetadata(("clip",) * CLIPS, codes, torch.zeros(CLIPS, device=CUDA), codes, codes)
+    return ClipMetadata(("clip",) * CLIPS, codes, torch.zeros(CLIPS, device=CUDA), codes, codes, codes)
 
 
 def rows() -> Tensor:
@@ -81,7 +82,9 @@ def backbone_of(name: str) -> tuple[Backbone, FrontendModule | None]:
 def test_a_step_of_a_loss_waits_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # On embeddings, but for the one that mixes spectrograms.
     backbone, frontend = backbone_of("cnn6" if name == "patchmix_cl" else "embeddings")
-    model = Model(backbone, create_loss(name, backbone.embedding_dim, COUNTS))
+    loss = create_loss(name, backbone.embedding_dim, COUNTS)
+    loss.meet(DOMAINS)
+    model = Model(backbone, loss)
     with pretended_gpu(monkeypatch):
         assert waits(model, heard(frontend) if frontend else embedded()) == []
 

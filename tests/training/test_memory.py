@@ -44,7 +44,7 @@ def embedded_clips(count: int) -> EmbeddingClips:
     draws = torch.Generator().manual_seed(count)
     labels = torch.randint(len(COUNTS), (count,), generator=draws)
     names, quality = tuple(map(str, range(count))), torch.rand(count, generator=draws)
-    known = ClipMetadata(names, labels, quality, torch.zeros_like(labels), torch.zeros_like(labels))
+    known = ClipMetadata(names, labels, quality, *(torch.zeros_like(labels) for _ in range(3)))
     return EmbeddingClips(known, torch.randn(count, 1, 5, generator=draws))
 
 

@@ -128,9 +128,9 @@ def _warnings(known: Known) -> list[str]:
     tested = {data["splits"][split]["dataset"] for split in known["spec"]["data"]["test"]}
     seen = [pretrained(data["weights"]["pretrained_on"], dataset) for dataset in sorted(tested)]
     rows = pd.DataFrame({"pretrained": pd.Series(seen, dtype="str")})
-    train = data["splits"][known["spec"]["data"]["train"]]["dataset"]
+    trained = [data["splits"][name]["dataset"] for name in known["spec"]["data"]["train"].split(",")]
     shared = {"code_version": known["env"]["code_version"], "synthetic": data["synthetic"], "partial": data["partial"]}
-    shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), train)
+    shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), trained)
     return what_to_know(rows.assign(**shared), NOBODY)
 
 
@@ -245,11 +245,10 @@ def _scores(known: Known, split: str) -> Table:
         epoch = str(known["selection"][rule(name).selection(split)]["epoch"])
         for point, figures in _points(of_splits[split]):
             table.add_row(_selected(name), epoch, point, *(_number(figures[key], 1) for key in AT_A_POINT))
-    offsets = [
-        f"val-bias adds {_of_folds(of_splits[split]['operating_point']['normal_offset'])} to the normal logit under {one}"
-        for one, of_splits in metrics.items()
-        if "val-bias" in of_splits[split]
-    ]
+    chosen = {
+        one: of[split]["operating_point"]["normal_offset"] for one, of in metrics.items() if "val-bias" in of[split]
+    }
+    offsets = [f"val-bias adds {_of_folds(offset)} to the normal logit under {one}" for one, offset in chosen.items()]
     table.caption = "\n".join(["always-normal scores 50", *offsets])
     return table
 
