@@ -18,7 +18,7 @@ from ..evaluation.patients import effective_number
 from ..evaluation.selection import rule as selection_rule
 from ..evaluation.statistics import SHARES, Share
 from ..results.calls import OPERATING_POINTS, Predictions
-from ..results.rows import known_split
+from ..results.rows import refuse_unknown_split
 from ..results.run import Run, as_written
 
 BY = ("device", "class", "patient", "site", "quality", "length")
@@ -73,7 +73,7 @@ def slices(runs: Sequence[Run], split: str, rule: str, by: str, operating_point:
         if name not in known:
             raise SpecError(f"There is no {what} '{name}'.{did_you_mean(name, known)}")
     selection_rule(rule)
-    known_split(split, runs)
+    refuse_unknown_split(split, runs)
 
     def on_split() -> Iterator[_OnSplit]:  # one at a time: their predictions together need not fit into memory
         return filter(None, (_read(run, split, rule, operating_point) for run in runs))

@@ -16,6 +16,7 @@ import pandas as pd
 from ..core.display import Display
 from ..core.errors import ResultsError, SpecError
 from ..data.clips import NORMAL
+from ..data.splits import known_split
 from ..evaluation.counts import CodedClips
 from ..evaluation.metrics import FloatArray
 from ..evaluation.scoring import LOGIT_COLUMNS
@@ -66,11 +67,16 @@ def transductive(
     """The transductive board of a split; the arguments are those of `leaderboard`.
 
     Raises:
-        SpecError: a rule that chose on test, or an unknown one.
+        SpecError: a rule that chose on test, an unknown one, or a split with folds.
         ResultsError: no finished run has validation predictions, or the runs do not belong together.
     """
     if rule(selection).judged_on == "test":
         raise SpecError(f"--select {selection}: its epoch was chosen on test; what looks at test may not begin there.")
+    known = known_split(split)
+    if known is not None and known.folds:
+        raise SpecError(
+            f"--split {split}: its folds have a model each, and each would look at its own test clips alone."
+        )
     display = display or Display(quiet=True)
     read = board_rows(runs, split, selection, cache=cache, display=display)
     found = that_belong_together(runs, read, split, selection, only or {}, ())
@@ -112,12 +118,11 @@ class _OfRun:
 
 def _of_run(run: Run, split: str, selection: str) -> _OfRun | None:
     """A run at all points; None where it has no validation to choose by."""
-    train = run.data.splits[run.spec.data.train].dataset
-    if train not in run.datasets:
+    stored = [run.predictions(name) for name in run.data.trained_on(run.spec) if name in run.datasets]
+    if not stored:
         return None
-    stored = run.predictions(train)
     chosen = rule(selection).selection(split)
-    validation = stored[(stored["part"] == "validation") & (stored["selection"] == chosen)]
+    validation = pd.concat([of[(of["part"] == "validation") & (of["selection"] == chosen)] for of in stored])
     clips = run.calls(split, selection)
     logits = validation[list(LOGIT_COLUMNS)].to_numpy(dtype=np.float64)
     calls = calls_at_points(validation["label"], logits, clips.labels, clips.logits)

@@ -41,6 +41,7 @@ SHORT_KEYS = {
 # Fields that came after runs were made: what these were made with is left out of the text that a run id hashes.
 LATER_FIELDS: dict[tuple[str, str], Any] = {
     ("data", "window"): "repeat",
+    ("data", "adapt"): "none",
     ("augment", "mixup"): 0.0,
     ("augment", "mixstyle"): 0.0,
     ("augment", "mixstyle_p"): 0.5,
@@ -119,6 +120,9 @@ class DataPart(Part):
     label_map: str = "four-class"
     clip_s: ClipSeconds = DEFAULT_CLIP_S
     window: Window = "repeat"
+    adapt: Literal["none", "standardise", "adabn", "tent"] = Field(
+        "none", description="transductive: how clips to test, as a whole and without labels, change what is predicted"
+    )
 
     @property
     def trains(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from ..data.waveforms import Waveforms
 from ..data.windows import ClipWindow, clip_window
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
-from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips, joined
+from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips, joined, standardised
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
 from .prepare import DatasetClips, Experiment
@@ -71,7 +71,18 @@ def feature_size(frontend: FrontendModule, clip_s: float) -> tuple[int, int]:
 
 
 def clip_set(dataset: DatasetClips, experiment: Experiment, device: torch.device) -> ClipSet:
-    """One data set's clips on the device; the waveforms too, where they fit."""
+    """One data set's clips on the device; the waveforms too, where they fit.
+
+    Standardised where the run says so: those to test by themselves, the others as those to fit are.
+    """
+    clips = _as_they_are(dataset, experiment, device)
+    if experiment.spec.data.adapt != "standardise":
+        return clips
+    fitted, tested = (torch.as_tensor(dataset.rows(part), device=device) for part in ("fit", "test"))
+    return standardised(clips, [(rows, rows) for rows in (fitted, tested) if len(rows)])
+
+
+def _as_they_are(dataset: DatasetClips, experiment: Experiment, device: torch.device) -> ClipSet:
     known = _known(dataset.clips.assign(dataset=dataset.table.dataset), device)
     if experiment.frontend is None:
         return EmbeddingClips(known, torch.as_tensor(dataset.embeddings, device=device))

@@ -18,6 +18,7 @@ from ..evaluation.counts import hits_table
 from ..evaluation.metrics import FloatArray, at_operating_point, mean_auroc, predicted_classes
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
 from ..evaluation.selection import rule
+from ..training.adaptation import ADAPTATIONS, adapted
 from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.clipset import ClipSet, why_no_numbers
 from ..training.loop import Evaluation
@@ -133,10 +134,11 @@ def predict_chosen(
     with display.track("predicting", sum(len(rows[name]) for name, _ in selections)) as advance:
         for (name, _), chosen_by in selections.items():
             checkpoints.restore(model, progress.kept[chosen_by[0]])
-            predicted = predict_rows(
+            predicted = _predict_adapted(
                 model,
                 clips[name],
                 rows[name],
+                experiment.datasets[name].rows("test"),
                 experiment.spec,
                 lambda count: advance(count, ""),
                 keep_embeddings=shown in chosen_by,
@@ -151,6 +153,35 @@ def predict_chosen(
     return Chosen(
         {name: pd.concat(parts) for name, parts in frames.items()},
         on_principal_axes(seen, _of_validation(seen, rows, experiment)),
+    )
+
+
+def _predict_adapted(
+    model: Model,
+    clips: ClipSet,
+    rows: np.ndarray,
+    tested: np.ndarray,
+    spec: RunSpec,
+    advance: Callable[[int], None],
+    *,
+    keep_embeddings: bool,
+) -> ModelOutputs:
+    """Predictions of clips by position; of those to test by the model adapted to them, where the run says so."""
+    of_test = np.isin(rows, tested)
+    if spec.data.adapt not in ADAPTATIONS or not of_test.any():
+        return predict_rows(model, clips, rows, spec, advance, keep_embeddings=keep_embeddings)
+    moved = adapted(model, clips, torch.as_tensor(rows[of_test], device=clips.known.labels.device), spec)
+    order, parts = [], []
+    for which, by in ((of_test, moved), (~of_test, model)):
+        if which.any():
+            order.append(np.flatnonzero(which))
+            parts.append(predict_rows(by, clips, rows[which], spec, advance, keep_embeddings=keep_embeddings))
+    back = np.argsort(np.concatenate(order))
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]
+    return ModelOutputs(
+        torch.cat([part.logits for part in parts])[back],
+        torch.cat([part.margin_rad for part in parts])[back],
+        torch.cat(embeddings)[back] if embeddings else None,
     )
 
 

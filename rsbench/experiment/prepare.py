@@ -129,8 +129,9 @@ class Experiment:
 
     @property
     def track(self) -> str:
-        """Whether the backbone learns: what a board never mixes."""
-        return "frozen" if self.frontend is None or "all" in self.spec.optim.freeze else "fine-tuned"
+        """Whether the backbone learns, and whether test clips change what is predicted: what a board never mixes."""
+        learns = "frozen" if self.frontend is None or "all" in self.spec.optim.freeze else "fine-tuned"
+        return learns if self.spec.data.adapt == "none" else f"{learns}, transductive"
 
 
 def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:

@@ -75,6 +75,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     _check_folds(spec, [split(name, own_datasets) for name in (*spec.data.trains, *spec.data.test)])
     _check_protocol(spec)
     _check_selection(spec)
+    _check_adaptation(spec)
     _check_embedded(spec)
     _check_mixing(spec)
     _check_solved(spec)
@@ -265,6 +266,8 @@ def _check_folds(spec: RunSpec, splits: Sequence[Split]) -> None:
             f"data.test={','.join(spec.data.test)}: '{folded}' has a model for each fold, and other splits would be "
             f"judged by several. Test on '{folded}' alone, and on the others in a run of their own."
         )
+    if spec.data.adapt != "none":
+        raise SpecError(f"data.adapt={spec.data.adapt}: each fold of '{folded}' would look at its own clips alone.")
     chosen = next((name for name in spec.select if rule(name).judged_on in ("test", "folds")), None)
     if chosen is not None:
         raise SpecError(f"select={chosen}: each fold of '{folded}' chooses by `val` or `last` alone. Select these.")
@@ -295,6 +298,16 @@ def _check_selection(spec: RunSpec) -> None:
         raise SpecError(
             f"select={blind[0]} needs validation patients, and validation.fraction is 0. "
             "Ask for --select last, or give validation a share."
+        )
+
+
+def _check_adaptation(spec: RunSpec) -> None:
+    """Test clips change the final predictions alone, and labels of test never do."""
+    chosen = next((name for name in spec.select if rule(name).judged_on in ("test", "folds")), None)
+    if spec.data.adapt != "none" and chosen is not None:
+        raise SpecError(
+            f"data.adapt={spec.data.adapt}: select={chosen} would judge epochs by models that are not adapted. Select "
+            "val or last."
         )
 
 

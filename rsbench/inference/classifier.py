@@ -62,7 +62,8 @@ def load_classifier(choice: TrainedModel) -> Classifier:
     """The classifier of a run as it is used, in eval mode, on the CPU.
 
     Raises:
-        SpecError: the run was trained on embeddings, or something it is made of is not registered.
+        SpecError: the run was trained on embeddings or adapted to its test clips, or something it is made of is not
+            registered.
         ResultsError: its weights are not there, or are not of this model.
         WeightsError: its weights are damaged.
     """
@@ -72,6 +73,11 @@ def load_classifier(choice: TrainedModel) -> Classifier:
         raise SpecError(
             f"{run.run_id} was trained on embeddings of sounds, and cannot take a sound itself. Train on the "
             "recordings instead; with --set optim.freeze=all the backbone stays as it is there too."
+        )
+    if spec.data.adapt != "none":
+        raise SpecError(
+            f"{run.run_id} was adapted to its test clips (data.adapt={spec.data.adapt}), and its weights alone are "
+            "another model. Make the run without data.adapt."
         )
     path = checkpoint(choice)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params)

@@ -28,12 +28,12 @@ from ..core.errors import ResultsError, RsbenchError, StorageError
 from ..core.files import seal, unseal, writing
 from ..core.spec import RunSpec
 from ..core.text import file_name, is_plain_word
-from ..data.splits import known_split as find_split
+from ..data.splits import known_split
 from ..evaluation.counts import COUNTED, Design, Hits
 from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
 from .judged import KnownClips
-from .rows import COLUMNS, Judgement, judgements, known_split
+from .rows import COLUMNS, Judgement, judgements, refuse_unknown_split
 from .run import Run
 from .store import EMBEDDINGS, EPOCHS, FOLDS, SELECTION, TRACKED
 
@@ -142,8 +142,8 @@ def board_rows(
         with contextlib.suppress(StorageError):  # a table that cannot be kept costs time, nothing else
             _save(path, table, made_for)
     if table.frame.empty and not damaged:
-        known_split(split_name, runs)
-    split = find_split(split_name, set(table.frame["dataset"]))
+        refuse_unknown_split(split_name, runs)
+    split = known_split(split_name, set(table.frame["dataset"]))
     return _in_order(table, list(stamps), damaged, split.folds if split else 0)
 
 
@@ -260,7 +260,7 @@ def _check_sketch(run: Run, found: Sequence[Judgement], readable: set[str]) -> N
 def _made_for(split_name: str, rule_name: str) -> str:
     """What a table depends on beside the run folders: made for anything else, it is made again."""
     what = [__version__, COLUMNS, RunSpec.model_json_schema(), split_name, rule_name]
-    return hashlib.sha256(f"{json.dumps(what)} {find_split(split_name)}".encode()).hexdigest()
+    return hashlib.sha256(f"{json.dumps(what)} {known_split(split_name)}".encode()).hexdigest()
 
 
 def _load(path: Path, made_for: str) -> _Table:

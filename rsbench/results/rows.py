@@ -296,6 +296,6 @@ def _same_set(name: str, dataset: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def known_split(name: str, runs: Iterable[Run]) -> None:
+def refuse_unknown_split(name: str, runs: Iterable[Run]) -> None:
     """Raise SpecError for a split that neither rsbench nor any of these runs knows."""
     split(name, {judged for run in runs if run.begun for judged in run.data.splits})

@@ -141,7 +141,8 @@ def trial_spec(cell: Cell, params: Mapping[str, Any], sweep: SweepSpec, context:
     """The resolved spec of a trial. Raises SpecError where the settings are not possible."""
     assert sweep.search is not None
     spec = make_spec(trial_settings(cell, params, sweep.search), context, sweep.plugins)
-    if split(spec.data.train, context.roots.own_datasets()).folds:
+    own = context.roots.own_datasets()
+    if any(split(name, own).folds for name in spec.data.trains):
         raise SpecError(
             f"search: '{spec.data.train}' tests every patient, and nobody is left to choose settings by. Leave out the "
             "search, or tune on another split."

@@ -100,30 +100,107 @@ class EmbeddingClips(ClipSet):
 
 @dataclass(frozen=True)
 class _JoinedGather:
-    """Gathers from one data set or another: rows count through the first, then through the second, and so on.
+    """Gathers from several data sets, whose rows count on from each to the next. sizes: clips of each.
 
-    starts: (parts,) the row with which each begins, on the host.
+    From each of them for all rows, in which nothing waits for the host: to choose rows, it would have to know them.
     """
 
     parts: tuple[Callable[[Tensor], Tensor], ...]
-    starts: Tensor
+    sizes: tuple[int, ...]
 
     def __call__(self, rows: Tensor) -> Tensor:
-        part = torch.searchsorted(self.starts.to(rows.device), rows, right=True) - 1
-        places, gathered = [], []
-        for number, (gather, start) in enumerate(zip(self.parts, self.starts.tolist(), strict=True)):
-            places.append(torch.nonzero(part == number).squeeze(1))
-            gathered.append(gather(rows[places[-1]] - start))
-        return torch.cat(gathered)[torch.cat(places).argsort()]
+        gathered, start = self.parts[0](rows.clamp(max=self.sizes[0] - 1)), self.sizes[0]
+        for gather, size in zip(self.parts[1:], self.sizes[1:], strict=True):
+            own = gather((rows - start).clamp(0, size - 1))
+            gathered = torch.where((rows >= start).view(-1, *[1] * (own.ndim - 1)), own, gathered)
+            start += size
+        return gathered
 
 
 def joined(known: ClipMetadata, parts: Sequence[ClipSet]) -> ClipSet:
-    """The clips of several data sets, one after the other, as one set. known: of all of them, in that order."""
+    """The clips of several data sets, all of one kind, one after the other. known: of all of them, in that order."""
+    standardised = [part for part in parts if isinstance(part, StandardisedClips)]
+    if standardised:
+        return _joined_standardised(known, standardised)
     audio = [part for part in parts if isinstance(part, AudioClips)]
     if not audio:
         return EmbeddingClips(known, torch.cat([part.embeddings for part in parts if isinstance(part, EmbeddingClips)]))
-    sizes = torch.tensor([0, *(len(part.known.labels) for part in audio[:-1])])
-    return replace(audio[0], known=known, gather=_JoinedGather(tuple(one.gather for one in audio), sizes.cumsum(0)))
+    sizes = tuple(len(part.known.labels) for part in audio)
+    heard = [part.heard_samples for part in audio if part.heard_samples is not None]
+    return replace(
+        audio[0],
+        known=known,
+        gather=_JoinedGather(tuple(part.gather for part in audio), sizes),
+        heard_samples=_JoinedGather(tuple(heard), sizes) if len(heard) == len(audio) else None,
+    )
+
+
+@dataclass(frozen=True)
+class StandardisedClips(ClipSet):
+    """The same clips, each bin less its mean over a group of clips, and in units of its spread there.
+
+    group: (N,) each clip's. mean, spread: (groups, bins), or (groups, D) of embeddings.
+    """
+
+    clips: ClipSet
+    group: Tensor
+    mean: Tensor
+    spread: Tensor
+
+    def heard(self, rows: Tensor, n_frames: int) -> Tensor:
+        return self.clips.heard(rows, n_frames)
+
+    def features(self, rows: Tensor) -> Tensor:
+        return self._standardised(self.clips.features(rows), rows)
+
+    def views(self, rows: Tensor, count: int, draws: torch.Generator) -> Tensor:
+        return self._standardised(self.clips.views(rows, count, draws), rows.repeat(count))
+
+    def _standardised(self, features: Tensor, rows: Tensor) -> Tensor:
+        group = self.group[rows]
+        shape = (*features.shape[:2], *[1] * (features.ndim - 2))
+        return (features - self.mean[group].view(shape)) / self.spread[group].view(shape)
+
+
+AT_ONCE = 256  # clips whose features are in memory together while they are measured
+LEAST_SPREAD = 1e-5  # of a bin in which nothing sounds
+
+
+@torch.no_grad()
+def standardised(clips: ClipSet, groups: Sequence[tuple[Tensor, Tensor]]) -> StandardisedClips:
+    """Clips in groups of their own.
+
+    groups: of each the rows that mean and spread are measured on, at least one, and the rows that belong to it. Rows
+    that belong to none are of the first.
+    """
+    group = torch.zeros(len(clips.known.labels), dtype=torch.int64, device=clips.known.labels.device)
+    measured = []
+    for number, (fitted, rows) in enumerate(groups):
+        group[rows] = number
+        measured.append(_mean_and_spread(clips, fitted))
+    mean, spread = (torch.stack(values) for values in zip(*measured, strict=True))
+    return StandardisedClips(clips.known, clips, group, mean, spread)
+
+
+def _mean_and_spread(clips: ClipSet, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """(bins,) each, float32; summed in float64."""
+    sums, count = torch.zeros(2, 1, dtype=torch.float64, device=rows.device), 0
+    for chosen in rows.split(AT_ONCE):
+        values = clips.features(chosen).double().transpose(0, 1).flatten(1)
+        sums = sums + torch.stack([values.sum(dim=1), values.square().sum(dim=1)])
+        count += values.shape[1]
+    mean, square = sums / count
+    spread = (square - mean.square()).clamp_min(0).sqrt().clamp_min(LEAST_SPREAD)
+    return mean.float(), spread.float()
+
+
+def _joined_standardised(known: ClipMetadata, parts: Sequence[StandardisedClips]) -> StandardisedClips:
+    groups, start = [], 0
+    for part in parts:
+        groups.append(part.group + start)
+        start += len(part.mean)
+    mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])
+    return StandardisedClips(known, joined(known, [part.clips for part in parts]), torch.cat(groups), mean, spread)
 
 
 @dataclass
