@@ -104,7 +104,7 @@ def naive(samples: np.ndarray, start: int, end: int, n_samples: int, edge_fade: 
     return shown
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     cut=cuts(),
     n_samples=st.integers(50, 300) | st.just(500),

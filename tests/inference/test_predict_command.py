@@ -305,7 +305,7 @@ def test_without_validation_there_is_argmax_alone(cli: Cli, tiny_run: Any, sound
 
 @pytest.mark.parametrize(
     ("window", "clip_s", "backbone"),
-    [("zero", 1.0, "tiny"), ("crop", 0.25, "tiny"), ("context:1", 1.0, "tiny"), ("zero", 1.0, "tiny_masked")],
+    [("zero", 1.0, "tiny_masked"), ("crop", 0.25, "tiny"), ("context:1", 1.0, "tiny")],
 )
 def test_clips_are_shown_as_the_run_was_shown_them(
     cli: Cli, tiny_run: Any, tiny_root: Path, sounds: Path, tmp_path: Path, window: str, clip_s: float, backbone: str
