@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..data.clips import CLASSES, NORMAL
 from ..data.splits import Split
-from .metrics import FloatArray, IntArray, abnormal_odds, at_operating_point, auroc
+from .metrics import ABNORMAL, FloatArray, IntArray, abnormal_odds, at_operating_point, auroc
 from .patients import area_under_curve, patient_codes
 
 DECILES = 10  # bins of equally many clips that a number is cut into
@@ -30,6 +30,8 @@ NUMBERS = ("length", "level")
 
 TELLING = 0.1  # an AUROC of length this far from .5 is warned of
 TURNED = 0.05  # so are two on different sides of .5, each this far from it
+
+MOST_UNSEEN = 0.1  # share of test clips whose value train has not, from which nothing is said of the split
 
 SIDES = ("train", "test")
 
@@ -119,7 +121,8 @@ def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str) -> pd.DataF
 
     Of every value of it (numbers: deciles of the training side) the training side says how the classes share it. Each
     test clip is called what maximises the expected Score given that: the class of which the largest share has the
-    value, shares of normal clips among all normal, of the others among all abnormal ones.
+    value, shares of normal clips among all normal, of the others among all abnormal ones. A value that train has not
+    says nothing: its clips are called normal.
 
     Args:
         clips: a row per clip: class_index, the column of the nuisance, and subset, patient and recording.
@@ -128,8 +131,9 @@ def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str) -> pd.DataF
 
     Returns:
         Columns split; values, how many there are in train; unseen, the share of test clips whose value train has not;
-        sp, se, score (percent) and auroc on test, NaN where any is unseen; auroc_train, on the training side, each
-        patient's clips by what the other patients say: a value that only names one patient says nothing there.
+        sp, se, score (percent) and auroc on test, NaN where MOST_UNSEEN or more are unseen; auroc_train, on the
+        training side, each patient's clips by what the other patients say: a value that only names one patient says
+        nothing there.
     """
     rows = []
     for split in splits:
@@ -137,9 +141,9 @@ def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str) -> pd.DataF
         if train.empty or test.empty or set(split.train) & set(split.test):
             continue
         known, asked = _values(train, test, by)
-        seen = asked.isin(known.unique())
-        row = {"split": split.name, "values": known.nunique(), "unseen": float((~seen).mean())}
-        row |= _judged(train, test, known, asked) if seen.all() else {}
+        unseen = float((~asked.isin(known.unique())).mean())
+        row = {"split": split.name, "values": known.nunique(), "unseen": unseen}
+        row |= _judged(train, test, known, asked) if unseen < MOST_UNSEEN else {}
         rows.append(row | {"auroc_train": _auroc_of_others(train, known)})
     figures = ["sp", "se", "score", "auroc", "auroc_train"]
     return pd.DataFrame(rows, columns=["split", "values", "unseen", *figures])
@@ -161,42 +165,39 @@ def _counts(clips: pd.DataFrame, *by: pd.Series) -> pd.DataFrame:
     return counted.unstack(fill_value=0).reindex(columns=range(len(CLASSES)), fill_value=0)
 
 
-def _log_gains(counts: FloatArray, support: FloatArray) -> FloatArray:
-    """(N, 4) log of what calling each class gains: hits among normal, or among abnormal clips, as shares of them.
-
-    counts: (N, 4) clips of each class with the value. support: (N, 4) all clips of each class.
-    Where nobody has the value, no class gains more than another: what calls then rank by is nothing.
-    """
-    gains = counts / np.maximum(_pooled(support), 1)
-    gains[counts.sum(axis=1) == 0] = [1.0, *[1 / 3] * 3]
-    with np.errstate(divide="ignore"):
-        logs: FloatArray = np.log(gains)
-    return logs
-
-
-def _pooled(support: FloatArray) -> FloatArray:
-    """(N, 4) normal clips, and three times all abnormal ones."""
-    abnormal = support[:, 1:].sum(axis=1, keepdims=True)
-    return np.concatenate([support[:, :1], np.repeat(abnormal, len(CLASSES) - 1, axis=1)], axis=1)
-
-
 def _judged(train: pd.DataFrame, test: pd.DataFrame, known: pd.Series, asked: pd.Series) -> dict[str, float]:
-    counts = _counts(train, known)
-    support = counts.sum().to_numpy(np.float64)
-    logits = _log_gains(counts.reindex(asked).to_numpy(np.float64), np.tile(support, (len(test), 1)))
+    found = _counts(train, known)
+    counts, support = found.reindex(asked, fill_value=0).to_numpy(), found.sum().to_numpy()
+    gains = counts / np.maximum([support[NORMAL], *[support[list(ABNORMAL)].sum()] * len(ABNORMAL)], 1)
     labels = test["class_index"].to_numpy(np.int64)
-    figures = at_operating_point(labels, logits)
-    return {key: figures[key] for key in ("sp", "se", "score")} | {
-        "auroc": auroc(labels != NORMAL, abnormal_odds(logits))
-    }
+    figures = at_operating_point(labels, gains)  # of equal gains normal is called
+    of_test = {key: figures[key] for key in ("sp", "se", "score")}
+    return of_test | {"auroc": auroc(labels != NORMAL, _odds(counts, support[np.newaxis]))}
 
 
 def _auroc_of_others(train: pd.DataFrame, known: pd.Series) -> float:
     """AUROC on the training side, each clip ranked by the clips of other patients."""
-    patients = train["patient"].astype(str).rename("patient")
-    value = known.rename("value")
+    patients, value = train["patient"].astype(str).rename("patient"), known.rename("value")
     of_value, of_patient, of_both = _counts(train, value), _counts(train, patients), _counts(train, value, patients)
     others = of_value.reindex(value).to_numpy() - of_both.reindex(list(zip(value, patients, strict=True))).to_numpy()
     support = of_value.sum().to_numpy() - of_patient.reindex(patients).to_numpy()
-    logits = _log_gains(others.astype(np.float64), support.astype(np.float64))
-    return auroc((train["class_index"] != NORMAL).to_numpy(), abnormal_odds(logits))
+    return auroc((train["class_index"] != NORMAL).to_numpy(), _odds(others, support))
+
+
+def _odds(counts: IntArray, support: IntArray) -> FloatArray:
+    """(N,) how much larger a share of the abnormal than of the normal clips has the value, as a logarithm.
+
+    Shares, so that a patient who is left out does not move the odds of a value that all clips have. 0 where nobody has
+    the value.
+
+    Args:
+        counts: (N, 4) clips of each class with the value.
+        support: (N, 4) or (1, 4) clips of each class.
+    """
+    normal, abnormal = (
+        counts[:, of].sum(axis=1) / np.maximum(support[:, of].sum(axis=1), 1) for of in ([NORMAL], list(ABNORMAL))
+    )
+    with np.errstate(divide="ignore"):
+        odds: FloatArray = np.log(np.where(normal + abnormal > 0, abnormal, 1.0))
+        odds -= np.log(np.where(normal + abnormal > 0, normal, 1.0))
+    return odds

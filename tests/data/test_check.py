@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from rich.console import Console
+from tiny import Cli
 
 from rsbench.core.errors import DataError
 from rsbench.data.annotations import read_each
@@ -19,6 +20,7 @@ from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.splits import split
 from rsbench.data.sprsound import read_sprsound
+from rsbench.evaluation.nuisance import length_audit
 from rsbench.report.tables.data import render
 
 FOUR = label_map("four-class")
@@ -150,3 +152,34 @@ def test_recordings_without_sound_are_counted_and_named(icbhi: Path) -> None:
 @pytest.mark.parametrize("name", ["four-class", "four-class-strict"])
 def test_both_label_maps(icbhi: Path, name: str) -> None:
     assert check(read_icbhi(icbhi), label_map(name)).splits["clips"].sum() > 0
+
+
+def test_lengths_of_sprsound_tell_the_class_as_the_documentation_says(real_root: Path) -> None:
+    clips = read_sprsound(real_root / "sprsound").clips
+    clips = clips.assign(
+        class_index=(clips["label"] != "Normal").astype(int), length_s=clips["end_s"] - clips["start_s"]
+    )
+    found = length_audit(clips, [split("sprsound-inter"), split("sprsound-intra")])
+    assert found["value"].round(3).tolist() == [0.185, 0.167, 0.185, 0.114]
+
+
+def test_clips_are_as_long_as_their_recording_lets_them_be(tmp_path: Path, record: Callable[..., Path]) -> None:
+    path = record(tmp_path / "a.wav")
+    whole = soundfile.info(path).duration
+    rows = ["path,start_s,end_s,label,patient", "a.wav,0,1,normal,p1", f"a.wav,1,{whole + 0.05},both,p1", ""]
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    clips = check(read_folder(tmp_path, "mine"), FOUR).clips
+    assert clips["length_s"].tolist() == pytest.approx([1, whole - 1])
+    assert clips["class_index"].tolist() == [0, 3]
+    assert clips["rate"].tolist() == [soundfile.info(path).samplerate] * 2
+
+
+def test_what_a_nuisance_explains_is_printed_and_changes_no_exit_code(cli: Cli, tiny_root: Path) -> None:
+    for by in ("level", "patient"):
+        outcome = cli("data", "check", "--root", tiny_root, "--dataset", "tiny", "--by", by)
+        assert outcome.code == 0
+        assert f"What {by} alone explains" in outcome.out
+        assert ("another patient in test than in train" in outcome.out) == (by == "patient")
+    refused = cli("data", "check", "--root", tiny_root, "--by", "lenght")
+    assert refused.code != 0
+    assert "--by lenght: there is no such nuisance. Did you mean 'length'?" in refused.err

@@ -139,6 +139,23 @@ def test_what_only_names_patients_is_not_praised() -> None:
     assert of_one_value["auroc_train"].item() == 0.5  # not below it, as a share of the others alone would give
 
 
+def test_one_value_for_all_explains_nothing_however_many_patients_there_are() -> None:
+    clips = clips_of(7, count=3000, patients=200).assign(device="a")
+    (found,) = explained(clips, [SPLIT], "device").to_dict("records")
+    assert (found["score"], found["auroc"], found["auroc_train"]) == (50, 0.5, 0.5)
+
+
+def test_the_few_clips_whose_value_train_has_not_are_called_normal() -> None:
+    clips = clips_of(8)
+    test = np.flatnonzero(clips["subset"] == "test")
+    clips.loc[test[:10], ["device", "class_index"]] = ["new", 2]
+    clips.loc[test[10:], ["device", "class_index"]] = ["b", 0]
+    clips.loc[clips["subset"] == "train", "device"] = "b"
+    (found,) = explained(clips, [SPLIT], "device").to_dict("records")
+    assert found["unseen"] == pytest.approx(10 / len(test))
+    assert (found["sp"], found["se"], found["auroc"]) == (100, 0, 0.5)
+
+
 def test_lengths_past_those_of_train_are_in_its_outer_deciles() -> None:
     clips = clips_of(6)
     test = clips["subset"] == "test"

@@ -20,8 +20,8 @@ from tiny import Cli
 
 LOGITS = ["logit_normal", "logit_crackle", "logit_wheeze", "logit_both"]
 CLASSES = ["normal", "crackle", "wheeze", "both"]
-RESULTS = ["boards", "shift", "differences", "audit", "curves", "recall", "confusion", "reliability", "risk", "margin"]
-SECTIONS = [*RESULTS, "map", "mistakes", "training", "again"]
+RESULTS = ["boards", "shift", "differences", "audit", "curves", "recall", "length", "confusion", "reliability"]
+SECTIONS = [*RESULTS, "risk", "margin", "map", "mistakes", "training", "again"]
 
 
 def test_nothing_is_fetched_and_every_link_leads_somewhere(reported: Reported) -> None:
@@ -57,6 +57,16 @@ def test_runs_that_share_no_board_stand_in_groups_of_their_own(reported: Reporte
         "fine-tuned, trained on tiny, train fraction 1.0",
     ]
     assert "failed: qlung-tiny" in reported.parsed.sections["02-boards"]
+
+
+def test_what_length_alone_tells_stands_beside_each_run(reported: Reported) -> None:
+    """Of the first group on its own split: all clips of `tiny` are equally long, so that nothing is lost within."""
+    text = reported.parsed.sections["01-length"]
+    assert "On tiny the AUROC of length alone for abnormal is 0.500" in " ".join(text.split())
+    tables = [table for table in reported.parsed.tables if table[0][:4] == ["method", "seed", "AUROC", "within length"]]
+    seeds = [row[1] for row in tables[0][1:]]
+    assert sorted(seeds) == ["0", "0", "1", "1"]
+    assert all(row[2] == row[3] != "–" for table in tables for row in table[1:])
 
 
 def test_scores_are_the_means_of_the_runs(reported: Reported) -> None:

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
+
+from ...boards.leaderboard import POINT
 from ...core.errors import ResultsError
+from ...data.clips import NORMAL
+from ...evaluation.patients import area_under_curve, patient_codes
 from ...results.run import as_written
 from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
 from ..figures.picture import Panel, Picture
 from .embedding_map import MOST_CLIPS, map_panels, run_to_map
 from .explorer import HIGHEST_HZ, RANGE_DB, Recordings, worst_mistakes
 from .summaries import OfBoard, OfMethod
-from .view import Mistakes, Section, View
+from .view import Mistakes, PageTable, Section, View
+
+MOST_UNFOLDED = 12  # runs, of which a table is shown without being asked for
 
 
 def clip_sections(view: View, recordings: Recordings | None) -> list[Section]:
-    """Curves, confusion, margins, calibration, selective prediction, the map of embeddings, the worst errors."""
+    """Curves, length, confusion, margins, calibration, selective prediction, map of embeddings, the worst errors."""
     return [
         _curves(view),
+        _length(view),
         _confusion(view),
         _margins(view),
         _reliability(view),
@@ -47,6 +55,48 @@ def _curves(view: View) -> Section:
     )
     pictures = _each_split(view, "curves", caption, lambda of, method: curve_panel(of, method, view.colours))
     return Section("curves", "Sp–Se curves and operating points", pictures=pictures)
+
+
+def _length(view: View) -> Section:
+    """How far length alone tells the class, and what is left of each run's AUROC among clips that are as long."""
+    known = [of_board for of_board in view.boards if "length_s" in of_board.clips]
+    section = Section("length", "Length: what could be had without listening")
+    if view.boards and not known:
+        return replace(
+            section,
+            absent="These runs were made before the lengths of clips were stored. To bring them: rsbench run …",
+        )
+    return replace(section, text=" ".join(map(_told_by_length, known)), sheets=[_lengths_sheet(of) for of in known])
+
+
+def _told_by_length(of_board: OfBoard) -> str:
+    clips = of_board.clips
+    lengths, abnormal = clips["length_s"].to_numpy(dtype="float64"), (clips["label"] != NORMAL).to_numpy()
+    found = area_under_curve(lengths, abnormal, patient_codes(clips["patient"]))
+    if pd.isna(found.value):
+        return f"On {of_board.board.split} all clips are of one kind."
+    interval = "" if pd.isna(found.low) else f" [{found.low:.3f}, {found.high:.3f}]"
+    return (
+        f"On {of_board.board.split} the AUROC of length alone for abnormal is {found.value:.3f}{interval} "
+        "(above .5: abnormal clips are longer; below it: shorter)."
+    )
+
+
+def _lengths_sheet(of_board: OfBoard) -> PageTable:
+    runs = of_board.board.runs
+    runs = runs[runs[POINT] == "argmax"]
+    columns = ["auroc_abnormal", "auroc_within_length"]
+    rows = [
+        [method, str(seed), *("–" if pd.isna(area) else f"{area:.3f}" for area in areas)]
+        for method, seed, *areas in runs[["method", "seed", *columns]].itertuples(index=False)
+    ]
+    notes = [
+        "Within length: only clips of one decile of length are compared. What a run has there beyond the backbone "
+        "length it did not have from the length."
+    ]
+    title = f"{of_board.board.split}: AUROC of each run"
+    headings = ["method", "seed", "AUROC", "within length"]
+    return PageTable(title, headings, rows, 1, notes=notes, folded=len(rows) > MOST_UNFOLDED)
 
 
 def _confusion(view: View) -> Section:

@@ -35,6 +35,7 @@ ORDER = (
     "audit",
     "curves",
     "recall",
+    "length",
     "confusion",
     "reliability",
     "risk",

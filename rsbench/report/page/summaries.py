@@ -101,7 +101,10 @@ class OfMethod:
 
 @dataclass(frozen=True)
 class OfBoard:
-    """The drawn methods of a board, in its order, and the clips they were judged on, by clip id."""
+    """The drawn methods of a board, in its order, and the clips they were judged on, by clip id.
+
+    clips: with their lengths where any run that was read stores them.
+    """
 
     board: Board
     methods: Sequence[OfMethod]
@@ -133,7 +136,8 @@ def summarise_board(
         for run_id in mine["run_id"]:
             run = read_run(runs[run_id], board.split, board.rule)
             method.add(run)
-            clips = run.clips
+            if clips.empty or "length_s" in run.clips:
+                clips = run.clips
             advance(1)
         found.append(method)
     return OfBoard(board, found, clips)

@@ -14,7 +14,7 @@ from ...data.check import SHOWN, DataCheck
 from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
-from ...evaluation.nuisance import length_audit, length_warnings
+from ...evaluation.nuisance import MOST_UNSEEN, length_audit, length_warnings
 from ...evaluation.patients import effective_number
 
 LENGTH_REMEDY = (
@@ -53,15 +53,16 @@ def render(found: DataCheck, console: Console) -> None:
 def render_explained(frame: pd.DataFrame, by: str, console: Console) -> None:
     """Print what a nuisance alone explains: the frame of `evaluation.nuisance.explained`."""
     table = Table(
-        *("split", "values", "Score", "Sp", "Se", "AUROC", "AUROC on train"),
+        *("split", "values", "unseen", "Score", "Sp", "Se", "AUROC", "AUROC on train"),
         title=f"What {by} alone explains, from its class shares in train; always-normal scores 50",
-        caption="AUROC on train: each patient's clips ranked by what the other patients say.",
+        caption="unseen: test clips with a value that train has not. AUROC on train: each patient's clips ranked by "
+        "what the other patients say; .5 or less is nothing.",
     )
     for row in frame.to_dict("records"):
         on_test = [f"{row[name]:.1f}" for name in ("score", "sp", "se")] + [_area(row["auroc"])]
-        if row["unseen"]:
-            on_test = [f"train never has the {by} of {row['unseen']:.0%} of the test clips", "–", "–", "–"]
-        table.add_row(row["split"], str(row["values"]), *on_test, _area(row["auroc_train"]))
+        if row["unseen"] >= MOST_UNSEEN:
+            on_test = [f"another {by} in test than in train", "–", "–", "–"]
+        table.add_row(row["split"], str(row["values"]), f"{row['unseen']:.0%}", *on_test, _area(row["auroc_train"]))
     console.print(table)
 
 
