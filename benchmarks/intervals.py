@@ -3,6 +3,7 @@
 python benchmarks/intervals.py                       # calibration, 2000 studies a line: some hours on 2 cores
 python benchmarks/intervals.py --studies 200         # a quick look
 python benchmarks/intervals.py --runs results --split icbhi-official      # patients and seeds of real runs, redrawn
+python benchmarks/intervals.py --folds --studies 600     # every patient tested once: what models of folds share
 python benchmarks/intervals.py --speed               # 100 rows x 10,000 resamples: seconds and memory
 
 In the table of all speeds the peer is scipy.stats.bootstrap, which redraws the patients of one method at a time.
@@ -11,10 +12,12 @@ In the table of all speeds the peer is scipy.stats.bootstrap, which redraws the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +41,15 @@ from rsbench.evaluation.statistics import (
 from rsbench.results.run import load_runs
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "evaluation"))
+from folded import Problem, folded_study
 from simulated import Effects, Scored, few_ill_patients, patients, scored_study, study
 
 Floats = NDArray[np.float64]
 
 LOSSES = 5  # beside the baseline
 BACKBONES = 6  # of a summary
+FOLDS = 5
+PROBLEMS = {"easy": Problem(), "hard": Problem(dimensions=48, shift=0.9, ridge=0.02)}
 STUDIES = {
     "as on ICBHI": Effects(),
     "no patient x loss": Effects(patient_and_method=0.0),
@@ -65,10 +71,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 8, 10])
     parser.add_argument("--runs", type=Path, help="results folder whose runs are redrawn")
     parser.add_argument("--split", default="icbhi-official", help="of the runs")
+    parser.add_argument("--folds", action="store_true", help="studies that learn, in five folds of patients")
     parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
     if arguments.speed:
         speed()
+    elif arguments.folds:
+        in_folds(arguments.studies, arguments.resamples)
     elif arguments.runs:
         redrawn(arguments.runs, arguments.split, arguments.studies, arguments.resamples)
     else:
@@ -152,6 +161,28 @@ def simulated(
         int(generator.integers(2**31)),
         summary[slice(0, None, 2)] - summary[slice(1, None, 2)],
     )
+
+
+def in_folds(studies: int, resamples: int) -> None:
+    """Shares of 95 % intervals that miss, without and with what folds share, at 0 and at validation's threshold."""
+    print(f"{studies} studies a line of two methods in {FOLDS} folds: missed without and with what folds share")
+    print(f"{'problem':8} patients seeds  {'Score':14} {'difference':14} {'Score, chosen':14} difference, chosen")
+    for name, problem in PROBLEMS.items():
+        for count, seeds in itertools.product((60, 150, 300), (3, 10)):
+            generator = np.random.default_rng(100 * count + seeds)
+            missed: dict[tuple[int, bool, int], list[Estimates]] = {}
+            for number in range(studies):
+                points, support = folded_study(generator, problem, count, seeds, FOLDS)
+                for (point, hits), folds in itertools.product(enumerate(points), (0, FOLDS)):
+                    counts = replace(counts_of("score", hits, support), folds=folds)
+                    for paired in (False, True):
+                        of_what = counts[[1]] - counts[[0]] if paired else counts
+                        missed.setdefault((point, paired, folds), []).append(estimate(of_what, resamples, number))
+            shares = {key: 1 - coverage(found, 0.0 if key[1] else None) for key, found in missed.items()}
+            cells = [
+                f"{shares[*of, 0]:.3f} → {shares[*of, FOLDS]:.3f}" for of in itertools.product((0, 1), (False, True))
+            ]
+            print(f"{name:8} {count:8} {seeds:5}  {'  '.join(cells)}", flush=True)
 
 
 def redrawn(results: Path, split: str, studies: int, resamples: int) -> None:

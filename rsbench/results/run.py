@@ -146,8 +146,7 @@ class Run:
         """The stored predictions of a data set: `evaluation.scoring.PREDICTION_COLUMNS`, by clip and selection."""
         name = f"{store.PREDICTIONS}/{dataset}.parquet"
         frame = self.folder.read_parquet(name)
-        if "fold" not in frame:  # older than folds that are tested
-            frame = frame.assign(fold=-1)
+        frame = frame if "fold" in frame else frame.assign(fold=-1)  # older than folds that are tested
         check_predictions(self.path / name, frame)
         return frame
 

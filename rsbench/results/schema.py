@@ -222,6 +222,10 @@ class ChosenEpoch(RecordPart):
     score: Annotated[float, Field(allow_inf_nan=True)] | None  # in a file, NaN is null
     folds: tuple[Whole, ...] = ()
 
+    def document(self) -> dict[str, Any]:
+        """As JSON has it, without folds where there are none."""
+        return self.model_dump(mode="json", exclude=set() if self.folds else {"folds"})
+
 
 class Cost(RecordPart):
     """seconds: of the whole run. Clips per second are of whole epochs, validation included."""

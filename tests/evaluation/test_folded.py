@@ -10,8 +10,8 @@ from rsbench.evaluation.patients import shared_training
 from rsbench.evaluation.separate import estimate_separately
 from rsbench.evaluation.statistics import Counts, counts_of, estimate
 
-STUDIES = 150
-PATIENTS, SEEDS, FOLDS = 100, 5, 5
+STUDIES = 120
+PATIENTS, SEEDS, FOLDS = 60, 4, 5
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ def predictions(seed: int, subset: str, part: str, selection: str = "val", clips
         location="Tc",
         subset=subset,
         part=part,
+        fold=-1,
         label=labels,
         quality=generator.random(clips),
         margin_rad=0.1,

@@ -245,10 +245,11 @@ def _scores(known: Known, split: str) -> Table:
         epoch = str(known["selection"][rule(name).selection(split)]["epoch"])
         for point, figures in _points(of_splits[split]):
             table.add_row(_selected(name), epoch, point, *(_number(figures[key], 1) for key in AT_A_POINT))
-    chosen = {
-        one: of[split]["operating_point"]["normal_offset"] for one, of in metrics.items() if "val-bias" in of[split]
-    }
-    offsets = [f"val-bias adds {_of_folds(offset)} to the normal logit under {one}" for one, offset in chosen.items()]
+    points = {name: of_splits[split] for name, of_splits in metrics.items() if "val-bias" in of_splits[split]}
+    offsets = [
+        f"val-bias adds {_of_folds(figures['operating_point']['normal_offset'])} to the normal logit under {name}"
+        for name, figures in points.items()
+    ]
     table.caption = "\n".join(["always-normal scores 50", *offsets])
     return table
 
