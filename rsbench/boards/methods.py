@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ UNSAID = (ABSENT, '"none"')  # what a label need not say
 CODE_OF = "code of "  # and kind:name of what is registered
 ASKED_FOR = "asked for "  # and one of ASKED
 MADE_WITH = "made with "  # and what may move a result without being part of a method
+HASH = re.compile(r"[0-9a-f]{64}")
 AVERAGED = ("code",)  # columns that boards keep apart, and average over where they are told to
 
 
@@ -138,4 +140,5 @@ def short(value: Any) -> str:
     if isinstance(parsed, list):
         return ", ".join(map(str, parsed))
     word = parsed if isinstance(parsed, str) else f"{parsed:.3g}" if isinstance(parsed, float) else text
-    return word[:8] if len(word) == 64 and all(letter in "0123456789abcdef" for letter in word) else word
+    parts = word.split(",")  # of runs that were trained on several data sets
+    return ",".join(part[:8] for part in parts) if all(map(HASH.fullmatch, parts)) else word
