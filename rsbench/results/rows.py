@@ -225,7 +225,7 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "tuning": "tuned" if spec.tuning_trials else "as published",
         "trials": spec.tuning_trials,
         "synthetic": data.synthetic,
-        "partial": data.datasets[dataset].missing_recordings > 0,
+        "partial": any(data.datasets[name].missing_recordings > 0 for name in {dataset, *trained}),
         "protocol": spec.protocol,
         "code_version": run.environment.code_version,
     }
