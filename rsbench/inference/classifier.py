@@ -62,8 +62,8 @@ def load_classifier(choice: TrainedModel) -> Classifier:
     """The classifier of a run as it is used, in eval mode, on the CPU.
 
     Raises:
-        SpecError: the run was trained on embeddings or adapted to its test clips, or something it is made of is not
-            registered.
+        SpecError: the run's backbone hears no sound, the run was adapted to its test clips, or something it is made of
+            is not registered.
         ResultsError: its weights are not there, or are not of this model.
         WeightsError: its weights are damaged.
     """
@@ -71,8 +71,8 @@ def load_classifier(choice: TrainedModel) -> Classifier:
     run, spec = choice.run, choice.run.spec
     if spec.frontend is None:
         raise SpecError(
-            f"{run.run_id} was trained on embeddings of sounds, and cannot take a sound itself. Train on the "
-            "recordings instead; with --set optim.freeze=all the backbone stays as it is there too."
+            f"{run.run_id}: its backbone hears no sound, and the run cannot take one itself. Train on the recordings "
+            "instead; with --set optim.freeze=all the backbone stays as it is there too."
         )
     if spec.data.adapt != "none":
         raise SpecError(
