@@ -371,8 +371,7 @@ def solves_as_declared(case: Case) -> None:
     solved = [one.eval().solve(embeddings, labels, embeddings[::2], labels[::2]) for one in (loss, again)]
     expect(solved[0] == solved[1], f"it chooses {solved[0]} and {solved[1]} of the same embeddings")
     expect_same(again.logits(embeddings), loss.logits(embeddings), "logits of two solutions")
-    right = int((loss.logits(embeddings).argmax(dim=1) == labels).sum())
-    expect(right == len(labels), f"{right} of {len(labels)} right")
+    expect(loss.logits(embeddings).argmax(dim=1).equal(labels), f"not all of {len(labels)} clips are right")
 
 
 CHECKS: tuple[Check, ...] = (
