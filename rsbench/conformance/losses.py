@@ -29,6 +29,7 @@ from .steps import (
     COUNTS,
     DIM,
     LABELS,
+    as_embeddings,
     backward,
     build,
     clips,
@@ -210,7 +211,7 @@ def finite_at_the_ends_of_the_cosine(case: Case) -> None:
     """
     for along_axes, sign, label in itertools.product((False, True), (1.0, -1.0), range(CLASSES)):
         loss = build(case)
-        found = [rows for parameter in loss.parameters() for rows in _as_embeddings(parameter.detach())]
+        found = [rows for parameter in loss.parameters() for rows in as_embeddings(parameter.detach())]
         if along_axes:
             for rows in found:
                 rows.copy_(torch.eye(DIM)[torch.arange(len(rows)) % DIM])
@@ -219,12 +220,6 @@ def finite_at_the_ends_of_the_cosine(case: Case) -> None:
         _, batch = training_step(loss, labels)
         where = f"at a cosine of {sign:+g} for label {label}"
         expect_finite_step(loss, sign * directions.repeat(loss.views, 1), batch, where)
-
-
-def _as_embeddings(parameter: Tensor) -> list[Tensor]:
-    """The rows and the columns of a matrix that are D wide, (N, D) each."""
-    turned = [parameter, parameter.transpose(0, -1)] if parameter.ndim > 1 else []
-    return [matrix.reshape(-1, DIM) for matrix in turned if matrix.shape[-1] == DIM]
 
 
 @contract(
@@ -377,8 +372,7 @@ def solves_as_declared(case: Case) -> None:
     solved = [one.eval().solve(embeddings, labels, embeddings[::2], labels[::2]) for one in (loss, again)]
     expect(solved[0] == solved[1], f"it chooses {solved[0]} and {solved[1]} of the same embeddings")
     expect_same(again.logits(embeddings), loss.logits(embeddings), "logits of two solutions")
-    right = int((loss.logits(embeddings).argmax(dim=1) == labels).sum())
-    expect(right == len(labels), f"{right} of {len(labels)} right")
+    expect(loss.logits(embeddings).argmax(dim=1).equal(labels), f"not all of {len(labels)} clips are right")
 
 
 CHECKS: tuple[Check, ...] = (

@@ -85,5 +85,11 @@ def expect_finite_step(loss: Loss, embeddings: Tensor, batch: Batch, where: str)
     return result
 
 
+def as_embeddings(parameter: Tensor) -> list[Tensor]:
+    """The rows and the columns of a matrix that are D wide, (N, D) each."""
+    turned = [parameter, parameter.transpose(0, -1)] if parameter.ndim > 1 else []
+    return [matrix.reshape(-1, DIM) for matrix in turned if matrix.shape[-1] == DIM]
+
+
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

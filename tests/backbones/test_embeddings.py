@@ -29,3 +29,13 @@ def test_it_follows_the_seed_and_is_for_training_alone() -> None:
     assert not draws[0].equal(draws[2])
     model = Embeddings(6, 1, dropout=0.5).eval()
     assert model(values).equal(model(values))
+
+
+def test_without_a_width_embeddings_are_standardised_in_training_and_passed_on_where_nothing_is_trained() -> None:
+    values = 3 + 2 * torch.randn(64, 6)
+    model = Embeddings(6, 1, width=0, dropout=0.0)
+    assert (model.embedding_dim, list(model.parameters())) == (6, [])
+    torch.testing.assert_close(model.eval()(values), values, rtol=1e-5, atol=0)  # batch norm's ε is all that it adds
+    standardised = model.train()(values)
+    torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(6), rtol=0, atol=1e-5)
+    assert Embeddings(6, 1, width=0, hidden=4).embedding_dim == 4
