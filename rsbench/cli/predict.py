@@ -27,7 +27,7 @@ from .options import (
 if TYPE_CHECKING:
     from ..core.display import Display, PlainConsole
     from ..inference.prediction import Heard
-    from ..results.run import TrainedModel
+    from ..results.trained_model import TrainedModel
 
 EXAMPLES = """
 [bold]Examples[/bold]

@@ -66,7 +66,10 @@ def is_whole(folder: Path, unread: Set[str] = frozenset()) -> bool:
     listed = read_sealed(folder / CONTENT)
     if listed is None:
         return False
-    content = {folder / name: (size, sha256) for name, (size, sha256) in json.loads(listed).items()}
+    try:
+        content = {folder / name: (size, sha256) for name, (size, sha256) in json.loads(listed).items()}
+    except (TypeError, ValueError):  # another version of rsbench built it, and listed more or less of each file
+        return False
     try:
         stats = [path.stat() for path in content]
         if [stat.st_size for stat in stats] != [size for size, _ in content.values()]:

@@ -19,7 +19,8 @@ from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
 from ..experiment.resolve import registered
 from ..features.frontends import FrontendModule, create_frontend
-from ..results.run import Run, TrainedModel
+from ..results.run import Run
+from ..results.trained_model import TrainedModel
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
 

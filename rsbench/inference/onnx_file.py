@@ -16,7 +16,7 @@ from ..core.errors import ExportFailed, SpecError
 from ..core.files import write_bytes
 from ..data.clips import CLASSES
 from ..data.windows import ClipWindow
-from ..results.run import TrainedModel
+from ..results.trained_model import TrainedModel
 from .classifier import Classifier
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..data.windows import clip_window
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
 from ..quality.index import create_quality, measure_recording
-from ..results.run import TrainedModel
+from ..results.trained_model import TrainedModel
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Recording, WindowPlan

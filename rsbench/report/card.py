@@ -15,8 +15,9 @@ from ..data.clips import CLASSES
 from ..data.windows import clip_window
 from ..evaluation.scoring import HEADLINE
 from ..results.calls import OPERATING_POINTS
-from ..results.run import INTENDED_USE, Run, TrainedModel
+from ..results.run import Run
 from ..results.schema import Identity
+from ..results.trained_model import INTENDED_USE, TrainedModel
 
 
 def model_card(choice: TrainedModel, display: Display, use: Iterable[str] = ()) -> str:

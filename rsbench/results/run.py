@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -20,15 +19,15 @@ from ..data.splits import known_split, split
 from ..evaluation.metrics import FloatArray, IntArray
 from ..evaluation.operating_point import OperatingPoint, per_clip
 from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, score_run
-from ..evaluation.selection import Rule, rule
+from ..evaluation.selection import rule
 from . import store
 from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
 from .checks import check_data, check_epochs, check_metrics, check_predictions, checked_spec
 from .judged import Judged, JudgedClips, KnownClips, check_judged, judged_rows, scored_clips
 from .schema import Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
+from .trained_model import TrainedModel
 
 HERE = "here"  # the origin of a run that nobody brought
-INTENDED_USE = "Research use. Not a medical device."
 NAMED = 5  # runs, where many could be meant
 
 
@@ -320,52 +319,6 @@ class Run:
         if judged is None:
             raise ResultsError(f"{self.run_id}: was not judged on '{split_name}' under '{rule_name}'.")
         return judged
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A finished run, at the epoch of one selection and at one operating point.
-
-    selection: "val", "last", "cv-refit" or "oracle:<split>". figures: split → what the run was judged by there, at that
-    epoch. at: "argmax" or "val-bias". point: what holds there; the offset of argmax is 0. calibrated: whether
-    validation chose the temperature, which is 1 otherwise.
-    """
-
-    run: Run
-    selection: str
-    epoch: int
-    figures: Mapping[str, Mapping[str, Any]]
-    at: str
-    point: OperatingPoint
-    calibrated: bool
-
-    @property
-    def rule(self) -> Rule:
-        return rule(self.selection.partition(":")[0])
-
-    def describe(self) -> str:
-        """Run, epoch and operating point, in two lines."""
-        return f"{self.run.run_id}, epoch {self.epoch}, {self.rule.header}\nat {self.at}: {self.describe_point()}"
-
-    def describe_point(self) -> str:
-        offset = f"{self.point.normal_offset:+.3f} on the logit of normal" if self.at == VAL_BIAS else "no offset"
-        if not self.calibrated:
-            return f"{offset}, temperature 1: without validation, probabilities are not calibrated"
-        return f"{offset}, temperature {self.point.temperature:.3f}, as chosen on validation"
-
-    def about(self) -> dict[str, Any]:
-        """What a program has to know of predictions that are made so."""
-        return {
-            "run": self.run.run_id,
-            "select": self.selection,
-            "epoch": self.epoch,
-            "at": self.at,
-            "normal_offset": self.point.normal_offset,
-            "temperature": self.point.temperature,
-            "clip_s": self.run.spec.data.clip_s,
-            "window": self.run.spec.data.window,
-            "intended_use": INTENDED_USE,
-        }
 
 
 def load_runs(results: Path) -> list[Run]:

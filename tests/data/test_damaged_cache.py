@@ -13,7 +13,7 @@ from tiny import write_own_dataset
 
 from rsbench.core.cache import CONTENT, build_once
 from rsbench.core.errors import DataError
-from rsbench.core.files import sha256_of
+from rsbench.core.files import seal, sha256_of
 from rsbench.data import hashing
 from rsbench.data.clips import ClipTable
 from rsbench.data.folder import read_folder
@@ -126,3 +126,11 @@ def test_waveforms_of_another_version_are_decoded_again(table: ClipTable, cache:
     (samples,) = cache.glob("waveforms/*/samples.f32")
     samples.write_bytes(bytes(samples.stat().st_size))
     assert np.array_equal(prepare(table, 4000).samples, whole)
+
+
+def test_what_another_version_listed_in_its_own_way_is_built_again(tmp_path: Path) -> None:
+    folder = build_once(tmp_path / "thing", lambda empty: (empty / "one").touch())
+    for listed in (b'{"one": [0, "", 17]}', b'{"one": 0}'):
+        (folder / CONTENT).write_bytes(listed + seal(listed))
+        build_once(folder, lambda empty: (empty / "one").write_text("again"))
+        assert (folder / "one").read_text() == "again"

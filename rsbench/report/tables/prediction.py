@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...inference.prediction import COLUMNS
-from ...results.run import INTENDED_USE, TrainedModel
+from ...results.trained_model import INTENDED_USE, TrainedModel
 
 
 def prediction_table(choice: TrainedModel, rows: pd.DataFrame) -> Table:
