@@ -117,16 +117,17 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
     _check_rows(rows, split)
     labels, logits = _labels_and_logits(rows)
     offsets: dict[str, float | FloatArray] = {"argmax": 0.0}
-    figures: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     temperature = None
     if points:
         chosen = asdict(points[0]) if not split.folds else _listed(points)
-        figures["operating_point"] = chosen
         temperature = per_clip(chosen["temperature"], rows["fold"])
         offset = per_clip(chosen["normal_offset"], rows["fold"])
         if not np.isnan(offset).any():
             offsets["val-bias"] = offset
-    figures |= {at: at_operating_point(labels, logits, offset) for at, offset in offsets.items()}
+    figures: dict[str, Any] = {at: at_operating_point(labels, logits, offset) for at, offset in offsets.items()}
+    if chosen:
+        figures["operating_point"] = chosen
     return figures | {
         "worst_device": {at: _worst_device(rows, offset) for at, offset in offsets.items()},
         "threshold_free": threshold_free(labels, logits) | _within_length(rows),

@@ -29,6 +29,7 @@ from rsbench.results.run import Run, load_runs
 WORDS = {"precision": "bf16", "quality.name": "rms", "quality.control": "shuffled", "optim.algorithm": "sgd"}
 WORDS |= {"frontend.name": "logmel", "augment.quirks": ["time_mask_whole"], "select": ["val", "last"]}
 WORDS |= {"data.test": ["tiny", "far"], "data.window": "zero", "optim.compile": "inductor"}
+WORDS |= {"data.adapt": "adabn", "optim.sampling": "balanced"}
 # What a run folder says beside its spec, which boards keep apart by name (test_leaderboard).
 ELSEWHERE = ("loss.name", "backbone.name", "backbone.weights", "data.train", "data.label_map", "seed", "protocol")
 

@@ -71,14 +71,15 @@ def test_a_list_of_losses_needs_no_tables() -> None:
 def test_a_run_needs_no_sweep_engine_and_its_first_step_no_compiler() -> None:
     program = (
         "import sys, torch, rsbench.experiment.run\n"
+        "from rsbench import create_backbone\n"
         "from rsbench.core.spec import OptimPart\n"
         "from rsbench.training.optim import make_optimiser\n"
         "from rsbench.training.predict import Model\n"
         "for algorithm in ('adam', 'adamw', 'sgd'):\n"
-        "    model = Model(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), ())\n"
+        "    model = Model(create_backbone('embeddings', 2, 1, width=2), torch.nn.Linear(2, 2), ())\n"
         "    optimiser = make_optimiser(model, OptimPart(algorithm=algorithm))\n"
         "    optimiser.zero_grad()\n"
-        "    model.loss(model.backbone(torch.ones(1, 2))).sum().backward()\n"
+        "    model.loss(model.backbone(torch.ones(2, 2))).sum().backward()\n"
         "    optimiser.step()\n"
         "    optimiser.load_state_dict(optimiser.state_dict())\n"
         "unwanted = ('ray', 'optuna', 'timm', 'torchvision', 'torch._dynamo', 'scipy.special', 'scipy.stats')\n"

@@ -16,7 +16,7 @@ from tiny import TINY_PLUGIN, Cli, run_tiny, tiny_settings, write_own_dataset
 from rsbench.core.errors import SpecError
 from rsbench.evaluation.operating_point import fit_operating_point
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
-from rsbench.experiment.build import clip_set, rows_to_fit, training_clips
+from rsbench.experiment.build import clip_set, training_clips, training_rows
 from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import Experiment, prepare_experiment
 from rsbench.results.rescore import rescore_run
@@ -84,7 +84,7 @@ def test_clips_are_gathered_from_the_data_set_that_they_are_of(prepare: Prepare)
         name, place = ("tiny", row) if row < sizes[0] else ("near", row - sizes[0])
         assert torch.equal(features, own[name].features(torch.tensor([place]))[0])
         assert clips.known.clip_ids[row] == together.datasets[name].clips["clip_id"].iloc[place]
-    fitted = torch.as_tensor(rows_to_fit(together))
+    fitted = torch.as_tensor(training_rows(together, "fit"))
     assert [clips.known.clip_ids[row] for row in fitted] == together.fitted["clip_id"].tolist()
     batch = clips.batch(fitted, 0.0)
     assert batch.dataset is not None
