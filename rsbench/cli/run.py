@@ -78,10 +78,8 @@ def run(
 ) -> None:
     """Train a loss on a backbone and judge it, in and out of distribution.
 
-    Clips are shown to the model at one length, data.clip_s. By --set data.window=WINDOW longer ones are cut and shorter
-    ones repeated (repeat, the default, as published) or followed by silence (zero); or of longer ones the middle is
-    kept, and shorter ones repeated (crop); or each is SECONDS of sound around its middle, from its recording
-    (context:SECONDS).
+    Clips are shown at one length. --set data.window=repeat is as published; zero, crop and context:SECONDS are told in
+    docs/protocol.md.
 
     Several losses and several seeds are a grid: every loss with every seed, in one process. Give the same command
     again to continue where it was stopped; what is done is not done again.
