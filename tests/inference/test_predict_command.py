@@ -191,8 +191,8 @@ def test_no_class_is_called_without_numbers(
     broken, *others = sorted(sounds.iterdir())
     heard = Classifier.forward
 
-    def forward(self: Classifier, waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits, probabilities = heard(self, waveforms)
+    def forward(self: Classifier, *waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, probabilities = heard(self, *waveforms)
         monkeypatch.undo()  # of the first recording alone
         return logits * torch.nan, probabilities * torch.nan
 
@@ -278,7 +278,7 @@ def test_a_run_that_cannot_be_used_says_why(
 
     spec = on_disk.read(run.path, "spec.json")
     on_disk.write(run.path, "spec.json", {**spec, "frontend": None})
-    assert "trained on embeddings" in predict(sounds, results=results).err
+    assert "hears no sound" in predict(sounds, results=results).err
     run.folder.set_status("failed")
     assert "the run is failed" in predict(sounds, results=results).err
 

@@ -48,7 +48,7 @@ def test_a_study_outlives_full_disks(tiny_root: Path, tmp_path: Path) -> None:
 
     for name in too_small:
         code, error = outcome(name)
-        assert code == 1, error
+        assert code in (1, 2), error  # a record found no room, or the search's database
         assert "the disk is full" in error
         assert "Traceback" not in error
     code, error = outcome("64m-serial")
