@@ -40,12 +40,13 @@ def audit(
     from ..report.figures.board import audit_figure
     from ..report.tables.audit import audit_table
     from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
-    from ..results.run import load_runs
+    from ..results.shipped import runs_to_show
 
     known_format(format_)
     known_picture(figure)
     chosen = rows_to_keep(only or [])
-    runs, display, cache = load_runs(results), Display(), results / ".index"
+    display, cache = Display(), results / ".index"
+    runs = runs_to_show(results, display)
     found = [
         make_audit(runs, name.strip(), chosen, baseline=baseline, cache=cache, display=display)
         for name in split.split(",")

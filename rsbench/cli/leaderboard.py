@@ -75,7 +75,7 @@ def leaderboard(
     from ..boards.leaderboard import with_shift
     from ..core.display import Display
     from ..report.tables.formats import known_format, known_picture, print_sheets
-    from ..results.run import load_runs
+    from ..results.shipped import runs_to_show
 
     known_format(format_)
     known_picture(figure)
@@ -87,7 +87,8 @@ def leaderboard(
         raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
     chosen, names = rows_to_keep(only or []), [name.strip() for name in split.split(",")]
     question = Question(baseline, known_claim(claim), len(names))
-    runs, display = load_runs(results), Display()
+    display = Display()
+    runs = runs_to_show(results, display)
     boards = with_shift(
         [
             make_board(

@@ -47,16 +47,17 @@ def report(
     from ..data.sources import Roots
     from ..report.page.explorer import Recordings
     from ..report.page.page import write_report
-    from ..results.run import load_runs
+    from ..results.shipped import runs_to_show
 
     if audio and not root:
         raise SpecError("--audio: say where the recordings are with --root DIR.")
+    display = Display()
     figures = write_report(
-        load_runs(results),
+        runs_to_show(results, display),
         out,
         baseline=baseline,
         cache=results / ".index",
         recordings=Recordings(Roots.parse(root, {}), audio) if root else None,
-        display=Display(),
+        display=display,
     )
     typer.echo(f"{out} (figures in {figures})")

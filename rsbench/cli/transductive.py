@@ -36,11 +36,12 @@ def transductive(
     from ..core.display import Display
     from ..report.tables.formats import Sheet, known_format, print_sheets
     from ..report.tables.transductive import transductive_table
-    from ..results.run import load_runs
+    from ..results.shipped import runs_to_show
 
     known_format(format_)
     chosen = rows_to_keep(only or [])
-    runs, display, cache = load_runs(results), Display(), results / ".index"
+    display, cache = Display(), results / ".index"
+    runs = runs_to_show(results, display)
     found = [make_board(runs, name.strip(), select, chosen, cache=cache, display=display) for name in split.split(",")]
     sheets = [
         Sheet(
