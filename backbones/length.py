@@ -29,6 +29,7 @@ class Length(Backbone):
 
     frontend = None
     recipe: ClassVar = {"lr": 1e-2, "batch_size": 64}
+    nothing_to_learn: ClassVar = {}
 
     def __init__(self, n_mels: int, n_frames: int) -> None:
         super().__init__(n_mels, n_frames)

@@ -58,7 +58,7 @@ class Backbone(nn.Module, ABC):
 
     A backbone whose front end is None hears no sound: it is given embeddings of clips, (B, n_mels), from the file
     that is its weights, or what its own `given` makes of the clip table. `nothing_to_learn` is the options with which
-    it passes them on, for a loss that is solved.
+    nothing in it learns, for a loss that is solved: {} where it never does, None where there are none.
 
     One whose `takes_mask` is true, on the class or because an option set it, is called with a second tensor: `heard`,
     (B, n_frames) bool, True where a frame holds sound of the clip and False in the silence that follows it. What
@@ -75,7 +75,7 @@ class Backbone(nn.Module, ABC):
     smaller: ClassVar[str] = ""
     after_colon: ClassVar[str] = ""
     takes_mask: bool = False
-    nothing_to_learn: ClassVar[Mapping[str, Any]] = {}
+    nothing_to_learn: ClassVar[Mapping[str, Any] | None] = None
     embedding_dim: int
 
     def __init__(self, n_mels: int, n_frames: int) -> None:

@@ -65,7 +65,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     if backbone.frontend is None:
         layered |= {"augment.freq_masks": 0, "augment.time_masks": 0}
     if LOSSES.entry(user["loss.name"]).value.solved:
-        layered |= {f"backbone.{key}": value for key, value in backbone.nothing_to_learn.items()}
+        layered |= {f"backbone.{key}": value for key, value in (backbone.nothing_to_learn or {}).items()}
         user["optim.epochs"] = 1  # whatever losses beside it are trained for
     nested = _nest(layered | user | _window_settings(user, "data."), RunSpec)
     _resolve_choices(nested, {"loss": LOSSES, "backbone": BACKBONES, "frontend": FRONTENDS, "quality": QUALITY})
@@ -337,8 +337,10 @@ def _check_mixing(spec: RunSpec) -> None:
 
 def _check_solved(spec: RunSpec) -> None:
     """A loss that is solved needs embeddings that stay as they are."""
-    passing_on = BACKBONES.entry(spec.backbone.name).value.nothing_to_learn
-    frozen = WHOLE in spec.optim.freeze or (passing_on and passing_on.items() <= spec.backbone.params.items())
+    backbone = BACKBONES.entry(spec.backbone.name).value
+    passing_on = backbone.nothing_to_learn or {}
+    at_rest = backbone.nothing_to_learn is not None and passing_on.items() <= spec.backbone.params.items()
+    frozen = WHOLE in spec.optim.freeze or at_rest
     if not frozen and LOSSES.entry(spec.loss.name).value.solved:
         options = " and ".join(f"backbone.{key}={value}" for key, value in passing_on.items())
         remedy = f"Leave {options} as they are" if options else f"Freeze it, --set optim.freeze={WHOLE}"
