@@ -29,6 +29,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 QUIET = ".45"
 STYLE = {"axes.edgecolor": ".8"}
 NAME_WIDTH = 28  # letters of a method's name on one line
+MANY_ROWS = 12  # beyond, they stand closer
 
 # How a rule is drawn: mark, and whether it is filled. The one that looks at the test set is hollow.
 OF_RULE = {"oracle": ("D", False), "val": ("o", True), "last": ("|", True)}
@@ -106,7 +107,7 @@ def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_p
         colour = {"better": PALETTE[2], "worse": PALETTE[1]}.get(row["verdict"], QUIET)
         axes.hlines(position, row["delta_low"], row["delta_high"], color=colour, linewidth=2)
         axes.plot(row["delta"], position, "o", color=colour)
-        say(axes, f"{row['delta']:+.1f}", (row["delta"], position), colour)
+        say(axes, f"{row['delta']:+z.1f}", (row["delta"], position), colour)
     axes.axvline(0, color=QUIET, linestyle="--", linewidth=1)
     axes.set(xlabel=f"Δ Score from {board.baseline}", ylabel="")
     name_rows(axes, order)
@@ -186,7 +187,8 @@ def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
             "--figure: there is nothing to draw: no run is done, or no difference from a baseline is known."
         )
     with sns.axes_style("whitegrid", STYLE):
-        figure = Figure(figsize=(4.4 * count + 0.8, 1.5 + 0.55 * rows), layout="constrained")
+        of_row = 0.55 if rows <= MANY_ROWS else 0.4  # inches
+        figure = Figure(figsize=(4.4 * count + 0.8, 1.5 + of_row * rows), layout="constrained")
         panels: np.ndarray = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
     return figure, panels
 
