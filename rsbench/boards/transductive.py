@@ -6,7 +6,7 @@ It stands apart from all other boards, whose calls of a clip do not depend on wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..evaluation.counts import CodedClips
 from ..evaluation.metrics import FloatArray
 from ..evaluation.scoring import LOGIT_COLUMNS
 from ..evaluation.selection import rule
-from ..evaluation.statistics import Counts, counts_of, estimate
+from ..evaluation.statistics import counts_of, estimate
 from ..evaluation.transduction import ORACLE, POINTS, calls_at_points
 from ..results.calls import ARGMAX
 from ..results.index import board_rows
@@ -141,7 +141,7 @@ def _method_rows(name: object, rows: pd.DataFrame, told: Mapping[str, _OfRun], s
         hits[:, seeds.get_loc(seed)] = told[run_id].hits
     score = counts_of("score", hits, support)
     of_runs, found = score.of_runs(), estimate(score)
-    beyond = estimate(_beyond(score, list(POINTS).index(REFERENCE)))
+    beyond = estimate(score - score[[list(POINTS).index(REFERENCE)]])
     together = beyond.simultaneous()
     table = pd.DataFrame({"method": name, "point": list(POINTS), "n_ok": len(seeds)})
     table = table.assign(score_mean=found.mean, score_sd=of_runs.std(axis=1, ddof=1) if len(seeds) > 1 else np.nan)
@@ -155,7 +155,3 @@ def _method_rows(name: object, rows: pd.DataFrame, told: Mapping[str, _OfRun], s
     # What test labels chose has no error that an interval could tell.
     table.loc[table["point"] == ORACLE, ["low", "high", "delta_low", "delta_high"]] = np.nan
     return table
-
-
-def _beyond(score: Counts, reference: int) -> Counts:
-    return replace(score, hits=score.hits - score.hits[[reference]])

@@ -23,7 +23,7 @@ rsbench transductive --split sprsound --only loss=ce --format csv
 def transductive(
     split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
     results: ResultsOption = Path("results"),
-    select: Annotated[str, typer.Option(help="How the epoch was chosen: val, last or cv-refit.")] = "val",
+    select: Annotated[str, typer.Option(help="How the epoch was chosen: val, val-auroc, last or cv-refit.")] = "val",
     only: OnlyOption = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
     plugin: PluginOption = None,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .errors import PluginError
 from .registry import Registry
+
+if TYPE_CHECKING:  # a third of a second to import, and no backbone needs it for itself
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 BACKBONES: Registry[type[Backbone]] = Registry("backbone")
 

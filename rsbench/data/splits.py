@@ -123,8 +123,8 @@ def split(name: str, own: Collection[str] = ()) -> Split:
     found = known_split(name, own)
     if found is None:
         raise SpecError(
-            f"There is no split {shown(name)}.{did_you_mean(name, {*named_splits(), *own})} "
-            "One that a plugin brings needs its --plugin."
+            f"There is no split {shown(name)}.{did_you_mean(name, {*named_splits(), *own})} <data set>-cvK, K from 2 "
+            "to 20, tests every patient. One that a plugin brings needs its --plugin."
         )
     return found
 

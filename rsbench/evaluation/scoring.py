@@ -84,7 +84,7 @@ def _score(
 def _chosen_on_validation(trained: Sequence[pd.DataFrame], selection: str) -> list[OperatingPoint]:
     """One, or each fold's own, on its own validation clips.
 
-    None where the run trained on everything: no row is validation, or no training set was predicted.
+    Empty where the run trained on everything: no row is validation, or no training set was predicted.
     """
     if not trained:
         return []

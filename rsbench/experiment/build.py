@@ -20,6 +20,7 @@ from ..data.waveforms import Waveforms
 from ..data.windows import ClipWindow, clip_window
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
+from ..training.adaptation import refuse_what_cannot_adapt
 from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips, joined, standardised
 from ..training.finetune import checkpoint_activations, freeze
 from ..training.predict import Model
@@ -29,9 +30,13 @@ RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take befo
 
 
 def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
-    """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses."""
+    """Backbone and loss; initial weights follow from the seed alone, so they are paired across losses.
+
+    Raises SpecError where the run is to be adapted, and there is nothing to adapt in the backbone.
+    """
     spec = experiment.spec
     model = untrained_model(spec, *_input_size(experiment), experiment.class_counts, experiment.domains)
+    refuse_what_cannot_adapt(model, spec)
     file = experiment.weights
     # Of what made given embeddings no tensor is in this model.
     loaded = load_weights(model.backbone, file) if experiment.frontend else 0.0

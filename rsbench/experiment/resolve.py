@@ -58,7 +58,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
     for train in reversed(trains):  # the first one has the last word
         layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
-    if any(train.folds for train in trains):
+    if any(train.folds for train in trains):  # whatever the data set would be tested on by itself
         layered["data.test"] = trained_on
     if "cv-refit" in str(user.get("select", "")):
         layered["validation.fraction"] = 0.0  # its last training is on all patients
@@ -270,7 +270,7 @@ def _check_folds(spec: RunSpec, splits: Sequence[Split]) -> None:
         raise SpecError(f"data.adapt={spec.data.adapt}: each fold of '{folded}' would look at its own clips alone.")
     chosen = next((name for name in spec.select if rule(name).judged_on in ("test", "folds")), None)
     if chosen is not None:
-        raise SpecError(f"select={chosen}: each fold of '{folded}' chooses by `val` or `last` alone. Select these.")
+        raise SpecError(f"select={chosen}: each fold of '{folded}' chooses by itself. Select val, val-auroc or last.")
 
 
 def _check_protocol(spec: RunSpec) -> None:
@@ -307,7 +307,7 @@ def _check_adaptation(spec: RunSpec) -> None:
     if spec.data.adapt != "none" and chosen is not None:
         raise SpecError(
             f"data.adapt={spec.data.adapt}: select={chosen} would judge epochs by models that are not adapted. Select "
-            "val or last."
+            "val, val-auroc or last."
         )
 
 

@@ -32,7 +32,6 @@ from ..results.environment import environment
 from ..results.run import Run
 from ..results.schema import ChosenEpoch, Cost, Environment, WeightsUsed
 from ..results.store import RunFolder
-from ..training.adaptation import refuse_what_cannot_adapt
 from ..training.checkpoint import SAVE_EVERY_S, Checkpoints, TrainingState, weights_name
 from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
@@ -253,7 +252,6 @@ def _execute(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     model, weights = build_model(experiment)
-    refuse_what_cannot_adapt(model, spec)
     model.to(device)
     _write_description(experiment, context, folder, weights)
     shared.announce(model)

@@ -157,16 +157,16 @@ def opened(place: Path) -> Iterator[tuple[Path, str | None]]:
     Raises ResultsError where there is nothing, a zip is damaged, or files are not those of the manifest.
     """
     if place.is_dir():
-        yield place, _verified(place, place)
+        yield place, verified(place, place)
     elif place.is_file():
         with tempfile.TemporaryDirectory(prefix="rsbench-bundle-") as folder:
             unpack(place, Path(folder))
-            yield Path(folder), _verified(Path(folder), place)
+            yield Path(folder), verified(Path(folder), place)
     else:
         raise ResultsError(f"{place}: there is no such folder or bundle.")
 
 
-def _verified(folder: Path, called: Path) -> str | None:
+def verified(folder: Path, called: Path) -> str | None:
     """The sha256 of the manifest, once its files are found to be what it says; None for a folder without one."""
     path = folder / MANIFEST
     if not path.is_file():

@@ -8,6 +8,7 @@ from ..core.cache import build_once, cache_dir
 from ..core.display import Display
 from ..core.files import sha256_of
 from .archive import unpack
+from .bundle import verified
 from .run import Run, load_runs
 
 
@@ -28,5 +29,8 @@ def runs_to_show(results: Path, display: Display) -> list[Run]:
 
 
 def _unpacked(bundle: Path) -> Path:
-    folder = cache_dir() / "bundles" / sha256_of(bundle)[:24]
-    return build_once(folder, lambda empty: unpack(bundle, empty))
+    def unpacked_and_verified(empty: Path) -> None:
+        unpack(bundle, empty)
+        verified(empty, bundle)
+
+    return build_once(cache_dir() / "bundles" / sha256_of(bundle)[:24], unpacked_and_verified)

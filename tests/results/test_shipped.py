@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def test_runs_of_ones_own_stand_alone(checkout: Path, tiny_run: Any, capsys: pyt
     shutil.copytree(own.path, checkout / "runs" / own.run_id)
     assert [run.run_id for run in runs_to_show(checkout, Display())] == [own.run_id]
     assert capsys.readouterr().err == ""
+
+
+def test_a_bundle_that_somebody_changed_is_refused(checkout: Path) -> None:
+    bundle, other = checkout / "first" / "runs.zip", checkout / "other.zip"
+    with zipfile.ZipFile(bundle) as before, zipfile.ZipFile(other, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            after.writestr(name, content.replace(b'"score"', b'"Score"') if name.endswith("metrics.json") else content)
+    other.replace(bundle)
+    with pytest.raises(ResultsError, match=r"metrics\.json was changed"):
+        runs_to_show(checkout, Display(quiet=True))
 
 
 def test_a_damaged_bundle_is_named_and_nothing_at_all_is_said_as_ever(checkout: Path, tmp_path: Path) -> None:
