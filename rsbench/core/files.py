@@ -221,8 +221,17 @@ def damaged(path: Path, why: str | Exception, folder: Path | None = None) -> Res
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Numbers with decimals byte by byte, which compresses a run's logits to three quarters; the rest by dictionary."""
+    decimals = list(frame.select_dtypes("float").columns)
     with writing(path) as file:
-        frame.to_parquet(file, index=False, compression="zstd", write_page_checksum=True)
+        frame.to_parquet(
+            file,
+            index=False,
+            compression="zstd",
+            write_page_checksum=True,
+            use_byte_stream_split=decimals,
+            use_dictionary=[name for name in frame.columns if name not in decimals],
+        )
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:

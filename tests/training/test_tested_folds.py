@@ -139,7 +139,9 @@ def test_what_does_not_go_together_is_refused(tiny_run: TinyRun) -> None:
     with pytest.raises(SpecError, match=r"data\.test=tiny-cv3,far: .* Test on 'tiny-cv3' alone"):
         tiny_run(train=None, test=f"{SPLIT},far")
     for chosen in ("oracle", "cv-refit"):
-        with pytest.raises(SpecError, match=f"select={chosen}: each fold of 'tiny-cv3' chooses by itself. Select val, "):
+        with pytest.raises(
+            SpecError, match=f"select={chosen}: each fold of 'tiny-cv3' chooses by itself. Select val, "
+        ):
             tiny_run(train=None, test=SPLIT, select=chosen)
 
 
