@@ -1,4 +1,4 @@
-"""What the README shows is true: its code runs as it stands. Its backbone and data set run in tests/extension."""
+"""What the README shows is true: its code runs as it stands."""
 
 from __future__ import annotations
 
@@ -62,13 +62,15 @@ def test_the_python_example_runs(my_loss: None) -> None:
     assert 0 <= float(run.stdout) <= 100
 
 
-def test_a_foreign_model_enters_as_the_readme_says(
+def test_a_foreign_model_enters_as_the_documentation_says(
     cli: Cli, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     listing = cli("data", "clips", "--data", "tiny,far", "--root", tiny_root, "--out", "clips.csv")
     assert listing.code == 0, listing.err
-    exec(example("my_model("), {"my_model": lambda clip: [clip.start_s, clip.end_s, float(len(clip.label))]})
+    page = (PROJECT / "docs" / "backbone.md").read_text(encoding="utf-8")
+    (written,) = (block.code for block in blocks(page, "python") if block.title == "embed_mine.py")
+    exec(written, {"my_model": lambda clip: [clip.start_s, clip.end_s, float(len(clip.label))]})
     options = ["--train", "tiny", "--test", "tiny,far", "--epochs", "1", "--root", str(tiny_root), "--quiet"]
     done = cli("run", "--loss", "ce", "--backbone", "embeddings:my_model.parquet", "--set", "data.clip_s=8", *options)
     assert done.code == 0, done.err

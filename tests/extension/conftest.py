@@ -1,19 +1,19 @@
-"""The README's plugins as files, and a root of recordings for them."""
+"""The documentation's plugins as files, and a root of recordings for them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from examples import readme_block, write_kauh
+from examples import documented, write_kauh
 
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the README's pooled.py and kauh.py, the same all session: a name can be registered once."""
+    """A folder with the documentation's pooled.py and kauh.py, the same all session: a name can be registered once."""
     folder = tmp_path_factory.mktemp("plugins")
-    (folder / "pooled.py").write_text(readme_block("@register_backbone"), encoding="utf-8")
-    (folder / "kauh.py").write_text(readme_block("@register_dataset"), encoding="utf-8")
+    (folder / "pooled.py").write_text(documented("pooled.py"), encoding="utf-8")
+    (folder / "kauh.py").write_text(documented("kauh.py"), encoding="utf-8")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The README's examples as it shows them, and recordings in the layout of KAUH."""
+"""The documentation's backbone and data set in ten lines as it shows them, and recordings in the layout of KAUH."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+from documents import blocks
 from tiny import CLIP_S, PROJECT, RATE
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
+PAGES = "".join((PROJECT / "docs" / page).read_text(encoding="utf-8") for page in ("backbone.md", "dataset.md"))
 WORDS = ("N", "E W", "C", "I C E W", "N", "Crep", "I E W", "Bronchial", "I C", "N", "I C B", "I C E W")
 DIAGNOSES = ("N", "Asthma", "heart failure", "Asthma and lung fibrosis", "Lung Fibrosis")
 LOCATIONS = ("P L L R", "P R L ", "A U R")  # some names of the data set do have that space
 
 
-def readme_block(word: str) -> str:
-    """The one Python example of the README that holds `word`."""
-    (found,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if word in block)
-    return str(found)
+def documented(file: str) -> str:
+    """The Python example of this name."""
+    (found,) = (block.code for block in blocks(PAGES, "python") if block.title == file)
+    return found
 
 
-def readme_command(word: str) -> list[str]:
-    """The words of the README's one command that holds `word`."""
-    (found,) = re.findall(rf"^rsbench (.*{word}.*)$", README, flags=re.MULTILINE)
+def documented_command(word: str) -> list[str]:
+    """The words of the one command that holds `word`."""
+    (found,) = re.findall(rf"^rsbench (.*{word}.*)$", PAGES, flags=re.MULTILINE)
     return str(found).split()
 
 

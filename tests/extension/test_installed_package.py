@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from examples import readme_block
+from examples import documented
 from tiny import CLIP_S, PROJECT
 
 PYPROJECT = """
@@ -40,14 +40,14 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source of a package: the README's backbone and data set, and a module that cannot be imported."""
+    """The source of a package: the documentation's backbone and data set, and a module that cannot be imported."""
     project = tmp_path_factory.mktemp("somebodys_lungs")
     modules = project / "somebodys_lungs"
     modules.mkdir()
     (project / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
     (modules / "__init__.py").write_text("")
-    (modules / "pooled.py").write_text(readme_block("@register_backbone"), encoding="utf-8")
-    (modules / "kauh.py").write_text(readme_block("@register_dataset"), encoding="utf-8")
+    (modules / "pooled.py").write_text(documented("pooled.py"), encoding="utf-8")
+    (modules / "kauh.py").write_text(documented("kauh.py"), encoding="utf-8")
     (modules / "half_done.py").write_text("import a_module_that_nobody_has\n")
     return project
 

@@ -1,4 +1,4 @@
-"""A driver in a process of its own, to be killed: `python driver.py serial|ray runs|search ROOT OUT`."""
+"""A driver of Ray in a process of its own, to be killed: `python driver.py runs|search ROOT OUT`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # for `tiny`
 
 from studies import Log, crew, never, study, tasks
 
-from rsbench.sweep.engines import Engine, SerialEngine
+from rsbench.sweep.ray_engine import RayEngine
 from rsbench.sweep.spec import Resources, cells
 
 LOSSES = ["unhurried"]
@@ -17,13 +17,9 @@ SEEDS = [0, 1, 2, 3]
 CHANGES = {"epochs": 6}
 
 
-def main(kind: str, what: str, root: Path, out: Path) -> None:
+def main(what: str, root: Path, out: Path) -> None:
     whose = crew(root, out)
-    engine: Engine = SerialEngine(whose)
-    if kind == "ray":
-        from rsbench.sweep.ray_engine import RayEngine
-
-        engine = RayEngine(whose, Resources(), None, None)
+    engine = RayEngine(whose, Resources(), None, None)
     if what == "runs":
         engine.runs(tasks(whose, LOSSES, SEEDS, **CHANGES), Log(), never)
     else:
@@ -32,4 +28,4 @@ def main(kind: str, what: str, root: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

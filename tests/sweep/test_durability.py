@@ -29,9 +29,9 @@ SLOW = "0.1"  # seconds per step, of which a run has 24
 
 
 @contextlib.contextmanager
-def started(kind: str, what: str, root: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(what: str, root: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A driver at work; whatever happens in the block, nothing of it outlives it."""
-    command = [sys.executable, str(DRIVER), kind, what, str(root), str(out)]
+    command = [sys.executable, str(DRIVER), what, str(root), str(out)]
     driver = subprocess.Popen(command, env=os.environ | {"UNHURRIED_S": SLOW}, stdout=subprocess.DEVNULL)
     try:
         yield driver
@@ -84,7 +84,7 @@ def assert_same_predictions(one: Path, other: Path) -> None:
 
 def test_runs_go_on_when_the_driver_was_killed(tiny_root: Path, tmp_path: Path, whole: Path) -> None:
     """At once: workers that the driver left behind are waited for."""
-    with started("ray", "runs", tiny_root, tmp_path) as driver:
+    with started("runs", tiny_root, tmp_path) as driver:
         wait_for(lambda: in_the_middle(tmp_path), driver)
         driver.kill()
         driver.wait()
@@ -103,8 +103,7 @@ def metrics_written(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("runs/*/metrics.json")}
 
 
-@pytest.mark.parametrize("kind", ["serial", "ray"])
-def test_a_search_goes_on_when_everything_was_killed(tiny_root: Path, tmp_path: Path, kind: str) -> None:
+def test_a_search_goes_on_when_everything_was_killed(tiny_root: Path, tmp_path: Path) -> None:
     store = TrialStore(tmp_path / "sweeps" / "small" / "trials")
 
     def midway() -> bool:
@@ -112,7 +111,7 @@ def test_a_search_goes_on_when_everything_was_killed(tiny_root: Path, tmp_path: 
         done = any(record.state == "done" for record in records)
         return done and any(record.state == "running" and record.scores for record in records)
 
-    with started(kind, "search", tiny_root, tmp_path) as driver:
+    with started("search", tiny_root, tmp_path) as driver:
         wait_for(midway, driver)
         kill_all(driver)
     before = {record.trial_id: record for record in store.records()}

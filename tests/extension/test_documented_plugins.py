@@ -1,4 +1,4 @@
-"""The backbone and the data set of the README: their ten lines are listed, checked, run, recorded and ranked."""
+"""The backbone and the data set of the documentation: their ten lines are listed, checked, run, recorded and ranked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from examples import readme_block, readme_command, write_kauh
+from examples import documented, documented_command, write_kauh
 from tiny import CLIP_S, TINY_PLUGIN, Cli
 
 from rsbench.core.backbone import BACKBONES
@@ -23,21 +23,21 @@ SHORT = ["--epochs", "1", "--threads", "1", "--set", f"data.clip_s={CLIP_S}", "-
 
 @pytest.fixture
 def here(plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The README's commands name plugins by their file alone."""
+    """The commands name plugins by their file alone."""
     monkeypatch.chdir(plugins)
     return tmp_path
 
 
-@pytest.mark.parametrize("decorator", ["@register_backbone", "@register_dataset"])
-def test_ten_lines(decorator: str) -> None:
-    lines = [line for line in readme_block(decorator).splitlines() if line.strip()]
+@pytest.mark.parametrize("file", ["pooled.py", "kauh.py"])
+def test_ten_lines(file: str) -> None:
+    lines = [line for line in documented(file).splitlines() if line.strip()]
     assert len(lines) <= 10
     assert max(map(len, lines)) <= 120
 
 
 def test_the_backbone_is_listed_and_run(cli: Cli, here: Path, recordings: Path) -> None:
     options = ["--root", recordings, "--train", "tiny", "--test", "tiny", "--out", here / "results"]
-    done = cli(*readme_command("--backbone pooled"), *SHORT, *options)
+    done = cli(*documented_command("--backbone pooled"), *SHORT, *options)
     assert done.code == 0, done.err
     assert "pooled" in cli("list", "backbones").out
     (record,) = (here / "results").glob("runs/*/data.json")
@@ -67,7 +67,7 @@ def test_a_name_of_another_kind_is_one_clear_error(here: Path, tmp_path: Path, c
 
 def test_data_check_finds_all_that_is_broken(here: Path, tmp_path: Path, cli: Cli) -> None:
     written = write_kauh(tmp_path / "kauh", patients=10)
-    command = [*readme_command("data check --plugin"), "--root", tmp_path]
+    command = [*documented_command("check --plugin kauh"), "--root", tmp_path]
     assert cli(*command).code == 0
     for path in written["path"][:2]:
         (tmp_path / "kauh" / path).write_bytes(b"")
@@ -79,7 +79,7 @@ def test_data_check_finds_all_that_is_broken(here: Path, tmp_path: Path, cli: Cl
 def test_the_data_set_is_listed_run_recorded_and_ranked(cli: Cli, here: Path, recordings: Path) -> None:
     small = ["--backbone", "tiny", "--plugin", TINY_PLUGIN, "--test", "kauh,far", "--root", recordings]
     out = here / "results"
-    done = cli(*readme_command("--train kauh"), *small, *SHORT, "--out", out)
+    done = cli(*documented_command("--train kauh"), *small, *SHORT, "--out", out)
     assert done.code == 0, done.err
     assert "kauh" in cli("list", "datasets").out
     assert "Every fifth patient tests." in cli("list", "splits").out
