@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +39,12 @@ class TinyMasked(Tiny):
         return (self.stem(features) * weight).sum(dim=2) / weight.sum(dim=2)
 
 
-@register_loss("unhurried", summary="cross-entropy that takes the time it is told to")
+@register_loss("unhurried", summary="cross-entropy that takes the time it is told to, or goes half-way and waits there")
 def unhurried(logits: Tensor, batch: Batch) -> Tensor:
     time.sleep(float(os.environ.get("UNHURRIED_S", "0")))
+    awaited = os.environ.get("UNHURRIED_UNTIL")  # a file
+    while awaited and batch.progress >= 0.5 and not Path(awaited).exists():
+        time.sleep(0.05)
     return F.cross_entropy(logits, batch.labels)
 
 

@@ -66,6 +66,13 @@ def in_the_middle(out: Path) -> bool:
     return bool(under_way) and any(status["state"] == "done" for status in found)
 
 
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.fixture(scope="module")
 def whole(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same runs, with nothing happening to them."""
@@ -135,7 +142,8 @@ def test_a_machine_is_lost_half_way(
 
     from rsbench.sweep.ray_engine import RayEngine
 
-    monkeypatch.setenv("UNHURRIED_S", "0.4")  # a machine takes seconds to die: runs must outlive it
+    machine_is_lost = tmp_path / "lost"
+    monkeypatch.setenv("UNHURRIED_UNTIL", str(machine_is_lost))  # no run may be done before
     options = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=options)
     second = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
@@ -150,6 +158,9 @@ def test_a_machine_is_lost_half_way(
             time.sleep(0.05)
             pids = [item["pid"] for item in statuses(tmp_path) if item["state"] == "running" and item.get("epoch", 0)]
         cluster.remove_node(second, allow_graceful=False)
+        while not any(map(gone, pids)):
+            time.sleep(0.05)
+        machine_is_lost.touch()
 
     accident = threading.Thread(target=lose, daemon=True)
     accident.start()
