@@ -15,11 +15,12 @@ from ...boards.claims import CLAIMS
 from ...boards.columns import FIGURES, columns_of, mean_sd
 from ...boards.comparison import OF_BOARD
 from ...boards.leaderboard import POINT, Board
-from ...boards.methods import short
+from ...boards.methods import ABSENT, short
 from ...evaluation.selection import rule
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
 from ...results.calls import OPERATING_POINTS
 
+IDENTITIES = ("code", "train_labels_id", "labels_id")  # hashes, which a paper's reader has no use for
 MOST_ROWS = 200  # of a board in a terminal
 RUN_FIGURES = {"sp": "sp", "se": "se", "score": "score", "auroc": "auroc_abnormal"}
 
@@ -104,6 +105,17 @@ def caption_of(board: Board) -> list[str]:
         )
     unfinished = [f"{state}: {run_id}" for run_id, state in board.unfinished.items()]
     return [*lines, *board.warnings, *unfinished]
+
+
+def in_a_paper(board: Board) -> list[str]:
+    """What the caption of a table in a paper says of a board, in parts: protocol, split, rule and seeds first."""
+    seeds = ", ".join(map(str, sorted(board.runs["seed"].unique()))) or "none done"
+    said = {name: short(value) for name, value in board.shared.items() if name not in IDENTITIES}
+    shared = [f"{name} {value}" for name, value in said.items() if value not in (ABSENT, "False")]
+    bold = f"bold: the best {board.question.claim.heading} at argmax"
+    alike = [f"≈: not distinguishable from {board.baseline}"] if board.baseline else []
+    rows = [f"{board.split}, {board.header}", ", ".join(shared), f"seeds {seeds}"]
+    return [*rows, *board.aside, *caption_of(board), bold, *alike]
 
 
 def _over_seeds(figure: str, values: Sequence[float | None]) -> str:
