@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...boards.claims import Question, beneath, known_claim
-from ...boards.comparison import ALIKE
+from ...boards.claims import Question, known_claim
 from ...boards.leaderboard import Board, with_shift
 from ...boards.leaderboard import leaderboard as make_board
 from ...boards.published import beside
@@ -19,7 +18,7 @@ from ...core.errors import SpecError
 from ...core.plugins import load
 from ...results.run import Run
 from ...results.shipped import runs_to_show
-from ..tables.board import MOST_ROWS, board_table, in_a_paper
+from ..tables.board import alike_rows, best_row, board_table, in_a_paper
 from ..tables.formats import Sheet
 from ..tables.published import published_table
 from ..tables.slices import slice_table
@@ -144,14 +143,13 @@ def board_sheet(board: Board, columns: str | None = None) -> Sheet:
         "warnings": board.warnings,
     }
     frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
-    first_is_best = board.table["n_ok"].iloc[0] > 0 and not beneath(board.table, board.question.claim).iloc[0]
     return Sheet(
         board_table(board, columns),
         frame,
         about,
         caption=in_a_paper(board),
-        best=0 if first_is_best else None,
-        alike=[number for number, said in enumerate(board.table["verdict"][:MOST_ROWS]) if said == ALIKE],
+        best=best_row(board),
+        alike=alike_rows(board),
     )
 
 
