@@ -46,7 +46,8 @@ class Runs(Answer):
         """How those that are done learnt, a line per run."""
         from ..figures.results import curves_figure
 
-        done = [run for run in self.runs if run.state == "done"]
+        finished = set(self.frame.query("state == 'done'")["run_id"])  # none of which is damaged
+        done = [run for run in self.runs if run.run_id in finished]
         epochs = [run.epochs.assign(run_id=run.run_id, loss=run.spec.loss.name, seed=run.spec.seed) for run in done]
         return curves_figure(pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame())
 
