@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ...boards.claims import Question, known_claim
 from ...boards.leaderboard import Board, with_shift
 from ...boards.leaderboard import leaderboard as make_board
-from ...boards.published import beside
-from ...boards.slices import by_method, slices
-from ...boards.summary import studies, summarise
 from ...core.display import Display
 from ...core.errors import SpecError
 from ...core.plugins import load
@@ -20,9 +17,6 @@ from ...results.run import Run
 from ...results.shipped import runs_to_show
 from ..tables.board import alike_rows, best_row, board_table, in_a_paper
 from ..tables.formats import Sheet
-from ..tables.published import published_table
-from ..tables.slices import slice_table
-from ..tables.summary import summary_table
 from .answer import Answer
 
 if TYPE_CHECKING:
@@ -50,6 +44,8 @@ class Leaderboard(Answer):
         from ..figures.board import difference_figure, forest_figure, score_figure
 
         if self.summary:
+            from ...boards.summary import studies, summarise
+
             found = studies(self.boards)
             return forest_figure(found.table, summarise(found), self.boards[0].question.claim)
         return difference_figure(self.boards) if self.boards[0].baseline else score_figure(self.boards)
@@ -154,6 +150,9 @@ def board_sheet(board: Board, columns: str | None = None) -> Sheet:
 
 
 def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
+    from ...boards.slices import by_method, slices
+    from ..tables.slices import slice_table
+
     best_first = {method: place for place, method in enumerate(board.table["method"])}
     ranked = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
     method_of = dict(zip(ranked["run_id"], ranked["method"], strict=True))
@@ -165,6 +164,9 @@ def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
+    from ...boards.published import beside
+    from ..tables.published import published_table
+
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
     own = rows.assign(
         **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},
@@ -178,5 +180,8 @@ def _published(board: Board) -> Sheet:
 
 
 def _summary(boards: Sequence[Board]) -> Sheet:
+    from ...boards.summary import studies, summarise
+    from ..tables.summary import summary_table
+
     frame = summarise(studies(boards))
     return Sheet(summary_table(frame, boards[0].question), frame, {"summary": "random effects"})
