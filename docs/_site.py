@@ -1,7 +1,8 @@
-"""What the site has beside its pages: the page of commands, and the project's own files that pages link to."""
+"""What the site has beside its pages: commands, notebooks as pages, and the project's own files that pages link to."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -27,6 +28,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             raise PluginError(f"docs/{page.src_uri} links to ../{name}, and there is no such file.")
         files.append(File.generated(config, name, abs_src_path=str(project / name)))
     files.append(File.generated(config, "commands.md", content=commands()))
+    for path in Path(config.docs_dir).glob("*.ipynb"):
+        files.append(File.generated(config, f"{path.stem}.md", content=notebook(path.read_text(encoding="utf-8"))))
     return files
 
 
@@ -40,6 +43,12 @@ def commands() -> str:
     typer = [sys.executable, "-m", "typer", "rsbench.cli", "utils", "docs", "--name", "rsbench", "--title", "Commands"]
     written = subprocess.run(typer, capture_output=True, text=True, check=True).stdout + "\n\n"
     return EXAMPLES.sub(_fenced, written)
+
+
+def notebook(text: str) -> str:
+    """A notebook as a page: its words, and its code in blocks."""
+    told = ((cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"])
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in told)
 
 
 def _fenced(examples: re.Match[str]) -> str:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from . import sweep  # a room that brings nothing before it is entered
 
 __version__ = "0.1.0"
 
@@ -46,15 +49,35 @@ _HOMES = {
     "data.splits": ("Split",),
     "quality.index": ("QualityIndex", "register_quality"),
     "core.spec": ("Range", "RunSpec"),
-    "experiment.run": ("run",),
     "results.run": ("Run",),
     "core.errors": ("RsbenchError",),
+    "report.answers.train": ("run",),
+    "report.answers.runs": ("Runs", "runs"),
+    "report.answers.leaderboard": ("Leaderboard", "leaderboard"),
+    "report.answers.compare": ("compare",),
+    "report.answers.predict": ("predict",),
 }
 HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*HOME_OF, "__version__"]
+
+class _Sweep(ModuleType):
+    """`rsbench.sweep` is the room of studies; called, it is `report.answers.study.sweep`, which carries one out."""
+
+    def __call__(self, study: str | Path, **options: Any) -> StudyLeaderboard:
+        from .core.installation import libraries_blamed
+
+        with libraries_blamed():
+            from .report.answers.study import sweep as carry_out
+        return carry_out(study, **options)
+
+
+sweep.__class__ = _Sweep
+
+__all__ = [*HOME_OF, "__version__", "sweep"]
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .core.backbone import Backbone as Backbone
     from .core.backbone import Frontend as Frontend
     from .core.backbone import PublicWeights as PublicWeights
@@ -82,9 +105,16 @@ if TYPE_CHECKING:
     from .data.datasets import register_dataset as register_dataset
     from .data.folder import clip_table as clip_table
     from .data.splits import Split as Split
-    from .experiment.run import run as run
     from .quality.index import QualityIndex as QualityIndex
     from .quality.index import register_quality as register_quality
+    from .report.answers.compare import compare as compare
+    from .report.answers.leaderboard import Leaderboard as Leaderboard
+    from .report.answers.leaderboard import leaderboard as leaderboard
+    from .report.answers.predict import predict as predict
+    from .report.answers.runs import Runs as Runs
+    from .report.answers.runs import runs as runs
+    from .report.answers.study import StudyLeaderboard
+    from .report.answers.train import run as run
     from .results.run import Run as Run
 
 

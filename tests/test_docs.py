@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ import yaml
 from documents import Block, blocks, check_options, commands
 from tiny import CLIP_S, PROJECT, RATE, TINY_PLUGIN, Cli
 
+from rsbench.core.plugins import load
 from rsbench.data import icbhi, sprsound
 from rsbench.data.splits import CLAIMS_FROM
 from rsbench.evaluation.statistics import RESAMPLES
@@ -97,6 +99,38 @@ def test_a_page_can_be_followed(page: str, cli: Cli, desk: Path) -> None:
         carry_out(block, cli, names)
 
 
+def displayed(cell: str, names: dict[str, Any]) -> object:
+    """Execute a cell as a notebook does; its last expression is what the notebook shows."""
+    *before, last = ast.parse(cell).body
+    if not isinstance(last, ast.Expr):
+        before, last = [*before, last], ast.Expr(ast.Constant(None))
+    exec(compile(ast.Module(before, []), "cell", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+
+
+def test_the_notebook_runs_from_top_to_bottom_and_shows_what_comes_of_it(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = json.loads((DOCS / "study.ipynb").read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    load(TINY_PLUGIN)
+    names: dict[str, Any] = {}
+    shown: list[Any] = []
+    for cell in code:
+        source = small("".join(cell["source"])).replace(
+            '"epochs": 5', f'"epochs": 1, "select": "val", "data.clip_s": {CLIP_S}'
+        )
+        shown.append(displayed(source, names))
+    figures = [one for one in shown if hasattr(one, "_repr_png_")]
+    tables = [one._repr_html_() for one in shown if hasattr(one, "_repr_html_") and not hasattr(one, "_repr_png_")]
+    assert len(figures) == 3
+    assert figures[0]._repr_png_().startswith(b"\x89PNG")
+    assert [re.findall(r"<td>qlung</td>", table) != [] for table in tables] == [True, True, True, False]
+    assert r"\bottomrule" in capsys.readouterr().out
+    assert b"/Type3" not in Path("differences.pdf").read_bytes()
+
+
 def test_the_score_by_hand_is_the_one_that_is_stored(cli: Cli, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(*words_of("rsbench run --loss qlung --backbone cnn6")).code == 0
     (by_hand,) = (block for block in blocks(PAGES["runs"], "python") if "read_parquet" in block.code)
@@ -133,7 +167,7 @@ def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     done = subprocess.run(build, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     made = {path.stem for path in tmp_path.glob("*.html")}
-    assert made == {*PAGES, "commands", "404"}
+    assert made == {*PAGES, "commands", "study", "404"}
     fetched = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
     for page in tmp_path.glob("*.html"):
         assert not fetched.search(page.read_text(encoding="utf-8")), page.name

@@ -49,6 +49,7 @@ class Comparison:
         of them called more clips right than the other.
     clips: the MOST clips of each split whose class they give the most different probabilities, under the same rule.
     notes: what a reader should know. refused: split → why the runs must not be compared on it.
+    protocol: of both. seeds: of each.
     """
 
     first: str
@@ -59,6 +60,8 @@ class Comparison:
     clips: pd.DataFrame
     notes: tuple[str, ...]
     refused: dict[str, str]
+    protocol: int
+    seeds: tuple[int, int]
 
     def document(self) -> dict[str, Any]:
         """The same as JSON has it; an interval that nobody knows is null."""
@@ -96,6 +99,8 @@ def compare(first: Run, second: Run, split: str | None = None) -> Comparison:
         pd.concat([one.clips() for one in compared], ignore_index=True),
         (*_what_sets_them_apart(differences), *(note for one in compared for note in one.notes())),
         refused,
+        first.spec.protocol,
+        (first.spec.seed, second.spec.seed),
     )
 
 

@@ -27,7 +27,7 @@ def audit(
         str | None, typer.Option(metavar="LOSS", help="Show the others' differences from it under each rule.")
     ] = None,
     only: OnlyOption = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
     figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -37,7 +37,6 @@ def audit(
     """
     from ..boards.audit import audit as make_audit
     from ..core.display import Display
-    from ..report.figures.board import audit_figure
     from ..report.tables.audit import audit_table
     from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
     from ..results.shipped import runs_to_show
@@ -61,5 +60,8 @@ def audit(
     ]
     print_sheets(sheets, format_, standard_output())
     if figure:
-        audit_figure(found[0], figure)
+        from ..report.figures.board import audit_figure
+        from ..report.figures.figure import write_figure
+
+        write_figure(audit_figure(found[0]), figure)
         typer.echo(f"drawn in {figure}", err=True)

@@ -33,18 +33,14 @@ def compare(
     The intervals are over new patients, for these two trained models; to compare methods over seeds, use a leaderboard.
     Runs that were judged on other clips, labels or sound are refused, with the reason.
     """
-    from ..boards.pair import compare as compare_runs
-    from ..report.tables.formats import print_table
-    from ..report.tables.pair import pair_tables
-    from ..results.run import Run, as_written
+    from ..report.answers.compare import compare as compare_runs
+    from ..report.tables.formats import print_sheets
 
-    one, other = (Run.load(name, results) for name in (first, second))
-    with as_written(one, other):
-        found = compare_runs(one, other, split)
+    compared = compare_runs(first, second, results=results, split=split)
+    found = compared.found
     console = standard_output()
     if format_ is Format.json:
         ascii_only = not console.encoding.startswith("utf")
         console.out(json.dumps(found.document(), indent=1, ensure_ascii=ascii_only, allow_nan=False), highlight=False)
     else:
-        for table in pair_tables(found):
-            print_table(table, console)
+        print_sheets(compared.sheets, "table", console)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +24,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..core.display import Display, PlainConsole
+    from ..core.display import PlainConsole
     from ..inference.prediction import Heard
     from ..results.trained_model import TrainedModel
 
@@ -58,7 +57,7 @@ def predict(
         float | None, typer.Option(min=0.01, help="Seconds from a window to the next. Default: a whole window.")
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", help="table, md, csv or json. Default: as --out ends, or table.")
+        str | None, typer.Option("--format", help="table, md, csv, json or latex. Default: as --out ends, or table.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write it there, and the model card beside it.")] = None,
     card: Annotated[bool, typer.Option("--card", help="Print the model card, and predict nothing.")] = False,
@@ -88,8 +87,10 @@ def predict(
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
+    from ..report.answers.predict import hear  # which imports torch
+
     with prints_apart():
-        heard = _hear(chosen, sounds, annotations, hop_s, device, threads, display)
+        heard = hear(chosen, sounds, annotations, hop_s, device, threads, display)
     if out and len(heard.rows):
         written = io.StringIO()
         _print(chosen, heard, form, PlainConsole(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
@@ -105,32 +106,6 @@ def predict(
         Display().say(f"error: {message}")
     if heard.errors:
         raise typer.Exit(1)
-
-
-def _hear(
-    choice: TrainedModel,
-    sounds: Sequence[Path],
-    annotations: str | None,
-    hop_s: float | None,
-    device: str,
-    threads: int | None,
-    display: Display,
-) -> Heard:
-    """What the run makes of the recordings, told of before it begins."""
-    import torch
-
-    from ..experiment.context import DEFAULT_THREADS, device_named
-    from ..inference.classifier import changed_code, load_classifier
-    from ..inference.prediction import Predictor
-    from ..inference.recordings import Annotations, make_plan
-
-    torch.set_num_threads(threads or DEFAULT_THREADS)
-    predictor = Predictor(choice, load_classifier(choice), device_named(device))
-    clip_s = choice.run.spec.data.clip_s
-    planned = make_plan(sounds, Annotations(annotations, sounds), clip_s, hop_s or clip_s)
-    for line in (*changed_code(choice.run), *planned.describe()):
-        display.say(line)
-    return predictor.predict_all(planned, display)
 
 
 def _print(choice: TrainedModel, heard: Heard, form: str, console: PlainConsole) -> None:

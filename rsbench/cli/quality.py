@@ -52,7 +52,7 @@ def quality(
             "--set", metavar="KEY=VALUE", help="An index's option, e.g. aqs.alpha=1, or loss.OPTION; repeatable."
         ),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write a csv per question and the figures there.")
     ] = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import RsbenchError, RunFailed, SpecError, shown
+from ..core.errors import SpecError, shown
 from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..core.spec import RunSpec
     from ..experiment.context import RunContext
     from ..experiment.prepare import Experiment
-    from ..results.run import Run
 
 
 EXAMPLES = """
@@ -85,7 +84,8 @@ def run(
     again to continue where it was stopped; what is done is not done again.
     """
     from ..core.spec import flatten, parse_assignment, parse_seeds
-    from ..experiment.context import make_context, make_spec
+    from ..experiment.context import make_context
+    from ..experiment.grid import grid_specs
 
     given: dict[str, Any] = _read_spec(spec) if spec else {}
     options = {
@@ -106,10 +106,9 @@ def run(
         root or (), out, device=device, threads=threads, partial=partial, save_every_s=save_every, quiet=quiet
     )
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
-    losses = [{"loss": name.strip()} for name in loss.split(",")] if loss else [{}]
-    grid = itertools.product(losses, numbers)
+    losses = [name.strip() for name in loss.split(",")] if loss else []
     try:
-        specs = [make_spec({**given, **chosen, "seed": seed}, context, plugin or ()) for chosen, seed in grid]
+        specs = grid_specs(given, losses, numbers, context, plugin or ())
     except SpecError as error:
         raise SpecError(f"--spec {spec} with these options: {error}" if spec else str(error)) from None
     if dry_run:
@@ -140,34 +139,14 @@ def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
 
 
 def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
-    from ..experiment.prepare import prepare_experiment
-    from ..experiment.run import alike, run_together
+    from ..experiment.grid import run_grid
     from ..report.tables.board import run_table
 
-    done: list[Run] = []
-    failed: list[str] = []
-    data_cache = context.data_cache()
-    asked: dict[str, int] = {}  # run id → its place among the specs
-    for group in alike(specs):
-        with prints_apart():
-            experiments = [prepare_experiment(specs[number], data_cache) for number in group]
-            if not asked:
-                _announce(experiments[0], context)
-            if len(specs) > 1:
-                losses = ", ".join(item.spec.loss.name for item in experiments)
-                context.display.say(f"{losses}, seed {experiments[0].spec.seed} ({len(asked) + 1} of {len(specs)})")
-            asked |= {item.run_id: number for item, number in zip(experiments, group, strict=True)}
-            for run_id, run in run_together(experiments, context):
-                if isinstance(run, RunFailed):
-                    failed.append(f"{run_id}: {run}")
-                elif isinstance(run, RsbenchError):
-                    raise run
-                else:
-                    done.append(run)
-    done.sort(key=lambda run: asked[run.run_id])
+    done, failed = run_grid(specs, context, lambda first: _announce(first, context))
+    messages = [f"{run_id}: {error}" for run_id, error in failed.items()]
     if as_json:
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in done]
-        typer.echo(json.dumps({"runs": results, "failed": failed}, indent=1))
+        typer.echo(json.dumps({"runs": results, "failed": messages}, indent=1))
     elif done:
         console = standard_output()
         of_loss = itertools.groupby(done, lambda run: run.spec.loss.name)
@@ -175,7 +154,7 @@ def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
         console.print(run_table(metrics, specs[0].data.test, specs[0].select))
         for run in done:
             console.print(f"kept in {run.path}", soft_wrap=True)
-    for message in failed:
+    for message in messages:
         typer.echo(f"failed: {message}", err=True)
     if failed:
         raise typer.Exit(1)

@@ -87,20 +87,12 @@ def run(
 ) -> None:
     """Run what is missing of a study, then rank its runs. (`rsbench sweep STUDY` is enough.)"""
     from ..core.spec import parse_assignment
-    from ..sweep.driver import StudyUnfinished, carry_out, describe, make_study
-    from ..sweep.engines import WorkerConfig
+    from ..sweep.driver import StudyUnfinished, carry_out, describe, place_study
     from ..sweep.shipped import study_file
     from ..sweep.spec import load_sweep
 
     sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
-    plugins = tuple(
-        str(Path(name).absolute()) if name.endswith(".py") else name for name in (*sweep.plugins, *(plugin or ()))
-    )
-    sweep = sweep.model_copy(update={"plugins": plugins})
-    roots = tuple(_absolute(folder) for folder in root or ())
-    takes, place = sweep.resources, str(out.absolute())
-    crew = WorkerConfig(roots, place, device, takes.threads, partial or sweep.partial, plugins, takes.save_every_s)
-    study = make_study(sweep, crew, quiet=quiet)
+    study = place_study(sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), quiet=quiet)
     engine = _engine(study, serial=serial, address=address)
     study.context.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
     for line in describe(study, engine.at_once, retry_failed=retry_failed):
@@ -147,12 +139,6 @@ def results(
 
         for path in study_figures(found, figures):
             typer.echo(f"drawn in {path}")
-
-
-def _absolute(root: str) -> str:
-    """A root that means the same in every process: `NAME=DIR` or `DIR` with its folder absolute."""
-    name, equals, folder = root.rpartition("=")
-    return f"{name}{equals}{Path(folder).expanduser().absolute()}"
 
 
 def _engine(study: Study, *, serial: bool, address: str | None) -> Engine:

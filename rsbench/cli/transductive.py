@@ -25,7 +25,7 @@ def transductive(
     results: ResultsOption = Path("results"),
     select: Annotated[str, typer.Option(help="How the epoch was chosen: val, val-auroc, last or cv-refit.")] = "val",
     only: OnlyOption = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
     plugin: PluginOption = None,
 ) -> None:
     """What would be gained by looking at all test clips, though not at their labels, before any is called.

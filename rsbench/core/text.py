@@ -17,6 +17,32 @@ _BEYOND_ASCII = re.compile(r"[^\n\t -~]")
 SIGNS = "_ . : + @ ~ -"  # of plain words
 _IN_WORDS = frozenset(SIGNS)
 _FORMULA = re.compile(r"[=+\-@\t\r]")
+# What LaTeX takes for a command, and what its fonts have in formulas alone.
+_IN_LATEX = {letter: f"\\{letter}" for letter in "{}$&%#_"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "±": r"$\pm$",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "≈": r"$\approx$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "−": "$-$",
+    "–": "--",
+    "…": r"\dots{}",
+    "†": r"\dag{}",
+    "▶": r"$\triangleright$",
+    "Δ": r"$\Delta$",
+    "τ": r"$\tau$",
+}
+_LATEX_SIGNS = str.maketrans(_IN_LATEX)
+_MINUS = re.compile(r"(?<![\w.-])-(?=[\d.])")
 
 
 def visible(text: str) -> str:
@@ -68,3 +94,8 @@ def _is_number(text: str) -> bool:
 def in_markdown(text: str) -> str:
     """Text of one line that Markdown shows as it is, in a cell of a table too: no HTML, link, code or column."""
     return re.sub(r"([\\`|\[\]])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
+
+
+def in_latex(text: str) -> str:
+    """Text that LaTeX sets as it is; a hyphen before a number becomes a minus."""
+    return _MINUS.sub("−", visible(text)).translate(_LATEX_SIGNS)

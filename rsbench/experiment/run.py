@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,56 +31,22 @@ from ..results.environment import environment
 from ..results.run import Run
 from ..results.schema import ChosenEpoch, Cost, Environment, WeightsUsed
 from ..results.store import RunFolder
-from ..training.checkpoint import SAVE_EVERY_S, Checkpoints, TrainingState, weights_name
+from ..training.checkpoint import Checkpoints, TrainingState, weights_name
 from ..training.clipset import ClipSet, SharedClips
 from ..training.loop import Evaluation, TrainingSchedule
 from ..training.predict import Model
 from .build import build_model, clip_set, training_clips, with_parts
-from .context import RunContext, gpu_facts, make_context, make_spec
+from .context import RunContext, gpu_facts
 from .cross_validation import cross_validate
 from .fit import announce_cost, fit
 from .folds import run_folds
 from .predict import evaluate, predict_chosen
-from .prepare import Experiment, prepare_experiment
+from .prepare import Experiment
 from .record import data_record
 
 OnEpoch = Callable[[str, Mapping[str, Any]], None]
 
 RECORD_EVERY_S = 1.0  # how old what others see of a run at work may be
-
-
-def run(  # noqa: PLR0913 (all that a run can be told)
-    settings: Mapping[str, Any],
-    *,
-    plugins: Sequence[str] = (),
-    root: str | Path | Sequence[str | Path] = (),
-    partial: bool = False,
-    out: str | Path = "results",
-    device: str = "auto",
-    threads: int | None = None,
-    save_every_s: float = SAVE_EVERY_S,
-    quiet: bool = False,
-) -> Run:
-    """Train and judge one loss on one backbone with one seed; return at once when that run is already done.
-
-    Args:
-        settings: the spec's keys, nested or dotted, e.g. `{"loss": "qlung", "backbone": "cnn6", "optim.epochs": 3}`.
-        plugins: files or modules that register losses, backbones, data sets or indices.
-        root: folders of recordings (default: the environment's RSBENCH_DATA); "icbhi=DIR" names one data set's.
-        partial: accept an incomplete data set; the row says so.
-        out: where `runs/<run id>/` is kept.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        threads: CPU threads (default: all cores); recorded, since sums depend on it in the last bits.
-        save_every_s: seconds between two states on disk to go on from; Ctrl-C and the end write one too.
-        quiet: say nothing on standard error.
-
-    Raises RsbenchError with one clear message; RunFailed when training itself failed, which is recorded.
-    """
-    context = make_context(
-        root, out, device=device, threads=threads, partial=partial, save_every_s=save_every_s, quiet=quiet
-    )
-    spec = make_spec(settings, context, plugins)
-    return run_experiment(prepare_experiment(spec, context.data_cache()), context)
 
 
 def run_experiment(experiment: Experiment, context: RunContext) -> Run:

@@ -70,6 +70,32 @@ def _tuned(cell: Cell, trial: TrialRecord, trials: int) -> Cell:
     return Cell(cell.name, {**cell.settings, **trial.params, "tuning_trials": trials})
 
 
+def place_study(
+    sweep: SweepSpec,
+    roots: Sequence[str],
+    out: Path,
+    *,
+    device: str,
+    partial: bool,
+    plugins: Sequence[str],
+    quiet: bool,
+) -> Study:
+    """A study at a place that means the same in every process: folders and files of plugins become absolute."""
+    loaded = tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in (*sweep.plugins, *plugins))
+    sweep = sweep.model_copy(update={"plugins": loaded})
+    takes, folders = sweep.resources, tuple(map(_absolute, roots))
+    crew = WorkerConfig(
+        folders, str(out.absolute()), device, takes.threads, partial or sweep.partial, loaded, takes.save_every_s
+    )
+    return make_study(sweep, crew, quiet=quiet)
+
+
+def _absolute(root: str) -> str:
+    """A root that means the same in every process: `NAME=DIR` or `DIR` with its folder absolute."""
+    name, equals, folder = root.rpartition("=")
+    return f"{name}{equals}{Path(folder).expanduser().absolute()}"
+
+
 def make_study(sweep: SweepSpec, crew: WorkerConfig, *, quiet: bool) -> Study:
     """A study at a place. Raises RsbenchError where the place is wrong."""
     threads = sweep.resources.threads

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from tiny import Cli, run_tiny, write_own_dataset
 
+import rsbench
 from rsbench.boards.pair import COMPARED, MOST, Comparison, _what_sets_them_apart, compare
 from rsbench.core.errors import ResultsError
 from rsbench.evaluation.scoring import LOGIT_COLUMNS
@@ -265,3 +266,17 @@ def test_a_split_that_nobody_knows_is_one_message(cli: Cli, runs_to_read: Path) 
     done = cli("compare", "ce-tiny-s0", "cosface", "--results", runs_to_read, "--split", "nowhere")
     assert done.code == 2
     assert "nowhere" in done.err
+
+
+def test_in_python_it_is_a_frame_a_picture_and_a_table_for_a_paper(runs_to_read: Path, ce: Run, cosface: Run) -> None:
+    found = rsbench.compare("ce-tiny-s0", cosface, results=runs_to_read)
+    pd.testing.assert_frame_equal(found.frame, compare(ce, cosface).scores)
+    figure = found.figure()
+    assert [axes.get_title("left") for axes in figure.axes] == ["tiny", "far"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][:2] == ["val, argmax", "val, val-bias"]
+    one, other = found.to_latex().split("\n\n")
+    row = at(found.found, "tiny", "val", "argmax")
+    assert f"Score & {row['score_first']:.1f} & {row['score_second']:.1f} & " in one
+    assert f"first: {ce.run_id}, seed 0" in one
+    assert "caption{far, protocol 2" in other
+    assert "they differ most on" in found._repr_html_()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
+import re
+import string
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,17 @@ from rich.table import Table
 
 from rsbench.core.errors import SpecError
 from rsbench.core.text import csv_cell
-from rsbench.report.tables.formats import FORMATS, PICTURES, Sheet, known_format, known_picture, print_sheets
+from rsbench.report.tables.formats import (
+    FORMATS,
+    PICTURES,
+    Sheet,
+    html_of,
+    known_format,
+    known_picture,
+    latex,
+    print_sheets,
+    text,
+)
 
 
 def sheet(rows: list[tuple[str, float]], title: str = "what it is\nof whom", caption: str = "how\nto read") -> Sheet:
@@ -98,3 +112,39 @@ def test_unknown_formats_and_pictures_are_explained() -> None:
     known_picture(None)
     with pytest.raises(SpecError, match=r"--figure board\.xls: its name must end in one of \.png, \.svg, \.pdf"):
         known_picture(Path("board.xls"))
+
+
+def test_latex_is_a_booktabs_table_with_the_best_row_bold_and_equals_marked() -> None:
+    known = sheet([("ce", 50.0), ("a_b", -1.0), ("odd & 5 %", np.nan)], title="{50 %}\nΔ ± τ.", caption="")
+    marked = replace(known, best=0, alike=[1])
+    assert printed([marked], "latex").splitlines() == [
+        r"\begin{table}[tbp]",
+        r"\caption{\{50 \%\}; $\Delta$ $\pm$ $\tau$}",
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"the method & Score \\",
+        r"\midrule",
+        r"\textbf{ce} & \textbf{50.0} \\",
+        r"a\_b $\approx$ & $-$1.0 \\",
+        r"odd \& 5 \% & -- \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    assert r"\caption{said in a paper}" in latex(replace(known, caption=["said in a paper."]))
+
+
+def test_no_word_of_a_stranger_is_a_command_of_latex_or_html() -> None:
+    word = string.punctuation + "±·–…−†Δ $x$ <script>"
+    (row,) = [line for line in latex(sheet([(word, 1.0)])).splitlines() if line.endswith(r" & 1.0 \\")]
+    known = r"\\text\w+\{\}|\\dots\{\}|\\dag\{\}|\$(\\\w+|-)\$|\\[{}$&%#_]"
+    assert not set(re.sub(known, "", row.removesuffix(r" & 1.0 \\"))) & set("\\{}$&%#_~^")
+    (cell,) = re.findall(r"<td>(.*)</td>\n\s*<td>1.0</td>", html_of(sheet([(word, 1.0)])))
+    assert html.unescape(cell) == word
+    assert not set(cell) & set("<>")
+
+
+def test_a_sheet_can_be_shown_twice() -> None:
+    known = sheet([("ce", 50.0)])
+    assert text([known], 80) == text([known], 80)
+    assert "<p>what it is<br>of whom</p>" in html_of(known)

@@ -18,6 +18,7 @@ from imitated import Make, Method
 from tiny import TINY_PLUGIN, Cli, Outcome
 
 from rsbench.boards.leaderboard import Board
+from rsbench.report.answers.leaderboard import Leaderboard, board_sheet
 
 
 def done(outcome: Outcome) -> str:
@@ -82,6 +83,33 @@ def test_markdown_has_a_row_per_method_and_operating_point(cli: Cli, four: list[
     )
     assert len(table) == 2 + 4
     assert all(re.search(r"\d ± \d.* \| 2/2 \|$", line) for line in table[2:])
+
+
+def test_latex_has_the_numbers_of_the_board_and_says_how_they_were_made(boards: tuple[Board, Board]) -> None:
+    found = Leaderboard(boards, [board_sheet(board) for board in boards], summary=False)
+    one, _ = found.to_latex().split("\n\n")
+    rows = [line for line in one.splitlines() if line.endswith(r" \\")][1:]
+    for row, (_, method) in zip(rows, boards[0].table.iterrows(), strict=True):
+        assert row.startswith(r"\textbf{" if row == rows[0] else method["loss"])
+        assert f"{method['score_mean']:.1f} $\\pm$ {method['score_sd']:.1f}" in row
+        assert (" $\\approx$ & " in row) == (method["verdict"] == "not distinguishable")
+    assert {"close", "same"} <= {row.partition(" $")[0] for row in rows if "approx" in row}
+    for word in ("caption{tiny, selected: val", "protocol 2", "train tiny v1", "seeds 0, 1, 2, 3, 4, 5, 6, 7", "≈"):
+        assert word.replace("≈", r"$\approx$: not distinguishable from ce") in one
+
+
+def test_a_board_is_a_frame_a_page_and_a_picture_that_names_its_rows(
+    boards: tuple[Board, Board], tmp_path: Path
+) -> None:
+    found = Leaderboard(boards, [board_sheet(board) for board in boards], summary=False)
+    assert len(found.frame) == sum(len(board.table) for board in boards)
+    assert found._repr_html_().count("<td>strong</td>") == repr(found).count("strong") == 4
+    figure = found.figure()
+    order = boards[0].table.query("loss != 'ce'")["method"].unique().tolist()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == order
+    figure.savefig(tmp_path / "board.pdf")  # as anybody would
+    assert b"/FontFile2" in (tmp_path / "board.pdf").read_bytes()
+    assert b"/Type3" not in (tmp_path / "board.pdf").read_bytes()
 
 
 def test_the_table_is_for_people(cli: Cli, four: list[Any]) -> None:

@@ -9,10 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-from tiny import CLIP_S, TINY_PLUGIN, Cli
+from tiny import CLIP_S, TINY_PLUGIN, Cli, tiny_settings
+
+import rsbench
+from rsbench.core.errors import RunFailed, SpecError
 
 COMMAND = ["run", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--train", "tiny", "--test", "tiny,far"]
 COMMAND += ["--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--device", "cpu"]
@@ -162,3 +166,33 @@ def test_kill_and_interrupt_leave_a_run_that_ends_as_if_nothing_had_been(
     for name in ("tiny", "far"):
         one, other = (next(out.glob(f"runs/*/predictions/{name}.parquet")) for out in (whole, parts))
         pd.testing.assert_frame_equal(pd.read_parquet(one), pd.read_parquet(other), check_exact=True)
+
+
+def test_python_runs_several_losses_and_seeds_and_lists_them_in_whatever_state(
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {key: value for key, value in tiny_settings(epochs=2).items() if key != "loss"}
+    options: dict[str, Any] = {"plugins": [TINY_PLUGIN], "root": tiny_root, "out": tmp_path, "threads": 1}
+    with pytest.raises(RunFailed, match=r"1 of 2 runs failed, the others are kept in .*\nbreaks_down-tiny-s0"):
+        rsbench.run(settings, losses="breaks_down, ce", **options)
+    capsys.readouterr()
+    done = rsbench.run(settings, losses=["ce"], seeds=[0], **options)
+    assert capsys.readouterr().err.startswith("already done: ")
+    assert [run.run_id for run in done] == [done[0].run_id]
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "status.json").write_text("{ half")
+    found = rsbench.runs(results=tmp_path)
+    assert dict(zip(found.frame["loss"], found.frame["state"], strict=True)) == {"breaks_down": "failed", "ce": "done"}
+    assert found.frame["score"].isna().sum() == 1
+    (stored,) = found.frame.query("rule == 'val' and split == 'far' and at == 'argmax'")["score"]
+    assert stored == done[0].figures("far", "val")["argmax"]["score"]
+    assert "left out: " in repr(found)
+    _, score = found.figure().axes
+    assert score.lines[0].get_ydata().tolist() == done[0].epochs["val_score"].tolist()
+    assert len(rsbench.runs("ce-*", results=tmp_path)) == 1
+
+
+def test_the_same_field_said_twice_is_refused(tmp_path: Path) -> None:
+    for settings, several in (({"loss": "ce"}, {"losses": "ce,qlung"}), ({"seed": 1}, {"seeds": "0-1"})):
+        with pytest.raises(SpecError, match="both say the same field"):
+            rsbench.run({"backbone": "tiny", **settings}, out=tmp_path, **several)

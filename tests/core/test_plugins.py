@@ -48,7 +48,11 @@ def test_waiting_threads_give_up_their_core_unless_a_user_says_otherwise() -> No
 
 
 def test_boards_and_scores_need_no_torch() -> None:
-    program = "import sys, rsbench.report.tables.board, rsbench.report.figures.board; print('torch' in sys.modules)"
+    program = (
+        "import sys, rsbench, rsbench.report.tables.board, rsbench.report.figures.board\n"
+        "rsbench.leaderboard, rsbench.compare, rsbench.runs, rsbench.Run\n"
+        "print('torch' in sys.modules)"
+    )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

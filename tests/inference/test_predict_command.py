@@ -18,8 +18,10 @@ from scipy.special import softmax
 from tiny import CLIP_S, Cli, Outcome
 from torchaudio.functional import resample
 
+import rsbench
 from rsbench.data.clips import CLASSES
 from rsbench.inference.classifier import Classifier, load_classifier
+from rsbench.report.figures.results import MOST_CLIPS
 from rsbench.results.run import Run
 
 RUN = "qlung-tiny-s0"
@@ -332,3 +334,17 @@ def test_the_length_of_clips_is_the_runs(predict: Callable[..., Outcome], sounds
     about, rows = rows_of(predict(sounds, "--format", "json"))
     assert about["clip_s"] == CLIP_S
     assert np.allclose(rows["end_s"] - rows["start_s"], CLIP_S)
+
+
+def test_in_python_it_says_the_same_of_the_same(
+    predict: Callable[..., Outcome], finished: Path, sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, rows = rows_of(predict(sounds, "--format", "json"))
+    (sounds / "noise.wav").write_bytes(b"none")
+    found = rsbench.predict(RUN, sounds, results=finished)
+    np.testing.assert_allclose(found.frame[PROBABILITIES], rows[PROBABILITIES], atol=1e-8)
+    assert "noise.wav" in found.heard.errors[0]
+    assert "noise.wav" in capsys.readouterr().err
+    heat, _ = found.figure().axes
+    assert len(heat.get_yticklabels()) == min(len(rows), MOST_CLIPS)
+    assert [label.get_text() for label in heat.get_xticklabels()] == list(CLASSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 from tiny import CLIP_S, TINY_PLUGIN, Cli, Outcome
+
+import rsbench
 
 Sweep = Callable[..., Outcome]
 ONE_RUN: dict[str, Any] = {"grid": {"loss": ["ce"]}, "seeds": 0}
@@ -144,3 +147,18 @@ def test_unknown_studies_and_broken_files_are_one_message(sweep: Sweep, cli: Cli
     broken = sweep(GRID | {"grid": {"loss": ["ce", "qlong"]}})
     assert (broken.code, "Did you mean 'qlung'" in broken.err) == (2, True)
     assert cli("sweep", "nowhere.yaml").code == 2
+
+
+def test_in_python_a_study_is_carried_out_and_its_boards_come_back(tiny_root: Path, tmp_path: Path, cli: Cli) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(GRID, sort_keys=False))
+    changes = {"seeds": 0, "grid": {"loss": ["ce"]}, "base.epochs": 1}
+    found = rsbench.sweep(path, changes=changes, root=tiny_root, out=tmp_path / "results", quiet=True)
+    assert [board.split for board in found.boards] == ["tiny", "far"]
+    assert set(found.frame["n_ok"]) == {1}
+    pd.testing.assert_series_equal(
+        found.found.runs["score_mean"],
+        found.frame.query("operating_point == 'argmax'")["score_mean"].reset_index(drop=True),
+    )
+    assert "1 done" in cli("sweep", "status", "mine", "--out", tmp_path / "results").out
+    assert inspect.ismodule(rsbench.sweep)  # the room keeps its name

@@ -6,7 +6,6 @@ import textwrap
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,9 +18,10 @@ from matplotlib.ticker import FuncFormatter
 from ...boards.audit import Audit
 from ...boards.claims import SCORE, Claim
 from ...boards.leaderboard import POINT, Board
-from ...core.errors import ResultsError, StorageError
+from ...core.errors import ResultsError
 from ...core.text import visible
 from ...results.calls import OPERATING_POINTS
+from .figure import ReportFigure
 
 FLOOR = 50.0  # Score of always answering "normal"
 # Okabe and Ito's palette: told apart by colour-blind readers.
@@ -50,8 +50,8 @@ def colours_of(losses: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
-    """Score of every run, a panel per split, written to `path` (its ending says the format: .png, .svg, .pdf).
+def score_figure(boards: Sequence[Board], operating_point: str = "argmax") -> ReportFigure:
+    """Score of every run, a panel per split.
 
     Every seed is a dot, a line is the 95 % interval over new patients and seeds. Methods have the same order, that of
     the first board, and the same colour in every panel.
@@ -60,12 +60,12 @@ def score_figure(boards: Sequence[Board], path: Path, operating_point: str = "ar
     order = runs[0].groupby("method")["score"].mean().sort_values(ascending=False).index.tolist()
     order += sorted({method for frame in runs for method in frame["method"]} - set(order))
     colours = colours_of(loss for frame in runs for loss in frame["loss"])
-    figure, panels = _panels(len(boards), len(order))
+    figure, panels = row_panels(len(boards), len(order))
     for axes, board in zip(panels, boards, strict=True):
         draw_scores(axes, board, order, colours, operating_point)
         axes.set_title(board.split, loc="left", fontweight="bold")
     told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
-    _write(figure, f"{'; '.join(told)}\nline: 95 % over new patients and seeds; dashed: always-normal", path)
+    return finished(figure, f"{'; '.join(told)}\nline: 95 % over new patients and seeds; dashed: always-normal")
 
 
 def draw_scores(
@@ -84,19 +84,19 @@ def draw_scores(
     name_rows(axes, order)
 
 
-def difference_figure(boards: Sequence[Board], path: Path, operating_point: str = "argmax") -> None:
+def difference_figure(boards: Sequence[Board], operating_point: str = "argmax") -> ReportFigure:
     """Paired differences of Score from the baseline with their simultaneous intervals, a panel per split.
 
     What cannot be told from the baseline is grey.
     """
     rows = [board.table[(board.table[POINT] == operating_point) & board.table["delta"].notna()] for board in boards]
     order = list(dict.fromkeys(method for table in rows for method in table["method"]))
-    figure, panels = _panels(len(boards), len(order))
+    figure, panels = row_panels(len(boards), len(order))
     for axes, board in zip(panels, boards, strict=True):
         draw_differences(axes, board, order, operating_point)
         axes.set_title(board.split, loc="left", fontweight="bold")
     told = [boards[0].header, f"at {operating_point}", f"{_seeds(boards)} seeds", *_kinds(boards)]
-    _write(figure, f"{'; '.join(told)}\nlines hold together in 95 % of studies; grey: not distinguishable", path)
+    return finished(figure, f"{'; '.join(told)}\nlines hold together in 95 % of studies; grey: not distinguishable")
 
 
 def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_point: str = "argmax") -> None:
@@ -114,8 +114,8 @@ def draw_differences(axes: Axes, board: Board, order: Sequence[str], operating_p
 
 
 def forest_figure(
-    studies: pd.DataFrame, summary: pd.DataFrame, path: Path, claim: Claim = SCORE, operating_point: str = "argmax"
-) -> None:
+    studies: pd.DataFrame, summary: pd.DataFrame, claim: Claim = SCORE, operating_point: str = "argmax"
+) -> ReportFigure:
     """Differences of each loss from the baseline, a line per study and a diamond for what they say together.
 
     `studies` (the table) and `summary` are as `boards.summary` makes them, `claim` is the figure they are about.
@@ -124,7 +124,7 @@ def forest_figure(
     summary = summary[summary[POINT] == operating_point].set_index("loss")
     losses = list(summary.index)
     places = list(dict.fromkeys(studies["study"]))
-    figure, panels = _panels(len(losses), len(places) + 1)
+    figure, panels = row_panels(len(losses), len(places) + 1)
     for axes, loss in zip(panels, losses, strict=True):
         for row in studies[studies["loss"] == loss].to_dict("records"):
             position = places.index(row["study"])
@@ -139,13 +139,13 @@ def forest_figure(
         axes.set_ylim(bottom + 0.5, -0.5)
         axes.set(xlabel=f"Δ {claim.heading}", ylabel="")
         axes.set_title(loss, loc="left", fontweight="bold")
-    _write(figure, f"at {operating_point}; lines and diamonds: 95 %; dashed: the baseline", path)
+    return finished(figure, f"at {operating_point}; lines and diamonds: 95 %; dashed: the baseline")
 
 
-def audit_figure(found: Audit, path: Path) -> None:
+def audit_figure(found: Audit) -> ReportFigure:
     """Every method's Score by who chose the epoch, a panel per operating point; the line is val's 95 % interval."""
     order, colours = found.methods, colours_of(found.table["loss"])
-    figure, panels = _panels(2, len(order))
+    figure, panels = row_panels(2, len(order))
     for axes, point in zip(panels, OPERATING_POINTS, strict=True):
         draw_audit(axes, found, order, point, colours)
         axes.set_title(point, loc="left", fontweight="bold")
@@ -156,7 +156,7 @@ def audit_figure(found: Audit, path: Path) -> None:
     figure.legend(marks, names, loc="outside lower left", ncols=3, frameon=False, fontsize="small")
     seeds = sorted({row["n_ok"] for row in found.at("val", "argmax").values()})
     told = [found.split, f"{'–'.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds", *_words(found.warnings)]
-    _write(figure, f"{'; '.join(told)}\nline: 95 % of val over new patients and seeds; dashed: always-normal", path)
+    return finished(figure, f"{'; '.join(told)}\nline: 95 % of val over new patients and seeds; dashed: always-normal")
 
 
 def draw_audit(axes: Axes, found: Audit, order: Sequence[str], point: str, colours: Mapping[str, str]) -> None:
@@ -180,7 +180,7 @@ def name_rows(axes: Axes, order: Sequence[str]) -> None:
     axes.set_ylim(len(order) - 0.5, -0.7)
 
 
-def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
+def row_panels(count: int, rows: int) -> tuple[ReportFigure, np.ndarray]:
     """Axes side by side, with room for so many rows. Raises ResultsError where that is no row."""
     if not count * rows:
         raise ResultsError(
@@ -188,7 +188,7 @@ def _panels(count: int, rows: int) -> tuple[Figure, np.ndarray]:
         )
     with sns.axes_style("whitegrid", STYLE):
         of_row = 0.55 if rows <= MANY_ROWS else 0.4  # inches
-        figure = Figure(figsize=(4.4 * count + 0.8, 1.5 + of_row * rows), layout="constrained")
+        figure = ReportFigure(figsize=(4.4 * count + 0.8, 1.5 + of_row * rows), layout="constrained")
         panels: np.ndarray = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
     return figure, panels
 
@@ -214,8 +214,10 @@ def write_out_names(figure: Figure) -> None:
     """
     for axes in figure.findobj(Axes):
         for axis in (axes.xaxis, axes.yaxis):
-            if isinstance(axis.get_major_formatter(), FuncFormatter):  # of names, by `set_xticks` and `set_yticks`
-                axis.set_ticklabels([_written_out(text.get_text()) for text in axis.get_ticklabels()])
+            names = [text.get_text() for text in axis.get_ticklabels()]
+            # Names are given by `set_xticks` and `set_yticks`; a panel that hides those it shares has none of its own.
+            if isinstance(axis.get_major_formatter(), FuncFormatter) and any(names):
+                axis.set_ticklabels(list(map(_written_out, names)))
     ticks = {text for axes in figure.findobj(Axes) for text in (*axes.get_xticklabels(), *axes.get_yticklabels())}
     for text in figure.findobj(Text):
         if text not in ticks:
@@ -226,14 +228,11 @@ def _written_out(text: str) -> str:
     return visible(text).replace("$", r"\$")
 
 
-def _write(figure: Figure, told: str, path: Path) -> None:
+def finished(figure: ReportFigure, told: str) -> ReportFigure:
+    """The figure with what it says to those who see it alone."""
     figure.suptitle(told, x=0.01, ha="left", fontsize="small", color=".35")
     write_out_names(figure)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=160)
-    except OSError as error:
-        raise StorageError(f"--figure {path}: cannot be written ({error.strerror}).") from error
+    return figure
 
 
 def _seeds(boards: Sequence[Board]) -> str:

@@ -11,15 +11,16 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ...boards.claims import CLAIMS
+from ...boards.claims import CLAIMS, beneath
 from ...boards.columns import FIGURES, columns_of, mean_sd
-from ...boards.comparison import OF_BOARD
+from ...boards.comparison import ALIKE, OF_BOARD
 from ...boards.leaderboard import POINT, Board
-from ...boards.methods import short
+from ...boards.methods import ABSENT, short
 from ...evaluation.selection import rule
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
 from ...results.calls import OPERATING_POINTS
 
+IDENTITIES = ("code", "train_labels_id", "labels_id")  # hashes, which a paper's reader has no use for
 MOST_ROWS = 200  # of a board in a terminal
 RUN_FIGURES = {"sp": "sp", "se": "se", "score": "score", "auroc": "auroc_abnormal"}
 
@@ -104,6 +105,30 @@ def caption_of(board: Board) -> list[str]:
         )
     unfinished = [f"{state}: {run_id}" for run_id, state in board.unfinished.items()]
     return [*lines, *board.warnings, *unfinished]
+
+
+def in_a_paper(board: Board) -> list[str]:
+    """What the caption of a table in a paper says of a board, in parts: protocol, split, rule and seeds first."""
+    said = {name: short(value) for name, value in board.shared.items() if name not in IDENTITIES}
+    shared = [f"{name} {value}" for name, value in said.items() if value not in (ABSENT, "False")]
+    seeds = ", ".join(map(str, sorted(board.runs["seed"].unique()))) or "none done"
+    lines = [f"{board.split}, {board.header}", ", ".join(shared), f"seeds {seeds}", *board.aside, *caption_of(board)]
+    if best_row(board) is not None:
+        lines.append(f"bold: the best {board.question.claim.heading} at argmax")
+    if alike_rows(board):
+        lines.append(f"≈: not distinguishable from {board.baseline}")
+    return lines
+
+
+def best_row(board: Board) -> int | None:
+    """The row with the best figure of the claim at argmax, which stands first; None where nobody is above the floor."""
+    floored = beneath(board.table, board.question.claim)
+    return 0 if board.table["n_ok"].iloc[0] and not floored.iloc[0] else None
+
+
+def alike_rows(board: Board) -> list[int]:
+    """The rows, of those that are shown, that are not distinguishable from the baseline."""
+    return [number for number, verdict in enumerate(board.table["verdict"][:MOST_ROWS]) if verdict == ALIKE]
 
 
 def _over_seeds(figure: str, values: Sequence[float | None]) -> str:

@@ -1,7 +1,10 @@
-"""Tables as text for elsewhere: Markdown for a page, csv and JSON for a program."""
+"""Tables as text for elsewhere: Markdown and HTML for a page, LaTeX for a paper, csv and JSON for a program."""
 
 from __future__ import annotations
 
+import copy
+import html
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +17,11 @@ from rich.errors import MarkupError
 from rich.markup import render
 from rich.table import Table
 
+from ...core.display import PlainConsole
 from ...core.errors import SpecError, did_you_mean
-from ...core.text import csv_cell, in_markdown
+from ...core.text import csv_cell, in_latex, in_markdown, visible
 
-FORMATS = ("table", "md", "csv", "json")
+FORMATS = ("table", "md", "csv", "json", "latex")
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -26,11 +30,16 @@ class Sheet:
     """Something to print: as people read it, and with all its figures.
 
     about: what the rows have in common; stands in JSON beside them.
+    caption: what stands above the table in a paper, in lines; where empty, its title and its caption.
+    best: the row that is bold in a paper. alike: rows that are not distinguishable from what they are compared with.
     """
 
     table: Table
     frame: pd.DataFrame
     about: Mapping[str, Any] = field(default_factory=dict)
+    caption: Sequence[str] = ()
+    best: int | None = None
+    alike: Sequence[int] = ()
 
 
 def known_format(name: str) -> None:
@@ -53,41 +62,94 @@ def print_sheets(sheets: Sequence[Sheet], form: str, console: Console) -> None:
     elif form == "md":
         console.out("\n".join(_markdown(sheet.table) for sheet in sheets), end="", highlight=False)
     elif form == "csv":
-        whole = pd.concat([sheet.frame for sheet in sheets], ignore_index=True)
-        plain = whole.map(csv_cell).rename(columns=csv_cell)
+        plain = joined(sheets).map(csv_cell).rename(columns=csv_cell)
         console.out(plain.to_csv(index=False, lineterminator="\n"), end="", highlight=False)
+    elif form == "latex":
+        console.out("\n".join(map(latex, sheets)), end="", highlight=False)
     else:
         content = [{**sheet.about, "rows": _rows(sheet.frame)} for sheet in sheets]
         ascii_only = not console.encoding.startswith("utf")
         console.out(json.dumps(content, indent=1, ensure_ascii=ascii_only, default=_plain), highlight=False)
 
 
+def joined(sheets: Sequence[Sheet]) -> pd.DataFrame:
+    """The figures of all sheets, one below the other, with the columns of all."""
+    return pd.concat([sheet.frame for sheet in sheets], ignore_index=True)
+
+
+def text(sheets: Sequence[Sheet], width: int) -> str:
+    """The tables as people read them, in lines of so many letters at most."""
+    written = io.StringIO()
+    print_sheets(sheets, "table", PlainConsole(file=written, highlight=False, width=width))
+    return written.getvalue()
+
+
+def html_of(sheet: Sheet) -> str:
+    """The table between its title and its caption, for a notebook."""
+    headings, rows = _plain_cells(sheet.table)
+    with pd.option_context("display.max_colwidth", None):  # else long cells end in dots
+        table = pd.DataFrame(rows, columns=headings).to_html(index=False, header=sheet.table.show_header)
+    return _html_lines(sheet.table.title) + table + _html_lines(sheet.table.caption)
+
+
+def _html_lines(words: Any) -> str:
+    return f"<p>{'<br>'.join(html.escape(visible(str(words))).splitlines())}</p>" if words else ""
+
+
+def latex(sheet: Sheet) -> str:
+    """The table for a paper, with the rules of booktabs."""
+    headings, rows = _plain_cells(sheet.table)
+    cells = [[in_latex(cell) for cell in row] for row in rows]
+    for number in sheet.alike:
+        cells[number][0] += r" $\approx$"
+    if sheet.best is not None:
+        cells[sheet.best] = [rf"\textbf{{{cell}}}" for cell in cells[sheet.best]]
+    told = sheet.caption or [*str(sheet.table.title or "").splitlines(), *str(sheet.table.caption or "").splitlines()]
+    written: str = pd.DataFrame(cells, columns=headings).to_latex(
+        index=False,
+        header=list(map(in_latex, headings)) if sheet.table.show_header else False,
+        escape=False,
+        column_format="".join("r" if column.justify == "right" else "l" for column in sheet.table.columns),
+        caption=in_latex("; ".join(part.rstrip(".") for part in told if part)) or None,
+        position="tbp",
+    )
+    return written
+
+
 def print_table(table: Table, console: Console) -> None:
     """A table between its title and its caption, which may be wider than it is."""
-    title, caption, table.title, table.caption = table.title, table.caption, None, None
-    if title:
-        console.print(title, markup=False)
-    console.print(table)
-    if caption:
-        console.print(f"{caption}\n", markup=False)
+    alone = copy.copy(table)
+    alone.title = alone.caption = None
+    if table.title:
+        console.print(table.title, markup=False)
+    console.print(alone)
+    if table.caption:
+        console.print(f"{table.caption}\n", markup=False)
 
 
 def _markdown(table: Table) -> str:
-    headings = [_cell(column.header) for column in table.columns]
+    headings, rows = _plain_cells(table)
     aligned = ["---:" if column.justify == "right" else "---" for column in table.columns]
-    cells = zip(*(column.cells for column in table.columns), strict=True)
-    lines = [headings, aligned, *([_cell(cell) for cell in row] for row in cells)]
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [list(map(in_markdown, headings)), aligned, *(list(map(in_markdown, row)) for row in rows)]
+    written = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     above, below = (_paragraph(text) for text in (table.title, table.caption))
-    return f"{above}{rows}\n\n{below}"
+    return f"{above}{written}\n\n{below}"
 
 
-def _cell(content: Any) -> str:
+def _plain_cells(table: Table) -> tuple[list[str], list[list[str]]]:
+    """What headings and cells say, in one line each."""
+    columns = [[_plain_cell(cell) for cell in (column.header, *column.cells)] for column in table.columns]
+    headings, *rows = map(list, zip(*columns, strict=True))
+    return headings, rows
+
+
+def _plain_cell(content: Any) -> str:
     """What a cell says, without the markup of terminals."""
     try:
-        return in_markdown(render(str(content)).plain)
+        said = render(str(content)).plain
     except MarkupError:
-        return in_markdown(str(content))
+        said = str(content)
+    return " ".join(visible(said).split())
 
 
 def _paragraph(text: Any) -> str:

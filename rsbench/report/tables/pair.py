@@ -11,21 +11,34 @@ from rich.table import Table
 
 from ...boards.methods import ABSENT, short
 from ...boards.pair import PAIR, Comparison
+from .formats import Sheet
 from .terminal import narrow_table
 
 LISTED = 4  # entries of a long list
 HEADINGS = {"score": "Score", "sp": "Sp", "se": "Se"}
 
 
-def pair_tables(found: Comparison) -> Iterator[Table]:
+def pair_sheets(found: Comparison) -> Iterator[Sheet]:
     """What differs, what came of it, where they agree, and the clips they differ most on."""
-    yield _differences(found)
+    yield Sheet(_differences(found), found.differences)
     for name, scores in found.scores.groupby("split", sort=False):
         split = str(name)
-        yield _scores(split, scores)
-        yield _agreement(split, found.agreement[found.agreement["split"] == split])
-        yield _clips(split, found.clips[found.clips["split"] == split])
-    yield _notes(found)
+        agreement, clips = (frame[frame["split"] == split] for frame in (found.agreement, found.clips))
+        yield Sheet(_scores(split, scores), scores, caption=_in_a_paper(found, split))
+        yield Sheet(_agreement(split, agreement), agreement)
+        yield Sheet(_clips(split, clips), clips)
+    yield Sheet(_notes(found), pd.DataFrame({"note": found.notes}))
+
+
+def _in_a_paper(found: Comparison, split: str) -> list[str]:
+    """What the caption of the scores on a split says in a paper, in parts."""
+    others = tuple(f"{name}: " for name in found.scores["split"].unique() if name != split)
+    return [
+        f"{split}, protocol {found.protocol}, Δ: second − first, on the same clips",
+        f"first: {found.first}, seed {found.seeds[0]}",
+        f"second: {found.second}, seed {found.seeds[1]}",
+        *(note for note in found.notes if not note.startswith(others)),
+    ]
 
 
 def _differences(found: Comparison) -> Table:

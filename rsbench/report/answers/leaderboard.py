@@ -1,0 +1,187 @@
+"""Leaderboards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...boards.claims import Question, known_claim
+from ...boards.leaderboard import Board, with_shift
+from ...boards.leaderboard import leaderboard as make_board
+from ...core.display import Display
+from ...core.errors import SpecError
+from ...core.plugins import load
+from ...results.run import Run
+from ...results.shipped import runs_to_show
+from ..tables.board import alike_rows, best_row, board_table, in_a_paper
+from ..tables.formats import Sheet
+from .answer import Answer
+
+if TYPE_CHECKING:
+    from ..figures.figure import ReportFigure
+
+
+@dataclass(frozen=True, repr=False)
+class Leaderboard(Answer):
+    """Boards of one question, one per split.
+
+    boards: with their figures, their runs and what a reader should know; see `Board`. summary: whether they were summed
+    up too.
+    """
+
+    boards: Sequence[Board]
+    tables: Sequence[Sheet]
+    summary: bool
+
+    @property
+    def sheets(self) -> Sequence[Sheet]:
+        return self.tables
+
+    def figure(self) -> ReportFigure:
+        """Scores; with a baseline the differences from it, with a summary a forest."""
+        from ..figures.board import difference_figure, forest_figure, score_figure
+
+        if self.summary:
+            from ...boards.summary import studies, summarise
+
+            found = studies(self.boards)
+            return forest_figure(found.table, summarise(found), self.boards[0].question.claim)
+        return difference_figure(self.boards) if self.boards[0].baseline else score_figure(self.boards)
+
+
+def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
+    split: str | Sequence[str],
+    *,
+    results: str | Path = "results",
+    select: str = "val",
+    baseline: str | None = None,
+    claim: str = "score",
+    columns: str | None = None,
+    by: str | None = None,
+    published: bool = False,
+    summary: bool = False,
+    only: Mapping[str, Any] | None = None,
+    allow_mixed: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+    quiet: bool = False,
+) -> Leaderboard:
+    """Rank the runs of a folder on splits, as `rsbench leaderboard` does.
+
+    >>> board = rsbench.leaderboard("icbhi-official,sprsound", baseline="ce")
+    >>> board.figure().savefig("differences.pdf")
+
+    Args:
+        split: one or several, with commas between.
+        results: the folder that holds runs/.
+        select: whose epochs: "val", "val-auroc", "last", "cv-refit" or "oracle".
+        baseline: a loss, or "FIELD=VALUE": the others are compared with it, paired.
+        claim: what verdicts and ranks are about, "score" or "auroc".
+        columns: names with commas between in place of the default ones; "+NAMES": beside them.
+        by: slices in place of boards: "device", "class", "patient", "site", "quality" or "length".
+        published: published results beside the rows.
+        summary: with a baseline, one difference per loss over all boards too.
+        only: field → value; rows without it are left out.
+        allow_mixed: columns that boards keep apart, and in which rows may differ here.
+        plugins: files or modules that bring splits on which the runs were not tested when they were made.
+        quiet: say nothing on standard error.
+
+    Raises RsbenchError: SpecError for what there is not, ResultsError where rows must not stand on one board.
+    """
+    if summary and baseline is None:
+        raise SpecError("--summary: sums up differences; say from what with --baseline LOSS.")
+    if by and published:
+        raise SpecError("--by and --published are two tables: ask for one of them.")
+    if columns and (by or published):
+        raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
+    for plugin in plugins:
+        load(plugin)
+    names = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
+    question = Question(baseline, known_claim(claim), len(names))
+    chosen = {field: str(value) for field, value in (only or {}).items()}
+    display, folder = Display(quiet=quiet), Path(results)
+    runs = runs_to_show(folder, display)
+    boards = with_shift(
+        [
+            make_board(
+                runs,
+                name,
+                select,
+                chosen,
+                mixed=tuple(dict.fromkeys(allow_mixed)),
+                question=question,
+                cache=folder / ".index",
+                display=display,
+            )
+            for name in names
+        ]
+    )
+    if by:
+        sheets = [_slices(runs, board, by) for board in boards]
+    elif published:
+        sheets = [_published(board) for board in boards]
+    else:
+        sheets = [board_sheet(board, columns) for board in boards]
+    if summary:
+        sheets.append(_summary(boards))
+    return Leaderboard(boards, sheets, summary)
+
+
+def board_sheet(board: Board, columns: str | None = None) -> Sheet:
+    """A board to print; `columns`: see `boards.columns.columns_of`."""
+    about = {
+        "split": board.split,
+        "select": board.rule,
+        **board.shared,
+        "claim": board.question.claim.name,
+        "aside": board.aside,
+        "warnings": board.warnings,
+    }
+    frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
+    return Sheet(
+        board_table(board, columns),
+        frame,
+        about,
+        caption=in_a_paper(board),
+        best=best_row(board),
+        alike=alike_rows(board),
+    )
+
+
+def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
+    from ...boards.slices import by_method, slices
+    from ..tables.slices import slice_table
+
+    best_first = {method: place for place, method in enumerate(board.table["method"])}
+    ranked = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
+    method_of = dict(zip(ranked["run_id"], ranked["method"], strict=True))
+    of_board = [run for run in runs if run.run_id in method_of]
+    frame = by_method(slices(of_board, board.split, board.rule, by), method_of)
+    about = {"split": board.split, "select": board.rule, "by": by}
+    title = f"{board.split} — {board.header}, at argmax"
+    return Sheet(slice_table(frame, title, by), frame.assign(split=board.split, select=board.rule), about)
+
+
+def _published(board: Board) -> Sheet:
+    from ...boards.published import beside
+    from ..tables.published import published_table
+
+    rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
+    own = rows.assign(
+        **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},
+        weights=rows["pretrained"],
+        n=rows["n_ok"],
+        selection=board.rule,
+        **{name: rows.get(name, board.shared.get(name)) for name in ("train_fraction", "partial", "synthetic")},
+    )
+    frame = beside(own, board.split)
+    return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})
+
+
+def _summary(boards: Sequence[Board]) -> Sheet:
+    from ...boards.summary import studies, summarise
+    from ..tables.summary import summary_table
+
+    frame = summarise(studies(boards))
+    return Sheet(summary_table(frame, boards[0].question), frame, {"summary": "random effects"})
