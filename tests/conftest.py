@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tiny import PROJECT, BringSplit, Cli, Outcome, run_tiny, write_own_dataset
 
 # Files that take minutes, mostly of waiting for processes: begun first, so that no worker is left alone with one.
@@ -19,6 +20,11 @@ LONGEST = ("durability", "full_disks", "ray_engine", "installation", "distributi
 # Before torch is loaded, here and in every process that a test starts: workers share the cores, and threads that wait
 # for one another on a core that is taken cost more than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# An example may take seconds where others use the cores.
+settings.register_profile("rsbench", deadline=None)
+settings.load_profile("rsbench")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

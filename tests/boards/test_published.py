@@ -198,7 +198,7 @@ own_frames = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(own_frames, st.sampled_from(["icbhi-official", "sprsound-inter", "synthetic"]))
 def test_whatever_is_asked_for_no_unfit_row_is_ranked(rows: list[dict[str, Any]], split: str) -> None:
     own = own_rows(*rows)

@@ -15,7 +15,7 @@ from rsbench.core.display import PlainConsole
 from rsbench.core.errors import ResultsError
 from rsbench.core.text import csv_cell, file_name, in_markdown, is_plain_word, visible
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=50)
 ANYTHING = st.text(st.characters(codec=None), max_size=40)
 
 

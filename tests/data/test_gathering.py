@@ -53,7 +53,7 @@ def cuts(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, float, float]]]:
     return lengths, clips
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cut=cuts(), n_samples=st.integers(50, 300), edge_fade=FADES, seed=st.integers(0, 9))
 def test_gathering_is_the_published_chain(
     cut: tuple[list[int], list[tuple[int, float, float]]], n_samples: int, edge_fade: int, seed: int
@@ -104,7 +104,7 @@ def naive(samples: np.ndarray, start: int, end: int, n_samples: int, edge_fade: 
     return shown
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     cut=cuts(),
     n_samples=st.integers(50, 300) | st.just(500),

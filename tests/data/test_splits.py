@@ -79,7 +79,7 @@ def test_every_data_set_has_splits_with_folds_that_are_not_listed() -> None:
 
 
 @given(st.integers(2, 6), st.integers(0, 2**31), st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_fixed_folds_test_everybody_once_in_whatever_order_clips_come(folds: int, seed: int, renamed: bool) -> None:
     generator = np.random.default_rng(seed)
     held = generator.integers(0, 9, (20, 4))
@@ -105,7 +105,7 @@ def clips(patients: dict[str, list[int]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["patient", "class_index"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     held=st.lists(st.lists(st.integers(0, 4), min_size=4, max_size=4), min_size=2, max_size=25),
     fraction=st.floats(0.05, 0.5),

@@ -84,7 +84,7 @@ def test_agrees_with_scikit_learn(some: tuple[np.ndarray, np.ndarray]) -> None:
     assert raw["brier"] == pytest.approx(((probabilities - np.eye(4)[labels]) ** 2).sum(axis=1).mean())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(clips(), GRID)
 def test_agrees_with_a_loop_over_clips(drawn: tuple[np.ndarray, np.ndarray], offset: float) -> None:
     labels, logits = drawn
@@ -104,7 +104,7 @@ def test_agrees_with_a_loop_over_clips(drawn: tuple[np.ndarray, np.ndarray], off
         assert same(figures[f"recall_{name}"], recall)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(clips(), st.randoms(use_true_random=False))
 def test_the_order_of_clips_does_not_matter(drawn: tuple[np.ndarray, np.ndarray], random: Random) -> None:
     labels, logits = drawn
@@ -124,7 +124,7 @@ def test_the_order_of_clips_does_not_matter(drawn: tuple[np.ndarray, np.ndarray]
     assert all(same(before[key], after[key]) for key in before)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(clips())
 def test_two_class_sensitivity_is_never_the_smaller(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     figures = at_operating_point(*drawn)
@@ -137,13 +137,13 @@ def test_the_ends_of_the_offset(some: tuple[np.ndarray, np.ndarray]) -> None:
     assert (never["sp"], never["se_two_class"]) == (0, 100)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(clips())
 def test_argmax_at_no_offset(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(predicted_classes(drawn[1]), drawn[1].argmax(axis=1))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(clips())
 def test_every_row_of_the_curve_is_an_operating_point(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     curve = sp_se_curve(*drawn)
@@ -231,7 +231,7 @@ def test_no_clip_at_all_is_nan_everywhere() -> None:
     assert {figures[key] for key in supports} == {0}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(clips(smallest=2), st.floats(0.1, 100))
 def test_scale_changes_calibration_and_nothing_else(drawn: tuple[np.ndarray, np.ndarray], scale: float) -> None:
     labels, logits = drawn

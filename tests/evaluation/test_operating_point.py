@@ -21,7 +21,7 @@ def score(labels: np.ndarray, logits: np.ndarray, offset: float) -> float:
     return at_operating_point(labels, logits, offset)["score"]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LABELS, LOGITS)
 def test_no_offset_on_a_fine_grid_scores_more(labels: np.ndarray, logits: np.ndarray) -> None:
     chosen = score(labels, logits, choose_normal_offset(labels, logits))
@@ -32,7 +32,7 @@ def test_no_offset_on_a_fine_grid_scores_more(labels: np.ndarray, logits: np.nda
     assert chosen >= 50
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LABELS, LOGITS)
 def test_the_offset_moves_with_the_normal_logit(labels: np.ndarray, logits: np.ndarray) -> None:
     # A uniform shift of the normal logit is what the offset undoes: the Score reached cannot depend on it.
@@ -86,7 +86,7 @@ def softmax_rows(logits: np.ndarray) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LABELS, LOGITS)
 def test_no_temperature_on_a_grid_has_less_nll(labels: np.ndarray, logits: np.ndarray) -> None:
     def nll(temperature: float) -> float:

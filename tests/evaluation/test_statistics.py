@@ -179,7 +179,7 @@ def test_the_largest_of_independent_ones_follows_sidak() -> None:
     assert_allclose(found.smallest_claim(), stats.norm.isf((1 - 0.95 ** (1 / 6)) / 2), rtol=0.01)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_rank_sets_hold_the_rank_and_narrow_with_certainty(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -194,7 +194,7 @@ def test_rank_sets_hold_the_rank_and_narrow_with_certainty(seed: int) -> None:
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sign_flips_are_counted_exactly(differences: list[int]) -> None:
     found = np.array(differences, dtype=np.float64)
     flips = np.array(list(itertools.product([1, -1], repeat=len(found))))

@@ -56,7 +56,7 @@ def assert_audible_bins_agree(ours: Tensor, theirs: Tensor) -> None:
     assert (ours - theirs)[audible].abs().max() < 2e-3
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     n_samples=st.integers(400, 9000),
     n_mels=st.sampled_from((24, 128)),
@@ -193,7 +193,7 @@ def test_efficientat_mel_is_the_naive_one(n_samples: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(extra=st.integers(0, 5000), hop_ms=st.floats(1.0, 40.0))
 def test_frames_are_as_promised(name: str, extra: int, hop_ms: float) -> None:
     frontend = create_frontend(name, hop_ms=hop_ms)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rsbench import AngularLoss, Batch, shift_angle
@@ -15,7 +15,6 @@ from rsbench import AngularLoss, Batch, shift_angle
 MARGINS_RAD = st.floats(-math.pi + 0.01, 2.33)
 
 
-@settings(deadline=None)
 @given(theta=st.floats(0, math.pi), margin_rad=MARGINS_RAD)
 def test_is_the_cosine_of_the_sum_inside_the_half_circle(theta: float, margin_rad: float) -> None:
     if 0 <= theta + margin_rad <= math.pi:
@@ -23,7 +22,6 @@ def test_is_the_cosine_of_the_sum_inside_the_half_circle(theta: float, margin_ra
         assert shifted.item() == pytest.approx(math.cos(theta + margin_rad), abs=1e-7)
 
 
-@settings(deadline=None)
 @given(margin_rad=MARGINS_RAD)
 def test_never_rises_with_the_angle(margin_rad: float) -> None:
     theta = torch.linspace(0, math.pi, 2001, dtype=torch.float64)
@@ -31,7 +29,6 @@ def test_never_rises_with_the_angle(margin_rad: float) -> None:
     assert (shifted.diff() <= 1e-12).all()
 
 
-@settings(deadline=None)
 @given(margin_rad=st.floats(0.01, 2.33))
 def test_a_margin_always_costs_and_its_opposite_always_helps(margin_rad: float) -> None:
     cosines = torch.cos(torch.linspace(0.01, math.pi - 0.01, 200, dtype=torch.float64))

@@ -85,7 +85,7 @@ def test_a_milder_levels_gaps_are_among_a_severer_ones() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DEGRADATIONS))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(length=st.integers(1, 700), rate=st.sampled_from([4000, 10_000, 44_100]), silent=st.booleans())
 def test_any_clip_can_be_damaged(name: str, length: int, rate: int, silent: bool) -> None:
     clip = np.zeros(length, np.float32) if silent else SOUND[:length]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -112,7 +112,6 @@ def test_aqs_ranks_strong_tones_above_weak_noise() -> None:
 
 
 @pytest.mark.parametrize("energy", ["percentile", "rank", "full_scale"])
-@settings(deadline=None)  # the first index that is made imports every plugin
 @given(rms=st.lists(st.floats(0, 1), min_size=1, max_size=30), unseen=st.floats(0, 1))
 @example(rms=[0, 5e-324], unseen=1)
 def test_aqs_is_a_quality_and_does_not_fall_with_energy(energy: str, rms: list[float], unseen: float) -> None:

@@ -17,7 +17,7 @@ from rsbench.sweep.analysis import FEWEST_TRIALS, expected_best, importance, las
 finite = st.floats(0, 100, allow_subnormal=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(finite, min_size=1, max_size=5))
 def test_expected_best_is_the_mean_over_all_ways_to_draw(scores: list[float]) -> None:
     curve = expected_best(np.array(scores))

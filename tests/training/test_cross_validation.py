@@ -84,7 +84,7 @@ def test_what_does_not_go_together_is_refused(tiny_run: Run) -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(2, 5), st.sets(st.integers(0, 11), max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_folds_part_the_patients_who_are_free(seed: int, folds: int, never: set[int]) -> None:
     clips = pd.DataFrame({"patient": [f"p{n:02d}" for n in range(12) for _ in range(8)]})
     clips["class_index"] = [0, 0, 0, 0, 1, 1, 2, 3] * 12

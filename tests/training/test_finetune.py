@@ -168,7 +168,7 @@ class LikeTimm(Backbone):
         return self.net(features.unsqueeze(1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(decay=st.floats(0.05, 0.99), depth=st.integers(1, 4))
 def test_layer_scales_are_timms(decay: float, depth: int) -> None:
     backbone = LikeTimm(depth)

@@ -59,7 +59,7 @@ def gradients_of(backbone: Backbone, loss: str, clips: EmbeddingClips, accumulat
 
 
 @pytest.mark.parametrize("loss", ["ce", "qlung"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 17), accumulate=st.integers(2, 20))
 def test_micro_batches_give_the_gradient_of_their_batch(loss: str, count: int, accumulate: int) -> None:
     torch.manual_seed(count)
