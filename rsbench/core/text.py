@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -31,6 +32,7 @@ def _written_out(letter: str) -> str:
     return json.dumps(letter)[1:-1] if unicodedata.category(letter) in _UNSEEN else letter
 
 
+@functools.lru_cache(maxsize=1024)  # records of thousands of runs name the same splits and data sets
 def is_plain_word(name: str) -> bool:
     """Whether runs, splits, data sets and losses may be called so: letters, digits, and a few signs between them."""
     return (

@@ -17,7 +17,7 @@ from ..data.clips import CLASSES
 from ..data.identity import clips_id
 from ..data.splits import split
 from ..evaluation.counts import HIT_COLUMNS, Design, Hits
-from ..evaluation.metrics import FloatArray, at_operating_point, predicted_classes
+from ..evaluation.metrics import FloatArray, of_calls, predicted_classes
 from ..evaluation.scoring import LATER_FIGURES, without_nan
 from ..evaluation.selection import rule
 from .calls import ARGMAX
@@ -149,8 +149,9 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     if state != "done":
         return [Judgement(_typed(row | {"operating_point": ARGMAX}))]
     trained = run.data.trained_on(run.spec)
-    row["sketch"] = _sketch_id(run, judged.dataset)
-    row["train_sketch"] = ",".join(_sketch_id(run, dataset) for dataset in trained)
+    sketches = {dataset: _sketch_id(run, dataset) for dataset in {judged.dataset, *trained}}
+    row["sketch"] = sketches[judged.dataset]
+    row["train_sketch"] = ",".join(sketches[dataset] for dataset in trained)
     row["seconds"] = run.cost.seconds
     row["epoch"] = run.selection[rule(rule_name).selection(split_name)].epoch
     figures, calls = run.figures(split_name, rule_name), run.judged(split_name, rule_name, known)
@@ -258,8 +259,8 @@ def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
 
 def _hits(run: Run, calls: Judged, figures: dict[str, Any], point: str) -> Hits:
     """(P, 5), see `count_hits`. Raises ResultsError where the figures are not those of these predictions."""
-    clips, offset = calls.clips.coded, calls.offsets[point]
-    counted = without_nan(at_operating_point(clips.labels, calls.logits, offset))
+    clips, called = calls.clips.coded, predicted_classes(calls.logits, calls.offsets[point])
+    counted = without_nan(of_calls(clips.labels, called))
     # Quotients of whole numbers, the same on every machine: they need no tolerance.
     differing = [key for key, figure in counted.items() if figure != figures[point][key]]
     if differing:
@@ -268,7 +269,7 @@ def _hits(run: Run, calls: Judged, figures: dict[str, Any], point: str) -> Hits:
             f"{run.path}: metrics.json says {key} {figures[point][key]} at {point}, its predictions give "
             f"{counted[key]}. See: rsbench rescore {run.run_id}"
         )
-    return clips.hits(predicted_classes(calls.logits, offset))
+    return clips.hits(called)
 
 
 def pretrained(pretrained_on: Sequence[str], dataset: str) -> str:
