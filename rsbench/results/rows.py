@@ -23,7 +23,7 @@ from ..evaluation.selection import rule
 from .calls import ARGMAX
 from .judged import Judged, KnownClips
 from .run import Run, as_written
-from .schema import Environment, IndexUsed, SplitUsed
+from .schema import IndexUsed, SplitUsed
 from .store import STATUS, TRACKED
 
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
@@ -159,9 +159,10 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     if rule(rule_name).judged_on == "test":
         _check_tracked(run, split_name, design)
     row["design"] = calls.clips.identity
+    row = _typed(row)
     return [
         Judgement(
-            _typed(row | {"operating_point": point} | _figures(figures, point)),
+            row | _typed({"operating_point": point} | _figures(figures, point)),
             design,
             _hits(run, calls, figures, point),
             ranked,
@@ -206,7 +207,7 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "settings": json.dumps(settings, sort_keys=True, ensure_ascii=False),
         "sources": json.dumps(data.identity.code, sort_keys=True),
         "code": run.environment.training_code[:10] or "unknown",
-        "made_with": json.dumps(_made_with(run.environment), sort_keys=True),
+        "made_with": run.environment.made_with,
         "origin": run.origin_in_words,
         "dataset": dataset,
         "labels_id": data.identity.labels[dataset],
@@ -230,13 +231,6 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "protocol": spec.protocol,
         "code_version": run.environment.code_version,
     }
-
-
-def _made_with(environment: Environment) -> dict[str, Any]:
-    """What may move a result without being part of a method, by the name that a board gives it."""
-    machine: dict[str, Any] = {"device": environment.device.partition(":")[0], "device_name": environment.device_name}
-    machine |= {"platform": environment.platform, "threads": environment.threads, "python": environment.python}
-    return machine | environment.libraries | {"rsbench": environment.code_version}
 
 
 def _sketch_id(run: Run, dataset: str) -> str:

@@ -26,6 +26,8 @@ A selection says whose epoch it is: "val", "val-auroc", "last", "cv-refit", or "
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -93,6 +95,13 @@ class Environment(RecordPart):
     device_name: str
     threads: Whole
     gpu: dict[str, str] = {}
+
+    @cached_property
+    def made_with(self) -> str:
+        """JSON: what may move a result without being part of a method, by the name that a board gives it."""
+        machine: dict[str, Any] = {"device": self.device.partition(":")[0], "device_name": self.device_name}
+        machine |= {"platform": self.platform, "threads": self.threads, "python": self.python}
+        return json.dumps(machine | self.libraries | {"rsbench": self.code_version}, sort_keys=True)
 
 
 class SplitUsed(RecordPart):

@@ -84,12 +84,12 @@ class RunFolder:
     def status(self) -> Status:
         """As written; "absent" where nothing is. Raises ResultsError when the file is damaged or out of reach."""
         try:
-            check_plain(self.path / STATUS)
+            content = read_bytes(f"{self.path}/{STATUS}")
         except (FileNotFoundError, NotADirectoryError):
             return Status(state="absent")
         except (OSError, ValueError) as error:
             raise damaged(self.path / STATUS, error, self.path) from error
-        status: Status = self.read(STATUS)
+        status: Status = self._validated(STATUS, content)
         return status
 
     def set_status(self, state: State, **details: Any) -> None:
@@ -101,8 +101,11 @@ class RunFolder:
 
         Raises ResultsError when it is damaged or not there, lacks a key, or was written by a newer rsbench.
         """
+        return self._validated(name, self.read_bytes(name))
+
+    def _validated(self, name: str, content: bytes) -> Any:
         try:
-            return _parsed(name, self.read_bytes(name))
+            return _parsed(name, content)
         except ValidationError as error:
             first = error.errors()[0]
             if first["type"] == NEWER:
@@ -172,7 +175,7 @@ class RunFolder:
     def read_bytes(self, name: str) -> bytes:
         """Raises ResultsError when the file is not there, or cannot be read."""
         try:
-            return read_bytes(self.path / name)
+            return read_bytes(f"{self.path}/{name}")
         except (OSError, ValueError) as error:
             raise damaged(self.path / name, error, self.path) from error
 

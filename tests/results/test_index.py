@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -374,3 +375,32 @@ def test_two_processes_may_keep_one_index(results: Path) -> None:
         other.join(120)
         assert other.exitcode == 0
     assert_same(look(results), look_afresh(results))
+
+
+def test_shares_that_other_processes_read_are_what_one_would_read(
+    results: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (run.run_id for run in load_runs(results))
+    (results / "runs" / second / "metrics.json").write_text("{")  # of the other's share
+    expected = look_afresh(results)
+    read.clear()
+    monkeypatch.setattr(index, "SHARE", 1)
+    monkeypatch.setattr(index, "MOST_PROCESSES", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert_same(look(results), expected)
+    assert read == [first, third, second]  # that one again, to say what is wrong
+    assert list(expected.damaged) == [second]
+
+
+def test_a_share_whose_process_ends_early_is_read_all_the_same(
+    results: Path, read: list[str], monkeypatch: pytest.MonkeyPatch, bring_split: BringSplit
+) -> None:
+    """As where it does not know the split, which a plugin of this process brought."""
+    bring_split(Split("far-again", 1, "far", "", (), ("test",)))
+    expected = look_afresh(results, "far-again")
+    read.clear()
+    monkeypatch.setattr(index, "SHARE", 1)
+    monkeypatch.setattr(index, "MOST_PROCESSES", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert_same(look(results, "far-again"), expected)
+    assert len(read) == 3
