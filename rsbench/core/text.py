@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
@@ -17,6 +16,7 @@ _LAYOUT = "\n\t"
 _BEYOND_ASCII = re.compile(r"[^\n\t -~]")
 SIGNS = "_ . : + @ ~ -"  # of plain words
 _IN_WORDS = frozenset(SIGNS)
+_PLAIN_ASCII = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@~ -]*")  # as most are, found much sooner
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -32,13 +32,12 @@ def _written_out(letter: str) -> str:
     return json.dumps(letter)[1:-1] if unicodedata.category(letter) in _UNSEEN else letter
 
 
-@functools.lru_cache(maxsize=1024)  # records of thousands of runs name the same splits and data sets
 def is_plain_word(name: str) -> bool:
     """Whether runs, splits, data sets and losses may be called so: letters, digits, and a few signs between them."""
-    return (
-        0 < len(name) <= LONGEST_NAME
-        and (name[0].isalnum() or name[0] == "_")
-        and not name.endswith((" ", "."))
+    if not 0 < len(name) <= LONGEST_NAME or name.endswith((" ", ".")):
+        return False
+    return _PLAIN_ASCII.fullmatch(name) is not None or (
+        (name[0].isalnum() or name[0] == "_")
         and all(letter.isalnum() or letter in _IN_WORDS or unicodedata.category(letter)[0] == "M" for letter in name)
     )
 

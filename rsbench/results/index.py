@@ -7,6 +7,7 @@ Deleting it is always safe. Where it cannot be kept (a read-only folder, a full 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -136,7 +137,7 @@ def board_rows(
     runs, odd = _named(runs)
     path = cache / file_name(f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
-    known = _load(path, made_for) if path else _Table.of({}, [])
+    known = _load(path, made_for) if path else _Table.nothing()
     stamps = {run.run_id: stamp(run) for run in runs}
     changed = [run for run in runs if known.stamps.get(run.run_id) != stamps[run.run_id]]
     read, damaged = _read_in_shares(changed, stamps, split_name, rule_name, display or Display(quiet=True))
@@ -175,6 +176,11 @@ class _Table:
     designs: dict[str, Design]
 
     @classmethod
+    @functools.cache
+    def nothing(cls) -> _Table:
+        return cls.of({}, [])
+
+    @classmethod
     def of(cls, stamps: dict[str, str], judged: Iterable[Judgement]) -> _Table:
         found = list(judged)
         rows = [one.row | {name: _bytes(getattr(one, name)) for name in BYTES} for one in found]
@@ -192,6 +198,8 @@ class _Table:
         return _Table(stamps, self.frame[~self.frame["run_id"].isin(list(run_ids))], self.designs)
 
     def joined(self, other: _Table) -> _Table:
+        if not (self.stamps and other.stamps):  # of nothing there are no rows
+            return self if self.stamps else other
         parts = [table.frame for table in (self, other) if len(table.frame)]
         frame = pd.concat(parts, ignore_index=True) if parts else self.frame
         return _Table(self.stamps | other.stamps, frame, self.designs | other.designs)
@@ -285,7 +293,9 @@ def _read(
 
     So many processes are at work in step, which the progress bar counts.
     """
-    table = _Table.of({}, [])
+    table = _Table.nothing()
+    if not runs:
+        return table, {}
     read: dict[str, list[Judgement]] = {}
     damaged: dict[str, str] = {}
     sketches: set[str] = set()
@@ -330,10 +340,10 @@ def _load(path: Path, made_for: str) -> _Table:
     try:
         stored = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException, ValueError):
-        return _Table.of({}, [])
+        return _Table.nothing()
     about = json.loads(unseal((stored.schema.metadata or {}).get(ABOUT, b"")) or "{}")
     if about.get("made_for") != made_for:
-        return _Table.of({}, [])
+        return _Table.nothing()
     designs = {digest: Design.parse(text) for digest, text in about["designs"].items()}
     return _Table(about["stamps"], stored.to_pandas(), designs)
 
