@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -260,15 +260,15 @@ def _counts(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> 
 
 def _separately(done: pd.DataFrame, of: _RunsOf, read: BoardRows, figure: Claim) -> SeparateEstimates:
     """The estimates of each row of a table on its own, some at a time: the hits of all would be gigabytes."""
-    parts = []
-    for first in range(0, len(done), AT_ONCE):
-        some = done.iloc[first : first + AT_ONCE]
-        mine = of.runs[of.runs["number"].between(first, first + len(some) - 1)]
-        mine = mine.assign(number=mine["number"] - first)
-        parts.append(estimate_separately(_counts(some, replace(of, runs=mine), read, figure)))
-    return SeparateEstimates(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("mean", "se", "df"))
-    )
+
+    def parts() -> Iterator[Counts]:
+        for first in range(0, len(done), AT_ONCE):
+            some = done.iloc[first : first + AT_ONCE]
+            mine = of.runs[of.runs["number"].between(first, first + len(some) - 1)]
+            mine = mine.assign(number=mine["number"] - first)
+            yield _counts(some, replace(of, runs=mine), read, figure)
+
+    return estimate_separately(parts())
 
 
 def seeds_of(rows: pd.DataFrame) -> pd.Index:

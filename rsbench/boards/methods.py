@@ -126,8 +126,13 @@ def label(row: Mapping[Any, Any], names: Iterable[str]) -> str:
 
 
 def labels(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """The label of each row."""
-    return [label(row, names) for row in rows[list(names)].to_dict("records")]
+    """The label of each row; of thousands of runs many are of one method."""
+    names, known = list(names), {}
+    values = list(zip(*(rows[name] for name in names), strict=True))
+    for row in values:
+        if row not in known:
+            known[row] = label(dict(zip(names, row, strict=True)), names)
+    return [known[row] for row in values]
 
 
 def short(value: Any) -> str:

@@ -172,15 +172,16 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, json_bytes(content))
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """Of a plain file: whoever reads a pipe waits for its writer, and a device never ends. Raises OSError."""
     check_plain(path)
-    return path.read_bytes()
+    with open(path, "rb") as file:  # noqa: PTH123 - of a name, which costs readers of thousands of records less
+        return file.read()
 
 
-def check_plain(path: Path) -> None:
+def check_plain(path: Path | str) -> None:
     """Raise OSError where there is no file, or what is there is a folder, a pipe or a device."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - likewise
         raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no file", str(path))
 
 

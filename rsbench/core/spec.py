@@ -5,6 +5,7 @@ What is left out cannot change a result: root, output folder, display options, t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -296,7 +297,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"
-        if not KEY.fullmatch(name) or name.count(".") > DEEPEST:
+        if not _is_key(name):
             raise SpecError(
                 f"{shown(name)}: the spec has no such key. Keys are words with a dot, for example optim.lr."
             )
@@ -305,6 +306,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[SHORT_KEYS.get(name, name)] = value
     return flat
+
+
+@functools.lru_cache(maxsize=1024)  # the settings of thousands of runs have the same keys
+def _is_key(name: str) -> bool:
+    return KEY.fullmatch(name) is not None and name.count(".") <= DEEPEST
 
 
 def parse_seeds(text: str, given_as: str = "--seeds") -> list[int]:

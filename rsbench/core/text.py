@@ -16,6 +16,7 @@ _LAYOUT = "\n\t"
 _BEYOND_ASCII = re.compile(r"[^\n\t -~]")
 SIGNS = "_ . : + @ ~ -"  # of plain words
 _IN_WORDS = frozenset(SIGNS)
+_PLAIN_ASCII = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@~ -]*")  # as most are, found much sooner
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 # What LaTeX takes for a command, and what its fonts have in formulas alone.
 _IN_LATEX = {letter: f"\\{letter}" for letter in "{}$&%#_"} | {
@@ -59,10 +60,10 @@ def _written_out(letter: str) -> str:
 
 def is_plain_word(name: str) -> bool:
     """Whether runs, splits, data sets and losses may be called so: letters, digits, and a few signs between them."""
-    return (
-        0 < len(name) <= LONGEST_NAME
-        and (name[0].isalnum() or name[0] == "_")
-        and not name.endswith((" ", "."))
+    if not 0 < len(name) <= LONGEST_NAME or name.endswith((" ", ".")):
+        return False
+    return _PLAIN_ASCII.fullmatch(name) is not None or (
+        (name[0].isalnum() or name[0] == "_")
         and all(letter.isalnum() or letter in _IN_WORDS or unicodedata.category(letter)[0] == "M" for letter in name)
     )
 

@@ -73,16 +73,11 @@ class CodedClips:
     def ranked(self, logits: FloatArray) -> FloatArray:
         """(P, 2), see `rank_hits`."""
         abnormal = self.labels != NORMAL
-        ranks = _ranks(abnormal_odds(logits))
-        placed = np.full(len(ranks), np.nan)
-        if abnormal.any() and not abnormal.all():
-            # Ranked among all, less its rank among its own: the clips of the other kind that are below.
-            below = ranks[abnormal] - _ranks(ranks[abnormal])
-            placed[abnormal] = below / (~abnormal).sum()
-            placed[~abnormal] = 1 - (ranks[~abnormal] - _ranks(ranks[~abnormal])) / abnormal.sum()
-        patients = len(self.design.patients)
-        summed = [np.bincount(self.code[kind], placed[kind], patients) for kind in (abnormal, ~abnormal)]
-        return np.stack(summed, axis=1)
+        odds, patients = abnormal_odds(logits), len(self.design.patients)
+        of_abnormal, of_normal = odds[abnormal], odds[~abnormal]
+        placed = _share_below(of_normal, of_abnormal), 1 - _share_below(of_abnormal, of_normal)
+        kinds = zip((abnormal, ~abnormal), placed, strict=True)
+        return np.stack([np.bincount(self.code[kind], shares, patients) for kind, shares in kinds], axis=1)
 
 
 def design_of(rows: pd.DataFrame) -> Design:
@@ -124,11 +119,11 @@ def rank_hits(rows: pd.DataFrame, logits: FloatArray) -> FloatArray:
     return CodedClips.of(rows).ranked(logits)
 
 
-def _ranks(values: FloatArray) -> FloatArray:
-    """(N,) ranks from 1; equal values share the mean of theirs. (SciPy's takes a second to import.)"""
-    _, place, alike = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: FloatArray = (np.cumsum(alike) - (alike - 1) / 2)[place]
-    return ranks
+def _share_below(others: FloatArray, values: FloatArray) -> FloatArray:
+    """(N,) the share of others (M,) that are below each value, equal ones counting half; NaN without others."""
+    others = np.sort(others)
+    twice = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
+    return twice / 2 / len(others) if len(others) else np.full(len(values), np.nan)
 
 
 def _tally(cell: IntArray, rows: int, columns: int) -> IntArray:

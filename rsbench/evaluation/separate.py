@@ -7,6 +7,7 @@ method's variance; patients and seeds are drawn independently, so what takes bot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,34 +47,57 @@ class SeparateEstimates:
         return own_intervals(self.mean, self.se, self.df, 1 - (1 - confidence) / known)
 
 
-def estimate_separately(counts: Counts, resamples: int = RESAMPLES, seed: int = 0) -> SeparateEstimates:
-    """Means over seeds with the error of each over new patients and new seeds."""
+def estimate_separately(parts: Iterable[Counts], resamples: int = RESAMPLES, seed: int = 0) -> SeparateEstimates:
+    """Means over seeds with the error of each over new patients and new seeds.
+
+    Args:
+        parts: of some methods each, on the same clips and seeds, so that the hits of all need not stand in memory.
+        resamples: draws of weights, once for all parts.
+        seed: of these draws.
+    """
+    found, drawn = [], None
+    for counts in parts:
+        if drawn is None:
+            drawn = _Drawn.of(counts, resamples, np.random.default_rng(seed))
+        found.append(_estimates(counts, drawn))
+    return SeparateEstimates(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """by_patients: (PJ, PJ), see `_of_patients`. of_seeds: (resamples, S) weights."""
+
+    by_patients: FloatArray
+    of_seeds: FloatArray
+
+    @classmethod
+    def of(cls, counts: Counts, resamples: int, generator: np.random.Generator) -> _Drawn:
+        by_patients = _of_patients(counts.clips, resamples, generator)
+        return cls(by_patients, exponential_weights(generator, (resamples, counts.hits.shape[1])))
+
+
+def _estimates(counts: Counts, drawn: _Drawn) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The fields of SeparateEstimates."""
     present = ~np.isnan(counts.hits[:, :, 0, 0])
     seeds = present.sum(axis=1)
     by_run = np.where(present, counts.of_runs(), 0)
-    variance = _variances(counts, present, by_run, resamples, np.random.default_rng(seed))
+    variance = _variances(counts, present, by_run, drawn)
     variance[0] *= shared_training(counts.folds)
     df_patients = effective_number(influence(counts.clips)) - 1
     se = np.sqrt(variance[0] + variance[1] - not_more(variance))
-    return SeparateEstimates(
-        by_run.sum(axis=1) / seeds, without_rounding(se), satterthwaite(variance, df_patients, seeds - 1)
-    )
+    return by_run.sum(axis=1) / seeds, without_rounding(se), satterthwaite(variance, df_patients, seeds - 1)
 
 
-def _variances(
-    counts: Counts, present: NDArray[np.bool_], by_run: FloatArray, resamples: int, generator: np.random.Generator
-) -> FloatArray:
+def _variances(counts: Counts, present: NDArray[np.bool_], by_run: FloatArray, drawn: _Drawn) -> FloatArray:
     """(3, methods): what patients' weights move, what seeds' do, and what needs both."""
     methods, seeds = present.shape
-    moved_by_patients = _of_patients(counts.clips, resamples, generator)
-    of_seeds = exponential_weights(generator, (resamples, seeds))
     variance = np.empty((3, methods))
     patterns, of_pattern = np.unique(present, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         mine = np.flatnonzero(of_pattern.ravel() == number)
         hits = np.nan_to_num(counts.hits[mine]).reshape(len(mine), seeds, -1)
-        covariance = (hits @ moved_by_patients) @ hits.transpose(0, 2, 1)  # (mine, seeds, seeds), of patients alone
-        moved_by_seeds = _of_seeds(of_seeds, pattern)
+        covariance = (hits @ drawn.by_patients) @ hits.transpose(0, 2, 1)  # (mine, seeds, seeds), of patients alone
+        moved_by_seeds = _of_seeds(drawn.of_seeds, pattern)
         variance[0, mine] = covariance.sum(axis=(1, 2)) / pattern.sum() ** 2  # absent seeds have no hits
         variance[1, mine] = ((by_run[mine] @ moved_by_seeds) * by_run[mine]).sum(axis=1)
         variance[2, mine] = (covariance * moved_by_seeds).sum(axis=(1, 2))

@@ -7,10 +7,14 @@ Deleting it is always safe. Where it cannot be kept (a read-only folder, a full 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -41,6 +45,8 @@ from .store import EMBEDDINGS, EPOCHS, FOLDS, SELECTION, TRACKED
 STAMPED = ("status.json", "spec.json", "data.json", "env.json", "metrics.json", "origin.json", "predictions", "sketch")
 SHOWN = (*STAMPED, EPOCHS, FOLDS, SELECTION, TRACKED, EMBEDDINGS)  # what of a run folder pictures show
 MANY = 100  # folders to read before it is worth a progress bar
+SHARE = 500  # folders that are worth a process of their own, which takes a second to start
+MOST_PROCESSES = 4  # each takes 150 MB
 AT_ONCE = 500  # judgements of runs, before they become rows of a table
 KEY = ["run_id", "operating_point"]
 BYTES = ("hits", "ranked")  # of a Judgement
@@ -131,10 +137,10 @@ def board_rows(
     runs, odd = _named(runs)
     path = cache / file_name(f"{split_name}.{rule_name}.parquet") if cache else None
     made_for = _made_for(split_name, rule_name)
-    known = _load(path, made_for) if path else _Table.of({}, [])
+    known = _load(path, made_for) if path else _Table.nothing()
     stamps = {run.run_id: stamp(run) for run in runs}
     changed = [run for run in runs if known.stamps.get(run.run_id) != stamps[run.run_id]]
-    read, damaged = _read(changed, stamps, split_name, rule_name, display or Display(quiet=True))
+    read, damaged = _read_in_shares(changed, stamps, split_name, rule_name, display or Display(quiet=True))
     damaged |= _read(odd, {}, split_name, rule_name, Display(quiet=True))[1]
     table = known.without({run.run_id for run in changed} | (known.stamps.keys() - stamps.keys()))
     table = table.joined(read)
@@ -170,6 +176,11 @@ class _Table:
     designs: dict[str, Design]
 
     @classmethod
+    @functools.cache
+    def nothing(cls) -> _Table:
+        return cls.of({}, [])
+
+    @classmethod
     def of(cls, stamps: dict[str, str], judged: Iterable[Judgement]) -> _Table:
         found = list(judged)
         rows = [one.row | {name: _bytes(getattr(one, name)) for name in BYTES} for one in found]
@@ -187,6 +198,8 @@ class _Table:
         return _Table(stamps, self.frame[~self.frame["run_id"].isin(list(run_ids))], self.designs)
 
     def joined(self, other: _Table) -> _Table:
+        if not (self.stamps and other.stamps):  # of nothing there are no rows
+            return self if self.stamps else other
         parts = [table.frame for table in (self, other) if len(table.frame)]
         frame = pd.concat(parts, ignore_index=True) if parts else self.frame
         return _Table(self.stamps | other.stamps, frame, self.designs | other.designs)
@@ -219,17 +232,76 @@ def _state_of(path: str) -> str:
     return f"{found.st_mtime_ns}:{found.st_size}"
 
 
-def _read(
+def _read_in_shares(
     runs: Sequence[Run], stamps: Mapping[str, str], split_name: str, rule_name: str, display: Display
 ) -> tuple[_Table, dict[str, str]]:
-    """What was read of whole folders, and of those that are damaged run id → why."""
-    table = _Table.of({}, [])
+    """As `_read`; of thousands of runs other processes read their shares meanwhile, and keep them as tables."""
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES, len(runs) // SHARE)
+    if processes < 2:
+        return _read(runs, stamps, split_name, rule_name, display)
+    made_for = _made_for(split_name, rule_name)
+    others: dict[Path, subprocess.Popen[bytes]] = {}
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # no room for temporary files, or for a process: all is read here
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for number in range(1, processes):
+                share = [(str(run.path), stamps[run.run_id]) for run in runs[number::processes]]
+                path = folder / f"{number}.parquet"
+                asked = json.dumps([made_for, split_name, rule_name, share])
+                path.with_suffix(".json").write_text(asked, encoding="utf-8")
+                others[path] = stack.enter_context(_at_work(path))
+        table, damaged = _read(runs[::processes], stamps, split_name, rule_name, display, processes)
+        for path, other in others.items():
+            other.wait()
+            table = table.joined(_load(path, made_for))
+    # The damaged ones of the others' shares, to say how; and whole shares, where a process ended without a table.
+    left = [run for run in runs if run.run_id not in table.stamps and run.run_id not in damaged]
+    rest, more = _read(left, stamps, split_name, rule_name, display)
+    return table.joined(rest), damaged | more
+
+
+@contextlib.contextmanager
+def _at_work(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of `_keep_share`, which does not outlive the block."""
+    command = [sys.executable, "-m", __name__, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _keep_share(path: Path) -> None:
+    """Keep the table of the runs that the file beside it names; none where this process knows another split so."""
+    made_for, split_name, rule_name, share = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    runs = [Run(folder) for folder, _ in share]
+    stamps = {run.run_id: stamp for run, (_, stamp) in zip(runs, share, strict=True)}
+    if _made_for(split_name, rule_name) == made_for:  # a plugin's is known only where the plugin was named
+        _save(path, _read(runs, stamps, split_name, rule_name, Display(quiet=True))[0], made_for)
+
+
+def _read(
+    runs: Sequence[Run],
+    stamps: Mapping[str, str],
+    split_name: str,
+    rule_name: str,
+    display: Display,
+    in_step: int = 1,
+) -> tuple[_Table, dict[str, str]]:
+    """What was read of whole folders, and of those that are damaged run id → why.
+
+    So many processes are at work in step, which the progress bar counts.
+    """
+    table = _Table.nothing()
+    if not runs:
+        return table, {}
     read: dict[str, list[Judgement]] = {}
     damaged: dict[str, str] = {}
     sketches: set[str] = set()
     known = KnownClips()
     bar = display if len(runs) >= MANY else Display(quiet=True)
-    with bar.track("reading runs", len(runs)) as advance:
+    with bar.track("reading runs", len(runs) * in_step) as advance:
         for path in (run.path for run in runs):
             run = Run(path)  # of its own, so that what was read of thousands is not kept
             try:
@@ -240,7 +312,7 @@ def _read(
                 damaged[run.run_id] = str(error)
             if len(read) == AT_ONCE:  # as dicts, thousands take hundreds of megabytes
                 table, read = table.joined(_Table.read(read, stamps)), {}
-            advance(1, "")
+            advance(in_step, "")
     return table.joined(_Table.read(read, stamps)), damaged
 
 
@@ -268,10 +340,10 @@ def _load(path: Path, made_for: str) -> _Table:
     try:
         stored = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException, ValueError):
-        return _Table.of({}, [])
+        return _Table.nothing()
     about = json.loads(unseal((stored.schema.metadata or {}).get(ABOUT, b"")) or "{}")
     if about.get("made_for") != made_for:
-        return _Table.of({}, [])
+        return _Table.nothing()
     designs = {digest: Design.parse(text) for digest, text in about["designs"].items()}
     return _Table(about["stamps"], stored.to_pandas(), designs)
 
@@ -284,3 +356,7 @@ def _save(path: Path, table: _Table, made_for: str) -> None:
     stored = stored.replace_schema_metadata((stored.schema.metadata or {}) | {ABOUT: about + seal(about)})
     with writing(path) as file:
         pq.write_table(stored, file, compression="zstd", write_page_checksum=True)
+
+
+if __name__ == "__main__":
+    _keep_share(Path(sys.argv[1]))

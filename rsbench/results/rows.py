@@ -17,13 +17,13 @@ from ..data.clips import CLASSES
 from ..data.identity import clips_id
 from ..data.splits import split
 from ..evaluation.counts import HIT_COLUMNS, Design, Hits
-from ..evaluation.metrics import FloatArray, at_operating_point, predicted_classes
+from ..evaluation.metrics import FloatArray, of_calls, predicted_classes
 from ..evaluation.scoring import LATER_FIGURES, without_nan
 from ..evaluation.selection import rule
 from .calls import ARGMAX
 from .judged import Judged, KnownClips
 from .run import Run, as_written
-from .schema import Environment, IndexUsed, SplitUsed
+from .schema import IndexUsed, SplitUsed
 from .store import STATUS, TRACKED
 
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
@@ -149,8 +149,9 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     if state != "done":
         return [Judgement(_typed(row | {"operating_point": ARGMAX}))]
     trained = run.data.trained_on(run.spec)
-    row["sketch"] = _sketch_id(run, judged.dataset)
-    row["train_sketch"] = ",".join(_sketch_id(run, dataset) for dataset in trained)
+    sketches = {dataset: _sketch_id(run, dataset) for dataset in {judged.dataset, *trained}}
+    row["sketch"] = sketches[judged.dataset]
+    row["train_sketch"] = ",".join(sketches[dataset] for dataset in trained)
     row["seconds"] = run.cost.seconds
     row["epoch"] = run.selection[rule(rule_name).selection(split_name)].epoch
     figures, calls = run.figures(split_name, rule_name), run.judged(split_name, rule_name, known)
@@ -158,9 +159,10 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     if rule(rule_name).judged_on == "test":
         _check_tracked(run, split_name, design)
     row["design"] = calls.clips.identity
+    row = _typed(row)
     return [
         Judgement(
-            _typed(row | {"operating_point": point} | _figures(figures, point)),
+            row | _typed({"operating_point": point} | _figures(figures, point)),
             design,
             _hits(run, calls, figures, point),
             ranked,
@@ -205,7 +207,7 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "settings": json.dumps(settings, sort_keys=True, ensure_ascii=False),
         "sources": json.dumps(data.identity.code, sort_keys=True),
         "code": run.environment.training_code[:10] or "unknown",
-        "made_with": json.dumps(_made_with(run.environment), sort_keys=True),
+        "made_with": run.environment.made_with,
         "origin": run.origin_in_words,
         "dataset": dataset,
         "labels_id": data.identity.labels[dataset],
@@ -231,13 +233,6 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
     }
 
 
-def _made_with(environment: Environment) -> dict[str, Any]:
-    """What may move a result without being part of a method, by the name that a board gives it."""
-    machine: dict[str, Any] = {"device": environment.device.partition(":")[0], "device_name": environment.device_name}
-    machine |= {"platform": environment.platform, "threads": environment.threads, "python": environment.python}
-    return machine | environment.libraries | {"rsbench": environment.code_version}
-
-
 def _sketch_id(run: Run, dataset: str) -> str:
     return hashlib.sha256(run.sketch_bytes(dataset)).hexdigest()
 
@@ -258,8 +253,8 @@ def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
 
 def _hits(run: Run, calls: Judged, figures: dict[str, Any], point: str) -> Hits:
     """(P, 5), see `count_hits`. Raises ResultsError where the figures are not those of these predictions."""
-    clips, offset = calls.clips.coded, calls.offsets[point]
-    counted = without_nan(at_operating_point(clips.labels, calls.logits, offset))
+    clips, called = calls.clips.coded, predicted_classes(calls.logits, calls.offsets[point])
+    counted = without_nan(of_calls(clips.labels, called))
     # Quotients of whole numbers, the same on every machine: they need no tolerance.
     differing = [key for key, figure in counted.items() if figure != figures[point][key]]
     if differing:
@@ -268,7 +263,7 @@ def _hits(run: Run, calls: Judged, figures: dict[str, Any], point: str) -> Hits:
             f"{run.path}: metrics.json says {key} {figures[point][key]} at {point}, its predictions give "
             f"{counted[key]}. See: rsbench rescore {run.run_id}"
         )
-    return clips.hits(predicted_classes(calls.logits, offset))
+    return clips.hits(called)
 
 
 def pretrained(pretrained_on: Sequence[str], dataset: str) -> str:

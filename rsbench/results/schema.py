@@ -26,6 +26,8 @@ A selection says whose epoch it is: "val", "val-auroc", "last", "cv-refit", or "
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -46,7 +48,8 @@ from ..core.spec import RunSpec
 SCHEMA_VERSION = 1
 NEWER = "newer"  # the type of the error for a version beyond that
 
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what a table can hold
+LIMIT = 2**63
+Whole = Annotated[int, Field(ge=-LIMIT, lt=LIMIT)]  # what a table can hold
 
 State = Literal["absent", "running", "done", "failed", "interrupted"]  # "absent": nothing was written yet
 
@@ -92,6 +95,13 @@ class Environment(RecordPart):
     device_name: str
     threads: Whole
     gpu: dict[str, str] = {}
+
+    @cached_property
+    def made_with(self) -> str:
+        """JSON: what may move a result without being part of a method, by the name that a board gives it."""
+        machine: dict[str, Any] = {"device": self.device.partition(":")[0], "device_name": self.device_name}
+        machine |= {"platform": self.platform, "threads": self.threads, "python": self.python}
+        return json.dumps(machine | self.libraries | {"rsbench": self.code_version}, sort_keys=True)
 
 
 class SplitUsed(RecordPart):
@@ -263,11 +273,13 @@ class Origin(RecordPart):
 
 def _holding_numbers(figures: Any) -> Any:
     """The figures, none of which is NaN, infinite, or wider than 64 bits."""
-    for value in figures.values() if isinstance(figures, dict) else figures:
-        if isinstance(value, dict | list):
+    for value in figures.values() if type(figures) is dict else figures:
+        kind = type(value)  # JSON has no others, and of thousands of records isinstance takes longer than reading them
+        if kind is float or kind is int:
+            if not -LIMIT < value < LIMIT:
+                raise PydanticCustomError("no_figure", f"{str(value)[:8]} is no figure")
+        elif kind is dict or kind is list:
             _holding_numbers(value)
-        elif isinstance(value, int | float) and not abs(value) < 2**63:
-            raise PydanticCustomError("no_figure", f"{str(value)[:8]} is no figure")
     return figures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -49,7 +50,18 @@ TABLES = (PREDICTIONS, SKETCH)
 # a number that overflows or divides by zero, what a library has no kind for.
 ANOTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, StopIteration, RuntimeError)
 
+ALIKE = (DATA, ENVIRONMENT)  # files that runs of one study share to the byte: parsed once, since nobody changes a part
 MOST_CELLS = 10**9  # of a table: a run on the largest public set has 10**6
+
+
+def _parsed(name: str, content: bytes) -> Any:
+    return _remembered(name, content) if name in ALIKE else FILES[name].validate_json(content, strict=True)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(name: str, content: bytes) -> RecordPart:
+    part: RecordPart = FILES[name].validate_json(content, strict=True)
+    return part
 
 
 class RunFolder:
@@ -72,12 +84,12 @@ class RunFolder:
     def status(self) -> Status:
         """As written; "absent" where nothing is. Raises ResultsError when the file is damaged or out of reach."""
         try:
-            check_plain(self.path / STATUS)
+            content = read_bytes(f"{self.path}/{STATUS}")
         except (FileNotFoundError, NotADirectoryError):
             return Status(state="absent")
         except (OSError, ValueError) as error:
             raise damaged(self.path / STATUS, error, self.path) from error
-        status: Status = self.read(STATUS)
+        status: Status = self._validated(STATUS, content)
         return status
 
     def set_status(self, state: State, **details: Any) -> None:
@@ -89,8 +101,11 @@ class RunFolder:
 
         Raises ResultsError when it is damaged or not there, lacks a key, or was written by a newer rsbench.
         """
+        return self._validated(name, self.read_bytes(name))
+
+    def _validated(self, name: str, content: bytes) -> Any:
         try:
-            return FILES[name].validate_json(self.read_bytes(name), strict=True)
+            return _parsed(name, content)
         except ValidationError as error:
             first = error.errors()[0]
             if first["type"] == NEWER:
@@ -117,7 +132,7 @@ class RunFolder:
     def read_parquet(self, name: str) -> pd.DataFrame:
         """Raises ResultsError when the file is damaged, not there, or claims more cells than any run has."""
         with self._reading_parquet(name) as (content, _):
-            return pd.read_parquet(content, page_checksum_verification=True)
+            return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
 
     def read_columns(self, name: str, columns: Sequence[str]) -> tuple[pa.Table, str]:
         """Some columns of a table, and a sha256 of all its others: where that is equal, they are.
@@ -131,14 +146,14 @@ class RunFolder:
                     if chunk.path_in_schema not in columns:
                         start = chunk.dictionary_page_offset or chunk.data_page_offset
                         others.update(f"{group.num_rows} {chunk.compression}".encode())
-                        others.update(content.getbuffer()[start : start + chunk.total_compressed_size])
+                        others.update(content[start : start + chunk.total_compressed_size])
             return parquet.read(columns=list(columns), use_threads=False), others.hexdigest()
 
     @contextlib.contextmanager
-    def _reading_parquet(self, name: str) -> Iterator[tuple[io.BytesIO, pq.ParquetFile]]:
+    def _reading_parquet(self, name: str) -> Iterator[tuple[memoryview, pq.ParquetFile]]:
         try:
-            content = io.BytesIO(self.read_bytes(name))
-            parquet = pq.ParquetFile(content, page_checksum_verification=True)
+            content = memoryview(self.read_bytes(name))
+            parquet = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
             about = parquet.metadata
             cells = about.num_rows * about.num_columns
             if cells > MOST_CELLS:
@@ -160,7 +175,7 @@ class RunFolder:
     def read_bytes(self, name: str) -> bytes:
         """Raises ResultsError when the file is not there, or cannot be read."""
         try:
-            return read_bytes(self.path / name)
+            return read_bytes(f"{self.path}/{name}")
         except (OSError, ValueError) as error:
             raise damaged(self.path / name, error, self.path) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -68,3 +69,13 @@ def test_how_clips_rank_adds_up_to_the_auroc_whichever_side_is_counted() -> None
 def test_without_one_of_the_kinds_nothing_ranks() -> None:
     rows = pd.DataFrame({"patient": ["a", "b"], "label": [0, 0]})
     assert np.isnan(rank_hits(rows, np.zeros((2, 4)))[:, 1]).all()
+
+
+@pytest.mark.skipif(tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15), reason="SciPy summed in another order")
+@pytest.mark.parametrize("digits", [0, 1, 12], ids="{} digits".format)
+def test_odds_are_to_the_bit_those_of_scipy(digits: int) -> None:
+    """So that clips tie, and rank, as they did in records made before."""
+    logits = np.random.default_rng(2).normal(scale=30, size=(2000, 4)).round(digits)
+    logits[:3] = [[-np.inf, 0, 0, 0], [0, 0, -np.inf, -np.inf], [700, 800, 800, -800]]
+    expected = scipy.special.logsumexp(logits[:, 1:], axis=1) - logits[:, 0]
+    np.testing.assert_array_equal(abnormal_odds(logits), expected)

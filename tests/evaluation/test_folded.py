@@ -47,6 +47,6 @@ def test_what_patients_move_is_what_grows(studies: list[Counts]) -> None:
     np.testing.assert_allclose(other.parts[0], 2.25 * one.parts[0])
     np.testing.assert_array_equal(other.parts[1], one.parts[1])
     np.testing.assert_array_equal(other.mean, one.mean)
-    ratio = estimate_separately(folded, 300).se / estimate_separately(counts, 300).se
+    ratio = estimate_separately([folded], 300).se / estimate_separately([counts], 300).se
     np.testing.assert_allclose(ratio, other.se / one.se, rtol=0.02)
     assert shared_training(0) == 1
