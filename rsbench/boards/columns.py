@@ -48,6 +48,18 @@ def _interval(low: str, high: str, form: str = ".1f") -> Callable[[Row], str]:
     return cell
 
 
+def _of_difference(low: str, high: str, digits: int) -> Callable[[Row], str]:
+    """The interval of a difference, with as many digits more as show on which side of 0 an end is."""
+
+    def cell(row: Row) -> str:
+        exact = digits
+        while exact < digits + 3 and any(end and not round(end, exact) for end in (row[low], row[high])):
+            exact += 1
+        return _interval(low, high, f"+z.{exact}f")(row)
+
+    return cell
+
+
 def _own_interval(prefix: str, form: str) -> Callable[[Row], str]:
     """The interval of a figure, marked where it is not the row's own."""
     plain = _interval(f"{prefix}low", f"{prefix}high", form)
@@ -98,10 +110,10 @@ SOMETIMES = {
     "shift": _figure("shift", "Δ from in\ndistribution"),
     "rank_change": Column("ranks\nmoved", lambda row: _number(row["rank_change"], "+z.0f")),
     "delta": Column("Δ", lambda row: _number(row["delta"], "+z.1f")),
-    "delta_interval": Column("95 %\ntogether", _interval("delta_low", "delta_high", "+z.1f")),
+    "delta_interval": Column("95 %\ntogether", _of_difference("delta_low", "delta_high", 1)),
     "least": Column("least\nΔ", lambda row: _number(row["delta_least"], ".1f")),
     "auroc_delta": Column("Δ AUROC", lambda row: _number(row["auroc_delta"], "+z.3f")),
-    "auroc_delta_interval": Column("95 %\nΔ AUROC", _interval("auroc_delta_low", "auroc_delta_high", "+z.3f")),
+    "auroc_delta_interval": Column("95 %\nΔ AUROC", _of_difference("auroc_delta_low", "auroc_delta_high", 3)),
     "auroc_least": Column("least\nΔ AUROC", lambda row: _number(row["auroc_delta_least"], ".3f")),
     "sign_flip": Column("p (training\nnoise only)", lambda row: _number(row["sign_flip_p"], ".3f")),
 }

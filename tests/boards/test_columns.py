@@ -196,3 +196,18 @@ def test_of_a_long_board_the_best_rows_are_shown(boards: Boards, monkeypatch: py
     assert list(table.columns[0].cells) == list(whole.columns[0].cells)[:3]
     assert str(table.caption).startswith("7 more rows: see --format csv, or narrow the board with --only")
     assert "more rows" not in str(whole.caption)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-1.23, -0.02, "-1.23 … -0.02"),
+        (0.04, 2.0, "+0.04 … +2.00"),
+        (-1.23, -0.004, "-1.230 … -0.004"),
+        (-1.23, 0.0, "-1.2 … +0.0"),
+        (-0.31, 0.12, "-0.3 … +0.1"),
+        (math.nan, math.nan, "–"),
+    ],
+)
+def test_an_end_of_an_interval_is_not_rounded_to_zero(low: float, high: float, said: str) -> None:
+    assert COLUMNS["delta_interval"].cell({"delta_low": low, "delta_high": high}) == said
