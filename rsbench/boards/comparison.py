@@ -32,7 +32,9 @@ FOLLOWS = {
     "weights": ("pretrained", "backbone.pretrained_on"),
     "frontend.name": ("frontend.", f"{CODE_OF}frontend:"),
     "quality.name": ("quality.", f"{CODE_OF}quality:", "fitted_on"),
+    "data.window": ("data.clip_s",),
 }
+SHOWN_AS = ("data.window", "data.clip_s")  # another file of embeddings each, and weights are the file's hash
 
 
 @dataclass(frozen=True)
@@ -303,11 +305,13 @@ def _baseline_of(
 
     Of another loss or backbone, or from other weights, it would be no baseline, unless that is what it is told by.
     """
-    fixed = [name for name in ("loss", "backbone", "weights", POINT) if name not in _freed(field, [*method, POINT])]
+    fixed = [
+        name for name in ("loss", "backbone", "weights", POINT) if name not in _freed(field, [*method, POINT], row)
+    ]
     rivals = np.flatnonzero((done[fixed] == row[fixed]).all(axis=1) & is_baseline)
     if not len(rivals):
         return None
-    others = [name for name in method if name not in _freed(field, method)]
+    others = [name for name in method if name not in _freed(field, method, row)]
     alike = (done[others] == row[others]).sum(axis=1).to_numpy()[rivals]
     best = rivals[alike == alike.max()]
     if len(best) > 1:
@@ -316,12 +320,14 @@ def _baseline_of(
     return int(best[0])
 
 
-def _freed(field: str, method: Sequence[str]) -> set[str]:
+def _freed(field: str, method: Sequence[str], row: pd.Series) -> set[str]:
     """The columns that may differ between a row and its baseline."""
     follows = FOLLOWS.get(field, ())
+    if field in SHOWN_AS and row["backbone"].startswith("embeddings:"):
+        follows += ("weights",)
     return {name for name in method if name == field or name.startswith(follows)} if follows else {field}
 
 
 def _apart(one: pd.Series, other: pd.Series, method: Sequence[str], field: str) -> list[str]:
     """In what else than the baseline's field two rows differ."""
-    return [name for name in method if name not in _freed(field, method) and one[name] != other[name]]
+    return [name for name in method if name not in _freed(field, method, one) and one[name] != other[name]]

@@ -317,3 +317,20 @@ def test_of_too_many_methods_each_has_its_interval_and_none_a_rank(make: Make, m
         own = few[f"{prefix}interval_of"] == "row"
         np.testing.assert_allclose(widths[own], wanted[own], rtol=0.02)
         assert (widths[~own] > 0.99 * wanted[~own]).all()  # Bonferroni is never the narrower one
+
+
+@pytest.mark.parametrize(("backbone", "compared"), [("embeddings:mine", True), ("tiny", False)])
+def test_embeddings_of_clips_shown_otherwise_are_another_file(make: Make, backbone: str, compared: bool) -> None:
+    """Other weights of a backbone that is trained are another backbone."""
+    shown = [
+        Method("ce", 2.0 + longer, backbone=backbone, spec={"data": {"test": ["tiny"], "window": window}})
+        for longer, window in enumerate(("repeat", "zero"))
+    ]
+    results = make(*shown)
+    for run in results.glob("runs/*"):
+        window = on_disk.read(run, "spec.json")["data"]["window"]
+        on_disk.edit(run, "data.json", lambda data, window=window: data["weights"].update(sha256=window * 10))
+    rows = at_argmax(board(results, baseline="data.window=repeat")).set_index("weights")
+    row = rows.loc["zero" * 10]
+    assert np.isfinite(row["delta"]) == compared
+    assert "differs" not in row["verdict"]
