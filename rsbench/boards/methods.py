@@ -73,12 +73,14 @@ def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> Methods:
         rows: `rows.COLUMNS`.
         mixed: columns that may differ although a board does not mix them otherwise.
     """
-    settings = _that_differ(_flat(rows, "settings")).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
-    code = _that_differ(_flat(rows, "sources").add_prefix(CODE_OF))
-    made = _that_differ(_flat(rows, "made_with").add_prefix(MADE_WITH))
+    elsewhere = rows["declared"] != ABSENT  # of whose settings, and machine, nothing is known
+    own = rows[~elsewhere]
+    settings = _that_differ(_flat(rows, "settings"), own).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
+    code = _that_differ(_flat(rows, "sources").add_prefix(CODE_OF), own)
+    made = _that_differ(_flat(rows, "made_with").add_prefix(MADE_WITH), own)
     naming = [name for name in [*settings, *code] if _tells_apart(name, settings, rows)]
     aside = [name for name in [*settings, *made] if name not in naming]
-    budget = ["trials"] if rows["trials"].any() else []
+    budget = ["declared"] * bool(elsewhere.any()) + ["trials"] * bool(rows["trials"].any())
     mixed_in = [name for name in mixed if name not in AVERAGED]
     described = rows.drop(columns=["settings", "sources", "made_with"])
     return Methods(pd.concat([described, settings, code, made], axis=1), [*NAMES, *budget, *mixed_in, *naming], aside)
@@ -92,9 +94,11 @@ def _flat(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return flat.loc[rows[column]].set_index(rows.index).rename(columns=str).sort_index(axis=1)
 
 
-def _that_differ(flat: pd.DataFrame) -> pd.DataFrame:
-    """The columns that differ; of code, those that differ among the rows that use it."""
-    kept = flat.where(flat != ABSENT) if len(flat.columns) and str(flat.columns[0]).startswith(CODE_OF) else flat
+def _that_differ(flat: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """The columns that differ among one's own rows; of code, those that differ among the rows that use it."""
+    kept = flat.loc[own.index]
+    if len(flat.columns) and str(flat.columns[0]).startswith(CODE_OF):
+        kept = kept.where(kept != ABSENT)
     return flat.loc[:, kept.nunique() > 1]
 
 
