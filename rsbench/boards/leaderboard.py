@@ -25,7 +25,7 @@ from ..results.rows import FIGURES, NEVER_MIXED, NOT_EVEN_KNOWINGLY
 from ..results.run import LABELS_ONLY, Run
 from .claims import JUST_RANK, SCORE, Claim, Question, beneath
 from .comparison import Paired, with_baseline, with_errors, without_errors
-from .methods import ABSENT, AVERAGED, Methods, labels, shown_apart, with_methods
+from .methods import ABSENT, AVERAGED, Methods, label_names, labels, shown_apart, with_methods
 from .published import declared_otherwise
 
 NO_SETTING = ("settings", "sources", "made_with")  # columns that are nothing to choose rows by
@@ -131,8 +131,11 @@ def leaderboard(
             table, more, paired = with_baseline(table, found, read, method, question)
             notes += more
     names, alike = shown_apart(table, method)
-    table["method"] = labels(table, names)
-    table["study"] = labels(table, ["backbone", *(name for name in names if not name.startswith(("loss", "backbone")))])
+    called = label_names(table, names)
+    table["method"] = labels(table, called)
+    table["study"] = labels(
+        table, ["backbone", *(name for name in called if not name.startswith(("loss", "backbone")))]
+    )
     shared = {name: found[name].dropna().iloc[0] for name in NEVER_MIXED if found[name].nunique() == 1} | alike
     done, undone = found[found["state"] == "done"], found[found["state"] != "done"]
     return Board(
@@ -140,7 +143,7 @@ def leaderboard(
         selection,
         names,
         table,
-        done.assign(method=labels(done, names)),
+        done.assign(method=labels(done, called)),
         shared | {"partial": bool(found["partial"].any())},
         design.effective_patients() if design.patients else {},
         dict(zip(undone["run_id"], undone["state"], strict=True)),

@@ -121,6 +121,18 @@ def shown_apart(table: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], d
     return [name for name in names if name not in shared], shared
 
 
+def label_names(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Of the names shown apart those that labels need: what differs among one's own rows, or among the others.
+
+    So methods are called alike on boards with and without predictions made elsewhere.
+    """
+    if "declared" not in names:
+        return list(names)
+    parts = [part for _, part in table.groupby(table["declared"] == ABSENT)]
+    alike = [all(part[name].nunique(dropna=False) == 1 for part in parts) for name in names]
+    return [name for name, same in zip(names, alike, strict=True) if name in ("loss", "declared") or not same]
+
+
 def label(row: Mapping[Any, Any], names: Iterable[str]) -> str:
     """A method in words: its loss, its backbone, and the rest where it differs, `qlung · cnn6 (loss.gamma 0.25)`."""
     named = [str(row[name]) for name in names if name in ("loss", "backbone")]

@@ -86,15 +86,20 @@ def read_predicted(path: Path) -> PredictedClips:
         raise DataError(f"{path}: has no column 'clip_id' (there are: {_listed(frame)}). {HOW}")
     if not len(frame):
         raise DataError(f"{path}: there is no row in it. Give a row per clip.")
-    index = frame.reindex(columns=["dataset", "clip_id"]).fillna("").astype(str)
-    index = index.assign(**{name: frame[name].fillna("").astype(str) for name in TOLD if name in frame})
-    twice = index[index.duplicated(["dataset", "clip_id"])]
+    told = {name: _words(frame[name]) for name in ("clip_id", "dataset", *TOLD) if name in frame}
+    rows = pd.DataFrame({"dataset": ""} | told, index=frame.index)
+    twice = rows[rows.duplicated(["dataset", "clip_id"])]
     if len(twice):
         raise DataError(
             f"{path}: column 'clip_id': {shown(twice['clip_id'].iloc[0])} is there twice, and so are {len(twice) - 1} "
             "more. Give one prediction of each clip: of several models or views their mean, or a file each."
         )
-    return PredictedClips(path, *_logits(path, frame, index["clip_id"]), index)
+    return PredictedClips(path, *_logits(path, frame, rows["clip_id"]), rows)
+
+
+def _words(column: pd.Series) -> pd.Series:
+    """As text, "" where there is nothing."""
+    return column.astype(object).where(column.notna(), "").astype(str)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -109,7 +114,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as arrays:
         columns: dict[str, Any] = {}
         for name in arrays.files:
             array = arrays[name]
@@ -159,7 +164,7 @@ def _numbers(path: Path, column: str, values: pd.Series, clips: pd.Series) -> Fl
     if len(broken):
         first = broken[0]
         raise DataError(
-            f"{path}: column '{column}' of clip {shown(clips.iloc[first])} is {shown(values.iloc[first])}, and "
+            f"{path}: column '{column}' of clip {shown(clips.iloc[first])} is {shown(str(values.iloc[first]))}, and "
             f"{len(broken) - 1} more are no numbers. Write finite numbers."
         )
     return numbers

@@ -20,6 +20,7 @@ from ..data.predicted import PredictedClips, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
 from ..evaluation.scoring import score_run
 from ..evaluation.selection import DECLARED, rule
+from ..quality.index import QUALITY
 from ..results import store
 from ..results.environment import environment
 from ..results.run import Run
@@ -126,12 +127,18 @@ def _spec(declared: Declared, judged: Sequence[Split], trained: Split) -> RunSpe
         loss=Choice(name=declared.method),
         backbone=BackboneChoice(name=NAME, pretrained_on=declared.pretrained_on),
         frontend=None,
-        quality=QualityChoice(control="constant"),  # qualities are of no clip
+        quality=_no_quality(),
         data=DataPart(train=trained.name, test=tuple(item.name for item in judged)),
         validation=ValidationPart(fraction=0),
         select=(DECLARED[declared.select],),
         seed=declared.seed,
     )
+
+
+def _no_quality() -> QualityChoice:
+    """The default index, as runs have it, of which no clip's quality is stored."""
+    name = QualityChoice().name
+    return QualityChoice(name=name, control="constant", **QUALITY.resolve(name, {}))
 
 
 def _datasets(judged: Sequence[Split], trained: Split, data_cache: DataCache) -> dict[str, DatasetClips]:
