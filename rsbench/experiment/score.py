@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,12 @@ from ..core.text import SIGNS, is_plain_word
 from ..data.clips import CLASSES, label_map
 from ..data.predicted import PredictedClips, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
-from ..evaluation.scoring import score_run
 from ..evaluation.selection import DECLARED, rule
 from ..quality.index import QUALITY
-from ..results import store
-from ..results.environment import environment
+from ..results.elsewhere import write_record
 from ..results.run import Run
 from ..results.schema import (
     SCHEMA_VERSION,
-    ChosenEpoch,
-    Cost,
     DataUsed,
     Identity,
     LabelMapUsed,
@@ -86,7 +81,6 @@ def score_file(
     _check_splits(judged, trained)
     found = read_predicted(path)
     validated = read_predicted(validation) if validation else None
-    started = time.monotonic()
     spec = _spec(declared, judged, trained)
     datasets = _datasets(judged, trained, data_cache)
     rows = _rows(found, validated, judged, trained, datasets, spec.select[0])
@@ -96,7 +90,8 @@ def score_file(
         if run.state == "done":
             data_cache.display.say(f"already done: {run.path}")
             return run
-        _write(run, spec, data, rows, judged, datasets, started)
+        sketches = {name: of.waveforms.sketch for name, of in datasets.items()}
+        write_record(run, spec, data, rows, judged, sketches)
     return Run(run.path)
 
 
@@ -269,33 +264,3 @@ def _sha256(rows: Mapping[str, pd.DataFrame]) -> str:
         told = frame[["selection", "clip_id", *(one for one in frame if str(one).startswith("logit_"))]]
         digest.update(f"{name}\n{told.sort_values(['selection', 'clip_id']).to_csv(index=False)}".encode())
     return digest.hexdigest()
-
-
-def _write(
-    run: Run,
-    spec: RunSpec,
-    data: DataUsed,
-    rows: Mapping[str, pd.DataFrame],
-    judged: Sequence[Split],
-    datasets: Mapping[str, DatasetClips],
-    started: float,
-) -> None:
-    """The record; done at its end."""
-    folder = run.folder
-    folder.set_status("running")
-    folder.write_json(store.SPEC, spec.model_dump(mode="json"))
-    folder.write_json(store.ENVIRONMENT, environment("cpu", "", 1, {}))
-    folder.write_json(store.DATA, data)
-    folder.write_csv(store.EPOCHS, pd.DataFrame(columns=["epoch", "train_loss"]))
-    for name, frame in rows.items():
-        folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
-        folder.write_parquet(f"{store.SKETCH}/{name}.parquet", datasets[name].waveforms.sketch.reset_index())
-    metrics = score_run(rows, judged, spec.select, data.trained_on(spec))
-    folder.write_json(store.METRICS, metrics)
-    chosen = {rule(spec.select[0]).selection(item.name): ChosenEpoch(epoch=0, score=None).document() for item in judged}
-    folder.write_json(store.SELECTION, chosen)
-    seconds = time.monotonic() - started
-    folder.write_json(
-        store.COST, Cost(seconds=seconds, training_seconds=0.0, training_clips_per_s=0.0, peak_gpu_mib=None)
-    )
-    folder.set_status("done")
