@@ -18,7 +18,6 @@ from ..data.clips import CLASSES, label_map
 from ..data.predicted import PredictedClips, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
 from ..evaluation.selection import DECLARED, rule
-from ..quality.index import QUALITY
 from ..results.elsewhere import write_record
 from ..results.run import Run
 from ..results.schema import (
@@ -122,18 +121,12 @@ def _spec(declared: Declared, judged: Sequence[Split], trained: Split) -> RunSpe
         loss=Choice(name=declared.method),
         backbone=BackboneChoice(name=NAME, pretrained_on=declared.pretrained_on),
         frontend=None,
-        quality=_no_quality(),
+        quality=QualityChoice(control="constant"),  # qualities are of no clip
         data=DataPart(train=trained.name, test=tuple(item.name for item in judged)),
         validation=ValidationPart(fraction=0),
         select=(DECLARED[declared.select],),
         seed=declared.seed,
     )
-
-
-def _no_quality() -> QualityChoice:
-    """The default index, as runs have it, of which no clip's quality is stored."""
-    name = QualityChoice().name
-    return QualityChoice(name=name, control="constant", **QUALITY.resolve(name, {}))
 
 
 def _datasets(judged: Sequence[Split], trained: Split, data_cache: DataCache) -> dict[str, DatasetClips]:
