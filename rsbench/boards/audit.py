@@ -26,7 +26,7 @@ from ..results.run import Run
 from .claims import SCORE, Question
 from .comparison import counts, with_baseline, with_errors
 from .leaderboard import POINT, aggregate, that_belong_together, what_to_know
-from .methods import labels, shown_apart, with_methods
+from .methods import ABSENT, labels, shown_apart, with_methods
 
 RULES = ("oracle", "val", "last")
 
@@ -86,7 +86,8 @@ def audit(
     Raises ResultsError where no run tracked its best test epoch, or where the runs do not belong together.
     """
     reads = {name: board_rows(runs, split, name, cache=cache, display=display) for name in RULES}
-    done = {name: set(read.rows["run_id"][read.rows["state"] == "done"]) for name, read in reads.items()}
+    trained = {name: read.rows[read.rows["declared"] == ABSENT] for name, read in reads.items()}
+    done = {name: set(rows["run_id"][rows["state"] == "done"]) for name, rows in trained.items()}
     tracked = set.intersection(*done.values())
     if not tracked:
         raise ResultsError(
@@ -116,7 +117,7 @@ def audit(
         for column, other in (("inflation", of_val), ("above_last", under["last"])):
             table = table.assign(**_above(one, other, column))
         parts.append(table.assign(**_optimism(one, split, {run.run_id: run for run in runs})))
-    left_out = len(set(reads["val"].rows["run_id"]) - tracked)
+    left_out = len(set(trained["val"]["run_id"]) - tracked)
     if left_out:
         notes.append(
             f"{left_out} run{'s' * (left_out > 1)} left out: not done, or not with the epochs of {', '.join(RULES)}"

@@ -16,13 +16,14 @@ from ..evaluation.separate import SeparateEstimates, estimate_separately
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, Counts, Estimates, estimate, rank_sets, sign_flip_p
 from ..results.index import BoardRows
 from .claims import CLAIMS, JUST_RANK, TOO_FEW, Claim, Question, beneath, patients_to_claim, too_few
-from .methods import CODE_OF, label, short
+from .methods import ABSENT, CODE_OF, label, short
 
 MOST_METHODS = 200  # all pairs of which are compared; of more each has its interval, and none a rank
 AT_ONCE = 500  # rows whose hits are in memory together
 POINT = "operating_point"
 
 ALIKE = "not distinguishable"
+ELSEWHERE = "made elsewhere"  # so that nobody knows in what else the two differ
 OF_BOARD = "board"  # whose interval a row has: its own, or one that holds for all rows together
 ERRORS = ("low", "high", "auroc_low", "auroc_high", "rank_best", "rank_worst")
 # What follows from another field, and so may differ between a row and its baseline.
@@ -56,6 +57,7 @@ def with_errors(
     read: BoardRows,
     method: Sequence[str],
     question: Question = JUST_RANK,
+    flags: pd.Series | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The table with ERRORS and a verdict, and why some are NaN, in words.
 
@@ -71,10 +73,13 @@ def with_errors(
         read: where the rows are from.
         method: the columns that name a method.
         question: what the board is asked.
+        flags: what else keeps a row from claiming anything; "" for nothing.
     """
     table, notes = without_errors(table), []
     done = table[table["n_ok"] > 0]
     floored = beneath(table, question.claim)
+    if flags is not None:
+        floored = floored.where(floored.ne(""), flags)
     design = read.judged(rows)
     few = len(done) > 0 and too_few(design)
     table["verdict"] = np.where((table["n_ok"] > 0) & few & floored.eq(""), TOO_FEW, floored)
@@ -183,9 +188,10 @@ class _Pairs:
         """The verdicts on some pairs, but for those that differ in more than they should."""
         pairs = zip(self.here[some], self.there[some], strict=True)
         also = [_apart(self.done.iloc[one], self.done.iloc[other], method, self.field) for one, other in pairs]
+        elsewhere = _made_elsewhere(self.done)[self.here[some]] | _made_elsewhere(self.done)[self.there[some]]
         return [
-            f"differs also in {', '.join(names)}" if names else str(verdict)
-            for names, verdict in zip(also, verdicts, strict=True)
+            ELSEWHERE if far else f"differs also in {', '.join(names)}" if names else str(verdict)
+            for far, names, verdict in zip(elsewhere, also, verdicts, strict=True)
         ]
 
 
@@ -303,21 +309,32 @@ def _baseline_of(
 ) -> int | None:
     """The position of a row's baseline, at its operating point: as many other columns alike as possible.
 
-    Of another loss or backbone, or from other weights, it would be no baseline, unless that is what it is told by.
+    Of another loss or backbone, or from other weights, it would be no baseline, unless that is what it is told by, or
+    one of the two was made elsewhere.
     """
     fixed = [
         name for name in ("loss", "backbone", "weights", POINT) if name not in _freed(field, [*method, POINT], row)
     ]
-    rivals = np.flatnonzero((done[fixed] == row[fixed]).all(axis=1) & is_baseline)
+    alike = (done[fixed] == row[fixed]).all(axis=1).to_numpy()
+    elsewhere = _made_elsewhere(done) | bool(_made_elsewhere(row.to_frame().T)[0])
+    rivals = np.flatnonzero((alike | (elsewhere & (done[POINT] == row[POINT]))) & is_baseline)
     if not len(rivals):
         return None
     others = [name for name in method if name not in _freed(field, method, row)]
-    alike = (done[others] == row[others]).sum(axis=1).to_numpy()[rivals]
-    best = rivals[alike == alike.max()]
+    shared = (done[others] == row[others]).sum(axis=1).to_numpy()[rivals]
+    best = rivals[shared == shared.max()]
+    if len(best) > 1 and elsewhere[best].all():
+        return None  # whichever it is, the two have nothing else in common that is known
     if len(best) > 1:
         named = " or ".join(label(done.iloc[one], method) for one in best)
         raise ResultsError(f"--baseline {baseline}: is it {named}? Say so with --only.")
     return int(best[0])
+
+
+def _made_elsewhere(done: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows are of predictions that another program made."""
+    declared = done.get("declared", pd.Series(ABSENT, done.index))
+    return declared.ne(ABSENT).to_numpy()
 
 
 def _freed(field: str, method: Sequence[str], row: pd.Series) -> set[str]:

@@ -22,10 +22,11 @@ from ..evaluation.counts import Design
 from ..evaluation.selection import rule
 from ..results.index import BoardRows, board_rows
 from ..results.rows import FIGURES, NEVER_MIXED, NOT_EVEN_KNOWINGLY
-from ..results.run import Run
+from ..results.run import LABELS_ONLY, Run
 from .claims import JUST_RANK, SCORE, Claim, Question, beneath
 from .comparison import Paired, with_baseline, with_errors, without_errors
-from .methods import ABSENT, AVERAGED, Methods, labels, shown_apart, with_methods
+from .methods import ABSENT, AVERAGED, Methods, label_names, labels, shown_apart, with_methods
+from .published import declared_otherwise
 
 NO_SETTING = ("settings", "sources", "made_with")  # columns that are nothing to choose rows by
 POINT = "operating_point"
@@ -125,21 +126,24 @@ def leaderboard(
         notes.append("no intervals: the rows judged different clips")
     else:
         design = read.judged(found)
-        table, notes = with_errors(table, found, read, method, question)
+        table, notes = with_errors(table, found, read, method, question, declared_otherwise(table, selection))
         if question.baseline is not None:
             table, more, paired = with_baseline(table, found, read, method, question)
             notes += more
     names, alike = shown_apart(table, method)
-    table["method"] = labels(table, names)
-    table["study"] = labels(table, ["backbone", *(name for name in names if not name.startswith(("loss", "backbone")))])
-    shared = {name: found[name].iloc[0] for name in NEVER_MIXED if found[name].nunique() == 1} | alike
+    called = label_names(table, names)
+    table["method"] = labels(table, called)
+    table["study"] = labels(
+        table, ["backbone", *(name for name in called if not name.startswith(("loss", "backbone")))]
+    )
+    shared = {name: found[name].dropna().iloc[0] for name in NEVER_MIXED if found[name].nunique() == 1} | alike
     done, undone = found[found["state"] == "done"], found[found["state"] != "done"]
     return Board(
         split,
         selection,
         names,
         table,
-        done.assign(method=labels(done, names)),
+        done.assign(method=labels(done, called)),
         shared | {"partial": bool(found["partial"].any())},
         design.effective_patients() if design.patients else {},
         dict(zip(undone["run_id"], undone["state"], strict=True)),
@@ -188,11 +192,14 @@ def _only(found: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:
         if texts is None:
             columns = set(found.columns) - {*NO_SETTING, *FIGURES}
             raise SpecError(f"--only {column}={value}: a row has no such field.{did_you_mean(column, columns)}")
+        # Of predictions made elsewhere nobody knows what keeps runs apart: they stand beside whichever is chosen.
+        unknown = found[column].isna() if column in NEVER_MIXED else pd.Series(False, found.index)
         exact = texts == value
-        kept = found[exact if exact.any() else texts.str.startswith(value)]
-        if kept.empty:
-            raise SpecError(f"--only {column}={value}: no row has it. There are: {', '.join(sorted(set(texts)))}.")
-        found = kept
+        kept = exact if exact.any() else texts.str.startswith(value)
+        if not kept.any():
+            there = ", ".join(sorted(set(texts[~unknown])))
+            raise SpecError(f"--only {column}={value}: no row has it. There are: {there}.")
+        found = found[kept | unknown]
     return found.reset_index(drop=True)
 
 
@@ -208,7 +215,7 @@ def _texts(found: pd.DataFrame, name: str) -> pd.Series | None:
 
 def _with_inflation(oracle: pd.DataFrame, val: pd.DataFrame) -> pd.DataFrame:
     """What choosing the epoch on test adds to a run's Score; NaN where the run was not selected by `val` too."""
-    keys = ["run_id", POINT]
+    keys, val = ["run_id", POINT], val[val["declared"] == ABSENT]
     joined = oracle.merge(val[[*keys, "score"]].rename(columns={"score": "val_score"}), on=keys, how="left")
     return joined.assign(inflation=joined["score"] - joined["val_score"]).drop(columns="val_score")
 
@@ -314,12 +321,29 @@ def what_to_know(found: pd.DataFrame, design: Design) -> list[str]:
         warnings.append(
             "?: it is not known what these weights were fitted on; state it with --set backbone.pretrained_on="
         )
+    if "declared" in found:
+        warnings += _elsewhere_in_words(found[found["declared"] != ABSENT])
     warnings += [_fitted_in_words(text) for text in sorted(set(found["fitted_on"]) - {ABSENT})]
     if found["synthetic"].any():
         warnings.append("SYNTHETIC: generated recordings; these figures say nothing about real lungs")
     if found["partial"].any():
         warnings.append("PARTIAL: an incomplete set of recordings; not to be compared with published figures")
     return warnings
+
+
+def _elsewhere_in_words(found: pd.DataFrame) -> list[str]:
+    """What is not known of predictions made elsewhere, and what is said of them. columns: loss, declared, origin."""
+    lines = []
+    if len(found):
+        named = ", ".join(sorted(set(found["loss"] + " (" + found["declared"] + ")")))
+        lines.append(
+            f"predictions only: {named}, made elsewhere; how the epoch was chosen is declared; code, settings, track, "
+            "tuning and share of the training patients are not known here, and keep no row apart"
+        )
+    labelled = sorted(set(found["loss"][found["origin"].str.startswith(LABELS_ONLY)]))
+    if labelled:
+        lines.append(f"labels only: {', '.join(labelled)}; an AUROC of labels is that of one threshold")
+    return lines
 
 
 def _fitted_in_words(fitted_on: str) -> str:

@@ -73,12 +73,14 @@ def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> Methods:
         rows: `rows.COLUMNS`.
         mixed: columns that may differ although a board does not mix them otherwise.
     """
-    settings = _that_differ(_flat(rows, "settings")).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
-    code = _that_differ(_flat(rows, "sources").add_prefix(CODE_OF))
-    made = _that_differ(_flat(rows, "made_with").add_prefix(MADE_WITH))
+    elsewhere = rows["declared"] != ABSENT  # of whose settings, and machine, nothing is known
+    own = rows[~elsewhere]
+    settings = _that_differ(_flat(rows, "settings"), own).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
+    code = _that_differ(_flat(rows, "sources").add_prefix(CODE_OF), own)
+    made = _that_differ(_flat(rows, "made_with").add_prefix(MADE_WITH), own)
     naming = [name for name in [*settings, *code] if _tells_apart(name, settings, rows)]
     aside = [name for name in [*settings, *made] if name not in naming]
-    budget = ["trials"] if rows["trials"].any() else []
+    budget = ["declared"] * bool(elsewhere.any()) + ["trials"] * bool(rows["trials"].any())
     mixed_in = [name for name in mixed if name not in AVERAGED]
     described = rows.drop(columns=["settings", "sources", "made_with"])
     return Methods(pd.concat([described, settings, code, made], axis=1), [*NAMES, *budget, *mixed_in, *naming], aside)
@@ -92,9 +94,11 @@ def _flat(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return flat.loc[rows[column]].set_index(rows.index).rename(columns=str).sort_index(axis=1)
 
 
-def _that_differ(flat: pd.DataFrame) -> pd.DataFrame:
-    """The columns that differ; of code, those that differ among the rows that use it."""
-    kept = flat.where(flat != ABSENT) if len(flat.columns) and str(flat.columns[0]).startswith(CODE_OF) else flat
+def _that_differ(flat: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """The columns that differ among one's own rows; of code, those that differ among the rows that use it."""
+    kept = flat.loc[own.index]
+    if len(flat.columns) and str(flat.columns[0]).startswith(CODE_OF):
+        kept = kept.where(kept != ABSENT)
     return flat.loc[:, kept.nunique() > 1]
 
 
@@ -115,6 +119,18 @@ def shown_apart(table: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], d
     """Which of a method's names differ among the rows, and what those that do not all are; a loss always stands."""
     shared = {name: table[name].iloc[0] for name in names if name != "loss" and table[name].nunique(dropna=False) == 1}
     return [name for name in names if name not in shared], shared
+
+
+def label_names(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Of the names shown apart those that labels need: what differs among one's own rows, or among the others.
+
+    So methods are called alike on boards with and without predictions made elsewhere.
+    """
+    if "declared" not in names:
+        return list(names)
+    parts = [part for _, part in table.groupby(table["declared"] == ABSENT)]
+    alike = [all(part[name].nunique(dropna=False) == 1 for part in parts) for name in names]
+    return [name for name, same in zip(names, alike, strict=True) if name in ("loss", "declared") or not same]
 
 
 def label(row: Mapping[Any, Any], names: Iterable[str]) -> str:

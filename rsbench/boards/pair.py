@@ -77,7 +77,8 @@ def compare(first: Run, second: Run, split: str | None = None) -> Comparison:
     for run in (first, second):
         if (state := run.state) != "done":
             raise ResultsError(f"{run.run_id}: is {state}; only finished runs can be compared. Finish it first.")
-    rules = [name for name in first.spec.select if name in second.spec.select]
+    trained = [run for run in (first, second) if not run.data.elsewhere] or [first]
+    rules = [name for name in trained[0].spec.select if name in trained[-1].spec.select]
     if not rules:
         chosen = " and ".join(", ".join(run.spec.select) for run in (first, second))
         raise ResultsError(f"{first.run_id} and {second.run_id} share no selection rule: they have {chosen}.")
@@ -231,8 +232,9 @@ def _agreement(first: BoolArray, second: BoolArray, patients: pd.Series) -> dict
 
 def _differences(first: Run, second: Run) -> pd.DataFrame:
     """A row per field that is not the same in both: part, field, and its values as JSON has them; None where absent."""
+    elsewhere = bool(first.data.elsewhere or second.data.elsewhere)  # of whom nobody knows most of it
     parts = {
-        "spec": [run.spec.model_dump(mode="json") for run in (first, second)],
+        "spec": [run.known_spec for run in (first, second)],
         "data": [run.data.document() for run in (first, second)],
         "environment": [run.environment.document() for run in (first, second)],
     }
@@ -242,6 +244,7 @@ def _differences(first: Run, second: Run) -> pd.DataFrame:
         for field in dict.fromkeys([*before, *after]):
             values = before.get(field), after.get(field)
             said = field.startswith(SAID_ELSEWHERE) or (field.startswith("datasets.") and None in values)
+            said |= elsewhere and (part == "environment" or None in values)
             if values[0] != values[1] and not said:
                 rows.append((part, field, *values))
     return pd.DataFrame(rows, columns=["part", "field", "first", "second"]).astype(object)

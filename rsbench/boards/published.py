@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.splits import named_splits
-from ..evaluation.selection import rule
+from ..evaluation.selection import DECLARED, RULES
 
 TEXT = ("board", "split", "method", "backbone", "pretraining", "selection", "venue", "evidence", "note")
 COLUMNS = (
@@ -48,6 +48,7 @@ NOT_THE_MEAN = "Score is not (Sp + Se)/2"
 MORE_PATIENTS = "trained on more of the patients"
 
 CHOSEN = {"test-best": CHOSEN_ON_TEST, "unknown": CHOICE_UNKNOWN, "last": "", "val-threshold": AT_A_THRESHOLD}
+CHOSEN |= dict.fromkeys(RULES.keys() - CHOSEN.keys(), "") | {"oracle": CHOSEN_ON_TEST}  # of one's own rows
 MEANING = {
     CHOSEN_ON_TEST: "the best of all epochs on the test set itself, which inflates the Score",
     AT_A_THRESHOLD: "rows of one's own stand here at argmax",
@@ -102,8 +103,8 @@ def beside(own: pd.DataFrame, split: str) -> pd.DataFrame:
     to have been selected on test, on this very split, with the four-class Se and the same share of training patients.
 
     Args:
-        own: a row per method, all under one rule: method, backbone, weights, sp, se, score, score_sd (percent), n
-            (seeds), selection (a rule's name), train_fraction, partial, synthetic.
+        own: a row per method: method, backbone, weights, sp, se, score, score_sd (percent), n (seeds), selection (a
+            rule's name, or of predictions made elsewhere what was declared), train_fraction, partial, synthetic.
         split: its name.
 
     Returns:
@@ -126,6 +127,19 @@ def beside(own: pd.DataFrame, split: str) -> pd.DataFrame:
     rows["rank"] = comparable.rank(ascending=False, method="min") if comparable.count() > 1 else np.nan
     whole = dict.fromkeys(("rank", "n", "year"), "Int64")
     return rows.reindex(columns=list(COLUMNS)).astype({**whole, "part": str})
+
+
+def declared_otherwise(table: pd.DataFrame, rule_name: str) -> pd.Series:
+    """What keeps rows of predictions made elsewhere from being compared on a board of this rule; "" for all others.
+
+    table: with the column `declared` where there are such rows.
+    """
+    if "declared" not in table:
+        return pd.Series("", table.index)
+    told = {
+        declared: CHOSEN[declared] or f"epoch: {declared}" for declared, rule in DECLARED.items() if rule != rule_name
+    }
+    return table["declared"].map(told).fillna("")
 
 
 def _boards(split: str) -> tuple[str, ...]:
@@ -159,8 +173,7 @@ def _flags(row: Mapping[Hashable, Any], split: str) -> Iterator[str]:
 
 
 def _own_flags(row: Mapping[Hashable, Any]) -> Iterator[str]:
-    if rule(row["selection"]).judged_on == "test":
-        yield CHOSEN_ON_TEST
+    yield CHOSEN[row["selection"]]
     if row["partial"]:
         yield PARTIAL
     if row["synthetic"]:

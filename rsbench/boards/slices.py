@@ -31,6 +31,8 @@ FIGURES = {"score": "Score", "sp": "Sp", "se": "Se", "se_two_class": "Se (two-cl
 
 Index = tuple[str, str]  # a quality index: its name, its options as JSON
 
+NO_INDEX: Index = ("", "")  # of predictions made elsewhere: sliced by the first that others have
+
 
 @dataclass(frozen=True)
 class _OnSplit:
@@ -120,7 +122,8 @@ def _read(run: Run, split: str, rule: str, operating_point: str) -> _OnSplit | N
         if operating_point not in calls.offsets:
             return None
         options = json.dumps(quality.params, sort_keys=True)
-        return _OnSplit(run.run_id, (quality.name, options), quality.control != "none", calls)
+        index = NO_INDEX if run.data.elsewhere else (quality.name, options)
+        return _OnSplit(run.run_id, index, quality.control != "none", calls)
 
 
 def _key(run: _OnSplit, by: str, thirds: Mapping[Index, pd.Series]) -> pd.Series:
@@ -142,6 +145,11 @@ def _quality_thirds(runs: Iterable[_OnSplit]) -> dict[Index, pd.Series]:
             controlled[run.index] = run.run_id
         else:
             stored[run.index].append(run.calls.clips["quality"])
+    elsewhere = controlled.pop(NO_INDEX, None)
+    if elsewhere and not stored:
+        raise ResultsError(
+            f"{elsewhere}: predictions made elsewhere come without the quality of clips. Slice it beside a run."
+        )
     for index, run_id in controlled.items():
         if index not in stored:
             raise ResultsError(
@@ -149,12 +157,13 @@ def _quality_thirds(runs: Iterable[_OnSplit]) -> dict[Index, pd.Series]:
                 "they were before. Slice it beside a run with quality.control=none."
             )
     named = Counter(name for name, _ in stored)
-    return {
+    thirds = {
         (name, options): _thirds(
             pd.concat(qualities, axis=1).mean(axis=1), name if named[name] == 1 else f"{name} {options}"
         )
         for (name, options), qualities in stored.items()
     }
+    return thirds | ({NO_INDEX: next(iter(thirds.values()))} if elsewhere else {})
 
 
 def _length_thirds(runs: Iterable[_OnSplit]) -> dict[Index, pd.Series]:

@@ -34,6 +34,7 @@ from . import (
     report,
     rescore,
     run,
+    score,
     show,
     sweep,
     transductive,
@@ -115,6 +116,7 @@ app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(name="export-model", epilog=export_model.EXAMPLES)(export_model.export_model)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=merge.EXAMPLES)(merge.merge)
+app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=rescore.EXAMPLES)(rescore.rescore)
 app.command(name="list")(listing.list_)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -41,6 +41,11 @@ PREDICTION_COLUMNS = (
 LATER_COLUMNS = ("length_s",)  # which records made earlier lack
 
 HEADLINE = ("sp", "se", "score")
+OF_DEGREES = (  # figures that need to know how sure a prediction is
+    *(("calibration", name) for name in ("nll", "brier", "ece")),
+    *(("threshold_free", name) for name in ("se_at_sp80", "se_at_sp90")),
+    ("risk_coverage", "aurc_confidence"),
+)
 OF_A_DEVICE = 5  # normal clips, and abnormal ones, that a device needs for its Score to count as the worst
 LATER_FIGURES = ("worst_device",)  # which records of before do not have
 
@@ -111,11 +116,16 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
         points: chosen on validation, one for all clips or one for each fold; none without validation. A NaN offset
             leaves `val-bias` out.
 
+    Where nothing but a class was predicted there is no `val-bias`, nor any figure that takes more: calibration, the
+    order of clips by confidence, and Se at other Sp are NaN, and an AUROC is that of the one threshold.
+
     Raises ResultsError when the split holds no predicted clip, or one clip twice.
     """
     rows = predictions[split.test_rows(predictions) & (predictions["part"] == "test")]
     _check_rows(rows, split)
     labels, logits = _labels_and_logits(rows)
+    labels_only = bool((np.sort(logits, axis=1) == [0, 0, 0, 1]).all())
+    points = () if labels_only else points
     offsets: dict[str, float | FloatArray] = {"argmax": 0.0}
     chosen: dict[str, Any] = {}
     temperature = None
@@ -128,7 +138,7 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
     figures: dict[str, Any] = {at: at_operating_point(labels, logits, offset) for at, offset in offsets.items()}
     if chosen:
         figures["operating_point"] = chosen
-    return figures | {
+    figures |= {
         "worst_device": {at: _worst_device(rows, offset) for at, offset in offsets.items()},
         "threshold_free": threshold_free(labels, logits) | _within_length(rows),
         "calibration": calibration(labels, logits, temperature),
@@ -139,6 +149,9 @@ def score_predictions(predictions: pd.DataFrame, split: Split, *points: Operatin
         "patients": int(rows["patient"].nunique()),
         "effective_patients": design_of(rows).effective_patients(),
     }
+    for part, name in OF_DEGREES if labels_only else ():
+        figures[part][name] = math.nan
+    return figures
 
 
 def _within_length(rows: pd.DataFrame) -> dict[str, float]:

@@ -14,13 +14,14 @@ class Rule:
     """A rule that says which epoch a result is taken from.
 
     header: what a table says above its figures. judged_on: the clips whose figure decides; "folds" are trainings of
-    their own; None takes the last epoch. figure: which decides, the argmax Score or the mean AUROC (see `metrics`).
+    their own; None takes the last epoch; "elsewhere" is nobody's to ask for. figure: which decides, the argmax Score or
+    the mean AUROC (see `metrics`).
     """
 
     name: str
     header: str
     summary: str
-    judged_on: Literal["validation", "test", "folds"] | None
+    judged_on: Literal["validation", "test", "folds", "elsewhere"] | None
     figure: Literal["score", "mean_auroc"] = "score"
 
     def selection(self, split: str) -> str:
@@ -69,8 +70,18 @@ RULES = {
             summary="The epoch with the best Score on each test split, chosen on test; shows what that inflates.",
             judged_on="test",
         ),
+        Rule(
+            name="unknown",
+            header="selected: UNKNOWN (predictions made elsewhere; the epoch was perhaps chosen on test)",
+            summary="Of predictions made elsewhere: nobody says how the epoch was chosen.",
+            judged_on="elsewhere",
+        ),
     )
 }
+
+# What can be declared of predictions made elsewhere, in the words that published results are described in, and the rule
+# of one's own runs that means the same.
+DECLARED = {"test-best": "oracle", "val": "val", "last": "last", "unknown": "unknown"}
 
 
 def rule(name: str) -> Rule:

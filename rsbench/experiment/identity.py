@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..core.backbone import BACKBONES
 from ..core.fingerprint import code_sha256
 from ..core.plugins import is_built_in
@@ -38,12 +40,17 @@ def as_weights(file: EmbeddingFile, spec: RunSpec) -> WeightsFile:
 def identity_of(spec: RunSpec, labels: dict[str, str], weights: WeightsFile, index: QualityIndex) -> Identity:
     """What the run id hashes beside the spec. labels: data set → hash of its clips and labels."""
     parts = registered(spec)
-    of_datasets = {f"{DATASETS.kind}:{name}": DATASETS.entry(name) for name in labels if name in DATASETS.names()}
     return Identity(
         labels=labels,
         weights=weights.sha256,
         # What a reader that ships here makes of its files is compared itself: labels, and sketches of the sound.
-        plugins={part: code_sha256(it) for part, it in (parts | of_datasets).items() if not is_built_in(it)},
+        plugins={part: code_sha256(it) for part, it in parts.items() if not is_built_in(it)} | code_of_readers(labels),
         built_in={part: code_sha256(it) for part, it in parts.items() if is_built_in(it)},
         quality_index=index.fitted_sha256,
     )
+
+
+def code_of_readers(datasets: Iterable[str]) -> dict[str, str]:
+    """`dataset:name` → hash of the code of those data sets that plugins brought."""
+    entries = [DATASETS.entry(name) for name in datasets if name in DATASETS.names()]
+    return {f"{DATASETS.kind}:{entry.name}": code_sha256(entry) for entry in entries if not is_built_in(entry)}

@@ -222,17 +222,22 @@ def _read_clips(
     table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec
 ) -> DatasetClips:
     """A data set's clips, all of them part "unused", without a quality."""
-    clips, clipped = clip_bounds(table.clips, waveforms.durations_s, table.places)
-    clips = clips.assign(class_index=label_map(spec.data.label_map).indices(table))
-    paths = table.recordings.set_index("recording")["path"]
-    clips = clips.dropna(subset="class_index").assign(
-        path=lambda kept: kept["recording"].map(paths), part="unused", fold=-1, quality=np.nan
-    )
-    clips = clips.astype({"class_index": int}).reset_index(drop=True)
+    clips, clipped = labelled_clips(table, waveforms, spec.data.label_map)
     if embeddings:
         return DatasetClips(table, clips, waveforms, clipped, _embedded(embeddings, table, clips))
     made = BACKBONES.entry(spec.backbone.name).value.given(clips)
     return DatasetClips(table, clips, waveforms, clipped, None if made is None else made[:, np.newaxis])
+
+
+def labelled_clips(table: ClipTable, waveforms: Waveforms, map_name: str) -> tuple[pd.DataFrame, int]:
+    """The clips that have a class, all of them part "unused" and without a quality; how many ends were clipped."""
+    clips, clipped = clip_bounds(table.clips, waveforms.durations_s, table.places)
+    clips = clips.assign(class_index=label_map(map_name).indices(table))
+    paths = table.recordings.set_index("recording")["path"]
+    clips = clips.dropna(subset="class_index").assign(
+        path=lambda kept: kept["recording"].map(paths), part="unused", fold=-1, quality=np.nan
+    )
+    return clips.astype({"class_index": int}).reset_index(drop=True), clipped
 
 
 def _embedded(embeddings: EmbeddingFile, table: ClipTable, clips: pd.DataFrame) -> np.ndarray:
@@ -272,7 +277,7 @@ def _with_parts(
     for train in trains:
         clips = datasets[train.dataset].clips
         training = train.train_rows(clips)
-        _refuse_splits(datasets, train, tests, training)
+        refuse_splits(datasets, train, tests, training)
         never = _patients_elsewhere(datasets[train.dataset], train)
         candidates = clips.loc[training, ["patient", "class_index"]]
         patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
@@ -285,7 +290,7 @@ def _with_parts(
     return divided, tuple(validation)
 
 
-def _refuse_splits(
+def refuse_splits(
     datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], training: pd.Series
 ) -> None:
     """Raise DataError where a split has no clip, or training has what a test split keeps out of it."""

@@ -43,7 +43,7 @@ def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
         quality_index=index_used(experiment.index),
         quality_normaliser={} if experiment.tested_folds else experiment.quality_normaliser,
         datasets={
-            name: _dataset_used(_as_tested(clips, experiment.tests)) for name, clips in experiment.datasets.items()
+            name: dataset_used(_as_tested(clips, experiment.tests)) for name, clips in experiment.datasets.items()
         },
         weights=weights,
     )
@@ -67,7 +67,8 @@ def _as_tested(dataset: DatasetClips, tests: Sequence[Split]) -> DatasetClips:
     return dataset
 
 
-def _dataset_used(clips: DatasetClips) -> DatasetUsed:
+def dataset_used(clips: DatasetClips) -> DatasetUsed:
+    """What data.json says of a data set."""
     counts = clips.clips.groupby("part")["class_index"].value_counts().unstack(fill_value=0)
     return DatasetUsed(
         recordings=len(clips.table.recordings),

@@ -286,6 +286,8 @@ def _check_selection(spec: RunSpec) -> None:
     if not spec.select or not spec.data.test:
         raise SpecError("select and data.test must each name at least one.")
     rules = [rule(name) for name in spec.select]
+    if "elsewhere" in {chosen.judged_on for chosen in rules}:
+        raise SpecError("select=unknown is of predictions made elsewhere. Ask for --select val, or last.")
     refit = [chosen.name for chosen in rules if chosen.judged_on == "folds"]
     if refit and len(rules) > 1:
         raise SpecError(f"select={refit[0]} is a training of its own, on all patients: ask for it alone.")

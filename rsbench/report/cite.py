@@ -77,7 +77,7 @@ def _rests(run: Run) -> Rests:
     name, _, made_by = data.backbone.partition(":")
     backbone = made_by if name == "embeddings" else name
     fitted_on = [name for name in data.weights.pretrained_on if name != "unknown"]
-    topics = [("loss", run.spec.loss.name), ("backbone", backbone)]
+    topics = [("loss", run.spec.loss.name)] + [("backbone", backbone)] * (data.elsewhere is None)
     topics += [("dataset", name) for name in (*data.datasets, *fitted_on)]
     of_plugins = (key.partition(":") for key in data.identity.plugins)
     return Rests(

@@ -58,7 +58,7 @@ def check_metrics(run: Path, rules: Iterable[str]) -> None:
 
 def check_epochs(run: Path, frame: pd.DataFrame) -> None:
     """Raise ResultsError where the table of epochs holds anything but numbers, or lacks its columns."""
-    numbers = all(dtype.kind in "if" for dtype in frame.dtypes)
+    numbers = frame.empty or all(dtype.kind in "if" for dtype in frame.dtypes)  # nobody trained, or elsewhere
     if not (numbers and {"epoch", "train_loss"} <= set(frame)):
         raise damaged(run / EPOCHS, "it is no table of numbers with epoch and train_loss")
 

@@ -192,7 +192,8 @@ def _settle(standing: Standing, arrival: Standing) -> tuple[MergeOutcome, Standi
         return MergeOutcome.BROUGHT, arrival
     if arrival.state != "done":
         return MergeOutcome.UNFINISHED, standing
-    made_again = standing.status != arrival.status  # time and process of its end
+    # Time and process of its end tell; predictions made elsewhere are read again, not made again.
+    made_again = standing.status != arrival.status and not (standing.run.begun and standing.run.data.elsewhere)
     if made_again and standing.origin and arrival.origin and _confirms(standing.origin, arrival.origin):
         confirmed = {"status": "re-run", "confirmed_by": arrival.origin.brought_by}
         return MergeOutcome.CONFIRMED, replace(standing, origin=standing.origin.model_copy(update=confirmed))

@@ -23,7 +23,7 @@ from ..evaluation.selection import rule
 from .calls import ARGMAX
 from .judged import Judged, KnownClips
 from .run import Run, as_written
-from .schema import IndexUsed, SplitUsed
+from .schema import IndexUsed, PredictedElsewhere, SplitUsed
 from .store import STATUS, TRACKED
 
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
@@ -55,13 +55,17 @@ FIGURES = (
     "worst_device",
 )
 
-# Of a row: column → dtype. Figures, epoch and seconds are NaN where the run is not done.
+NOT_SAID = "–"  # in place of a name
+
+# Of a row: column → dtype. Figures, epoch and seconds are NaN where the run is not done. Of predictions made elsewhere
+# code, track, tuning and train_fraction are missing, which keeps no row apart.
 COLUMNS = {
     "run_id": "str",
     "state": "str",  # "done", "running", "failed" or "interrupted"
     "operating_point": "str",
     "loss": "str",
     "backbone": "str",
+    "declared": "str",  # of predictions made elsewhere: how their epoch was chosen; "–" of runs
     "weights": "str",  # sha256, or "none"
     "pretrained": "str",  # what the weights were fitted on; "?" unknown, "–" nothing, "CONTAMINATED (…)" this test set
     "fitted_on": "str",  # what the quality index was fitted on; "–" nothing, "IN TRAINING (…)" patients trained on too
@@ -148,6 +152,7 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     row = _description(run, judged) | {"state": state}
     if state != "done":
         return [Judgement(_typed(row | {"operating_point": ARGMAX}))]
+    rule_name = run.own_rule(rule_name)
     trained = run.data.trained_on(run.spec)
     sketches = {dataset: _sketch_id(run, dataset) for dataset in {judged.dataset, *trained}}
     row["sketch"] = sketches[judged.dataset]
@@ -195,11 +200,13 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
     """What is known of a run before it has any result."""
     spec, data = run.spec, run.data
     trained, dataset = data.trained_on(spec), judged.dataset
-    settings = flatten(spec.model_dump(mode="json", exclude={"seed"}))
-    return {
+    settings = flatten(run.known_spec)
+    del settings["seed"]
+    row = {
         "run_id": run.run_id,
         "loss": spec.loss.name,
         "backbone": data.backbone,
+        "declared": NOT_SAID,
         "weights": data.weights.sha256 or "none",
         "pretrained": pretrained(data.weights.pretrained_on, dataset),
         "fitted_on": index_fitted_on(data.quality_index, trained),
@@ -231,6 +238,13 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "protocol": spec.protocol,
         "code_version": run.environment.code_version,
     }
+    return row | (_not_known(data.elsewhere) if data.elsewhere else {})
+
+
+def _not_known(said: PredictedElsewhere) -> dict[str, Any]:
+    """What replaces the columns that a record of predictions made elsewhere cannot know."""
+    unknown = dict.fromkeys(("code", "track", "tuning", "train_fraction", "weights_loaded"))
+    return unknown | {"declared": said.declared, "weights": NOT_SAID, "weights_source": NOT_SAID, "made_with": "{}"}
 
 
 def _sketch_id(run: Run, dataset: str) -> str:

@@ -28,6 +28,7 @@ from .schema import Cost, DataUsed, Environment, Metrics, Origin, Selections, Sp
 from .trained_model import TrainedModel
 
 HERE = "here"  # the origin of a run that nobody brought
+PREDICTIONS_ONLY, LABELS_ONLY = "predictions only", "labels only"  # and of what another program predicted
 NAMED = 5  # runs, where many could be meant
 
 
@@ -133,8 +134,12 @@ class Run:
 
     @property
     def origin_in_words(self) -> str:
-        """As a row of a board has it: "here", "self-reported by …" or "re-run by …"."""
-        return self.origin.in_words() if self.origin else HERE
+        """As a row of a board has it: "here", "self-reported by …" or "re-run by …"; of predictions that they are."""
+        brought = self.origin.in_words() if self.origin else ""
+        if not (self.begun and self.data.elsewhere):
+            return brought or HERE
+        only = LABELS_ONLY if self.data.elsewhere.kind == "labels" else PREDICTIONS_ONLY
+        return f"{only}, {brought}" if brought else only
 
     @property
     def datasets(self) -> list[str]:
@@ -189,6 +194,23 @@ class Run:
             )
         return clips.assign(axes=list(axes))
 
+    def own_rule(self, rule_name: str) -> str:
+        """The rule that predictions are stored under where a board's rule is asked for.
+
+        Those made elsewhere stand on boards of every rule, under what was declared, which boards say.
+        """
+        return self.spec.select[0] if self.data.elsewhere else rule_name
+
+    @property
+    def known_spec(self) -> dict[str, Any]:
+        """The spec as JSON has it, without what a record of predictions made elsewhere cannot know."""
+        spec = self.spec.model_dump(mode="json")
+        if self.data.elsewhere is None:
+            return spec
+        known = {name: spec[name] for name in ("select", "seed", "protocol")}
+        data = {name: spec["data"][name] for name in ("train", "test", "label_map")}
+        return {"loss": {"name": spec["loss"]["name"]}, "data": data, **known}
+
     def judged_on(self, split_name: str, rule_name: str) -> SplitUsed | None:
         """Version and data set of a split for this run; None where the run says nothing about it.
 
@@ -196,10 +218,12 @@ class Run:
         data set that the run was only tested on.
         """
         spec, splits = self.spec, self.data.splits
-        if rule_name not in spec.select:
+        if self.own_rule(rule_name) not in spec.select:
             return None
         if split_name in spec.data.test:
             return splits[split_name]
+        if self.data.elsewhere:  # only clips of the splits that were asked for are there
+            return None
         known = known_split(split_name)
         external = {splits[name].dataset for name in spec.data.test} - set(self.data.trained_on(spec))
         # The oracle chose its epoch for the splits that were asked for; for any other it has none.
@@ -210,6 +234,7 @@ class Run:
     def figures(self, split_name: str, rule_name: str) -> dict[str, Any]:
         """Those of metrics.json; of a split that was not asked for, from the stored predictions."""
         self._refuse_unjudged(split_name, rule_name)
+        rule_name = self.own_rule(rule_name)
         stored = self.metrics[rule_name].get(split_name)
         if stored is not None:
             return stored
@@ -223,6 +248,7 @@ class Run:
         Raises ResultsError where it was not judged so, or was on patients whom its quality index was fitted on.
         """
         dataset = self._refuse_unjudged(split_name, rule_name).dataset
+        rule_name = self.own_rule(rule_name)
         clips = judged_rows(self, split_name, rule_name, dataset)
         check_judged(self, split_name, rule_name, dataset, len(clips), clips["patient"])
         clips = clips.set_index("clip_id").sort_index()
@@ -231,6 +257,7 @@ class Run:
     def judged(self, split_name: str, rule_name: str, known: KnownClips) -> Judged:
         """The same as arrays, for readers of thousands of runs: what clips of other runs were like is in `known`."""
         dataset = self._refuse_unjudged(split_name, rule_name).dataset
+        rule_name = self.own_rule(rule_name)
         stored, others = self.folder.read_columns(f"{store.PREDICTIONS}/{dataset}.parquet", LOGIT_COLUMNS)
         clips = known.of(
             *(others, split_name, rule_name, dataset, scored_clips(self, split_name, rule_name)),
@@ -269,6 +296,8 @@ class Run:
             raise ResultsError(
                 f"{self.path}: the run is {state}, and only one that is done can be used. Finish it first."
             )
+        if self.data.elsewhere:
+            raise ResultsError(f"{self.path}: holds predictions that another program made, and no model.")
         if self.data.validation_folds:
             raise ResultsError(
                 f"{self.path}: the run had a model for each of its {len(self.data.folds)} folds, and keeps none of "

@@ -120,7 +120,8 @@ class Identity(RecordPart):
     labels: data set → hash of its clips and labels. weights: sha256, "" for none. plugins: `kind:name` → hash of the
     code of what a plugin brought. built_in: likewise of what rsbench brought, but for data sets (see
     `core.fingerprint`); empty in protocol 1. quality_index: sha256 of what the index was fitted to; "" where it was to
-    nothing. What is empty of the last two is not in the file, nor in the run id.
+    nothing. predictions: sha256 of those that another program made, of which alone such a run consists. What is empty
+    of the last three is not in the file, nor in the run id.
     """
 
     labels: dict[str, str]
@@ -128,6 +129,7 @@ class Identity(RecordPart):
     plugins: dict[str, str]
     built_in: dict[str, str] = {}
     quality_index: str = ""
+    predictions: str = ""
 
     @property
     def code(self) -> dict[str, str]:
@@ -137,7 +139,8 @@ class Identity(RecordPart):
     @model_serializer(mode="wrap")
     def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = as_usual(self)
-        return {key: value for key, value in fields.items() if value or key not in ("built_in", "quality_index")}
+        later = ("built_in", "quality_index", "predictions")
+        return {key: value for key, value in fields.items() if value or key not in later}
 
 
 class DatasetUsed(RecordPart):
@@ -174,6 +177,18 @@ class IndexUsed(RecordPart):
     seen: dict[str, tuple[str, ...]] = {}
 
 
+class PredictedElsewhere(RecordPart):
+    """What was said of predictions that another program made.
+
+    declared: how its epoch was chosen, as on boards of published results. kind: "logits", "probabilities" or "labels".
+    files: their names, of the test clips and, if there was one, of validation clips.
+    """
+
+    declared: str
+    kind: str
+    files: tuple[str, ...]
+
+
 class DataUsed(RecordPart):
     """What a run was made from.
 
@@ -184,6 +199,9 @@ class DataUsed(RecordPart):
     quality_normaliser: the index's own, fitted on those clips. validation_folds: of a split with folds, the patients
     that validate each; clips to train on are then those of any fold, hashed with its number, and normalisers, of which
     each fold has its own, are not kept.
+    elsewhere: of a run of predictions that another program made. Who trained, on what share of the training patients
+    and how, is then not known: track, weights, and the fields of the spec beside loss, data, select and seed say
+    nothing.
     """
 
     schema_version: int = 1  # records from before it was written are of the first
@@ -205,10 +223,16 @@ class DataUsed(RecordPart):
     quality_normaliser: dict[str, float]
     datasets: dict[str, DatasetUsed]
     weights: WeightsUsed
+    elsewhere: PredictedElsewhere | None = None
 
     def trained_on(self, spec: RunSpec) -> tuple[str, ...]:
         """The data sets that the run of this spec was trained on, in the order of its splits."""
         return tuple(self.splits[name].dataset for name in spec.data.trains)
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = as_usual(self)
+        return {key: value for key, value in fields.items() if value is not None or key != "elsewhere"}
 
     @field_validator("schema_version")
     @classmethod
@@ -224,11 +248,13 @@ class DataUsed(RecordPart):
 class ChosenEpoch(RecordPart):
     """The epoch of a selection, from 1, and the figure that chose it, see `Rule`; None where none did.
 
+    Epoch 0 is that of predictions made elsewhere, which nobody knows.
+
     A Score is in percent, a mean AUROC in [0, 1].
     folds: of a split with folds, the epoch of each; `epoch` is then their median, `score` their mean.
     """
 
-    epoch: Annotated[Whole, Field(ge=1)]
+    epoch: Annotated[Whole, Field(ge=0)]
     score: Annotated[float, Field(allow_inf_nan=True)] | None  # in a file, NaN is null
     folds: tuple[Whole, ...] = ()
 

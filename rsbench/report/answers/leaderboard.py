@@ -164,6 +164,7 @@ def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
+    from ...boards.methods import ABSENT
     from ...boards.published import beside
     from ..tables.published import published_table
 
@@ -172,7 +173,7 @@ def _published(board: Board) -> Sheet:
         **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},
         weights=rows["pretrained"],
         n=rows["n_ok"],
-        selection=board.rule,
+        selection=rows["declared"].replace(ABSENT, board.rule) if "declared" in rows else board.rule,
         **{name: rows.get(name, board.shared.get(name)) for name in ("train_fraction", "partial", "synthetic")},
     )
     frame = beside(own, board.split)

@@ -21,12 +21,12 @@ from ...core.display import Display
 from ...core.errors import ResultsError, SpecError, did_you_mean
 from ...results.index import board_rows
 from ...results.rows import NEVER_MIXED
-from ...results.run import Run
+from ...results.run import PREDICTIONS_ONLY, Run
 from ...results.schema import State
 
 STATES: tuple[State, ...] = ("done", "running", "interrupted", "failed")  # in the order that the page tells them
 # The rule that a run is shown under is the first of these that it was made with.
-PREFERRED = ("val", "val-auroc", "cv-refit", "last", "oracle")
+PREFERRED = ("val", "val-auroc", "cv-refit", "last", "oracle", "unknown")
 COMPARED_WITH = "ce"  # where nobody says with what: every work of the field reports it
 
 OF_SPLIT = ("split_version", "labels_id")  # the columns of NEVER_MIXED that two splits of one group differ in
@@ -54,7 +54,8 @@ class Group:
     def name(self) -> str:
         """How it is told from others in a few words."""
         kind = "synthetic, " if self.shared["synthetic"] else ""
-        return f"{kind}{self.shared['track']}, trained on {self.shared['train'].rpartition(' ')[0]}"
+        track = PREDICTIONS_ONLY if pd.isna(self.shared["track"]) else self.shared["track"]
+        return f"{kind}{track}, trained on {self.shared['train'].rpartition(' ')[0]}"
 
     @property
     def losses(self) -> set[str]:
@@ -97,6 +98,13 @@ def read_results(every: Sequence[Run], baseline: str | None, cache: Path, displa
     against = baseline or COMPARED_WITH
     groups = [
         _group(whole, runs, of_group, against, cache) for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
+    ]
+    # Predictions made elsewhere stand beside the runs of those groups; where there are none, they are among themselves.
+    shown = {run_id for group in groups for run_id in group.runs}
+    alone = rows[rows["run_id"].map(lambda run_id: run_id not in shown)]
+    groups += [
+        _group(whole, runs, of_group, against, cache)
+        for _, of_group in alone.groupby(["rule", *OF_RUN], sort=False, dropna=False)
     ]
     groups.sort(key=lambda group: (bool(group.shared["synthetic"]), -len(group.runs)))
     return Results(tuple(groups), against, states, tuple(damaged))
@@ -142,7 +150,7 @@ def _group(every: Sequence[Run], runs: Mapping[str, Run], rows: pd.DataFrame, ba
     refused: list[str] = []
     for (split, *of_split), of_board in rows.groupby(["split", *OF_SPLIT], sort=False):
         chosen = {**shared, **dict(zip(OF_SPLIT, of_split, strict=True))}
-        only = {name: str(value) for name, value in chosen.items()}
+        only = {name: str(value) for name, value in chosen.items() if not pd.isna(value)}
         against = baseline if baseline in set(of_board["loss"]) else None
         try:
             boards.append(_board(every, str(split), rule, only, against, cache, refused))

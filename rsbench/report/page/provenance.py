@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...boards.leaderboard import POINT, Board
 from ...core.text import file_name
 from ...results.run import Run
-from ...results.schema import DataUsed
+from ...results.schema import DataUsed, PredictedElsewhere
 from .groups import Group
 
 
@@ -36,6 +37,8 @@ def commands(group: Group) -> list[Command]:
 
 def _command(method: str, runs: Sequence[Run]) -> Command:
     first = runs[0]
+    if first.data.elsewhere:
+        return _command_to_score(method, runs, first.data.elsewhere)
     file = file_name("_".join(re.findall(r"[\w.-]+", method))) + ".json"
     spec = first.spec.model_dump(mode="json", exclude={"seed"})
     words = ["rsbench run", f"--spec {file}", f"--seeds {ranges([run.spec.seed for run in runs])}"]
@@ -46,6 +49,18 @@ def _command(method: str, runs: Sequence[Run]) -> Command:
     if not first.data.synthetic:
         words.append("--root DIR")
     return Command(method, " ".join(words), file, json.dumps(spec, indent=1, ensure_ascii=False))
+
+
+def _command_to_score(method: str, runs: Sequence[Run], said: PredictedElsewhere) -> Command:
+    """How predictions made elsewhere are judged again, with what was said of them in place of a spec."""
+    spec, known = runs[0].spec, runs[0].known_spec
+    words = [
+        f"rsbench score {said.files[0]} --method {spec.loss.name} --select {said.declared}",
+        f"--split {','.join(spec.data.test)} --train {spec.data.train} --seed {spec.seed}",
+        *(f"--validation {file}" for file in said.files[1:]),
+    ]
+    declared = json.dumps(known | said.document(), indent=1, ensure_ascii=False)
+    return Command(method, " ".join(words), "as declared", declared)
 
 
 def ranges(numbers: Sequence[int]) -> str:
@@ -131,6 +146,10 @@ def run_rows(group: Group) -> list[list[str]]:
     rows = []
     for run_id, run in group.runs.items():
         method = next((str(of[run_id]["method"]) for of in by_board if run_id in of), "–")
-        cells = [f"{of[run_id]['epoch']:.0f}, {of[run_id]['score']:.1f}" if run_id in of else "–" for of in by_board]
+        cells = [_epoch_and_score(of[run_id]) if run_id in of else "–" for of in by_board]
         rows.append([run_id, method, str(run.spec.seed), run.state, *cells])
     return rows
+
+
+def _epoch_and_score(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['epoch']:.0f}, {row['score']:.1f}" if row["epoch"] else f"–, {row['score']:.1f}"

@@ -34,6 +34,8 @@ def _training(view: View) -> Section:
         mine = runs[runs["method"] == name]
         if len(mine):
             behind = [view.group.runs[run_id] for run_id in mine["run_id"]]
+            if behind[0].data.elsewhere:  # nobody knows how it was trained
+                continue
             panels.append(_training_panel(name, behind, view.colours[mine["loss"].iloc[0]]))
     caption = (
         "Score on validation patients and, below, training loss over epochs: mean over runs, their range shaded. Ticks "

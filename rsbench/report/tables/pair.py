@@ -60,7 +60,8 @@ def _scores(split: str, rows: pd.DataFrame) -> Table:
         title, ["selected", "epochs", "at", "", "first", "second", "Δ", "95 % over\npatients"], words=4
     )
     for row in rows.to_dict("records"):
-        words = [row["rule"], f"{row['epoch_first']}, {row['epoch_second']}", row["operating_point"]]
+        epochs = ", ".join(str(row[f"epoch_{which}"] or "–") for which in ("first", "second"))
+        words = [row["rule"], epochs, row["operating_point"]]
         for figure, heading in HEADINGS.items():
             table.add_row(*words, heading, *_figure(row, figure), end_section=figure == "se")
             words = ["", "", ""]

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...boards.published import MEANING, joined_flags, split_flags
-from ...evaluation.selection import rule
+from ...evaluation.selection import DECLARED, rule
 
 
 def published_table(frame: pd.DataFrame, split: str) -> Table:
@@ -21,8 +21,9 @@ def published_table(frame: pd.DataFrame, split: str) -> Table:
     """
     flags = [set(split_flags(flag)) for flag in frame.loc[frame["kind"] == "published", "flag"]]
     shared = set.intersection(*flags) if flags else set()
-    rules = frame.loc[frame["kind"] == "rsbench", "selection"].unique()
-    title = "\n".join([f"{split} — published results beside rsbench's own", *(rule(name).header for name in rules)])
+    chosen = frame.loc[frame["kind"] == "rsbench", "selection"].unique()
+    rules = dict.fromkeys(rule(DECLARED.get(name, name)).header for name in chosen)
+    title = "\n".join([f"{split} — published results beside rsbench's own", *rules])
     table = Table(
         title=title, title_justify="left", caption=_caption(frame, shared), caption_justify="left", box=box.SIMPLE_HEAD
     )

@@ -48,11 +48,12 @@ def run_tables(known: Known, *, everything: bool = False) -> Iterator[Table]:
         everything: every field of the spec, and the details under every selection rule instead of the first.
     """
     yield _about(known)
-    if "spec" in known:
+    elsewhere = "data" in known and known["data"].get("elsewhere")
+    if "spec" in known and not elsewhere:
         yield _spec(known["spec"], everything=everything)
     if "data" in known:
         yield _data(known["data"])
-    if "epochs" in known:
+    if "epochs" in known and not elsewhere:
         yield _curves(known)
     if "confusion" not in known:
         return
@@ -70,11 +71,15 @@ def run_tables(known: Known, *, everything: bool = False) -> Iterator[Table]:
 def _about(known: Known) -> Table:
     table = narrow_table(known["run_id"], ["", ""], words=2)
     lines = {"state": _state(known), "in": known["path"], "origin": known["origin"]}
-    if "data" in known:
+    elsewhere = known.get("data", {}).get("elsewhere")
+    if elsewhere:
+        lines["predictions"] = f"{elsewhere['kind']} of {', '.join(elsewhere['files'])}, made elsewhere"
+        lines["declared"] = f"{elsewhere['declared']}; {_pretrained(known['data']['weights'])}"
+    elif "data" in known:
         lines["weights"] = _weights(known["data"]["weights"])
     if "env" in known:
-        lines["made with"] = _environment(known["env"])
-    if "cost" in known:
+        lines["scored with" if elsewhere else "made with"] = _environment(known["env"])
+    if "cost" in known and not elsewhere:
         lines["cost"] = _cost(known["cost"])
     for name, text in lines.items():
         table.add_row(name, escape(text))
@@ -108,6 +113,11 @@ def _weights(weights: Known) -> str:
     return f"{weights['source']}: {told}{loaded}"
 
 
+def _pretrained(weights: Known) -> str:
+    learnt = ", ".join(weights["pretrained_on"])
+    return f"weights pretrained on {learnt}" if learnt else "from random initial values"
+
+
 def _environment(env: Known) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in env["libraries"].items())
     device = " ".join(filter(None, [env["device"], env["device_name"]]))
@@ -130,6 +140,8 @@ def _warnings(known: Known) -> list[str]:
     rows = pd.DataFrame({"pretrained": pd.Series(seen, dtype="str")})
     trained = [data["splits"][name]["dataset"] for name in known["spec"]["data"]["train"].split(",")]
     shared = {"code_version": known["env"]["code_version"], "synthetic": data["synthetic"], "partial": data["partial"]}
+    if elsewhere := data.get("elsewhere"):
+        shared |= {"declared": elsewhere["declared"], "loss": known["spec"]["loss"]["name"], "origin": known["origin"]}
     shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), trained)
     return what_to_know(rows.assign(**shared), NOBODY)
 
@@ -242,7 +254,7 @@ def _scores(known: Known, split: str) -> Table:
     title = f"{split} v{version}: {first['clips']} clips of {first['patients']} patients"
     table = narrow_table(title, ["selected", "epoch", "at", *AT_A_POINT.values()], words=3)
     for name, of_splits in metrics.items():
-        epoch = str(known["selection"][rule(name).selection(split)]["epoch"])
+        epoch = str(known["selection"][rule(name).selection(split)]["epoch"] or "–")
         for point, figures in _points(of_splits[split]):
             table.add_row(_selected(name), epoch, point, *(_number(figures[key], 1) for key in AT_A_POINT))
     points = {name: of_splits[split] for name, of_splits in metrics.items() if "val-bias" in of_splits[split]}
