@@ -18,11 +18,11 @@ from tiny import Cli
 
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.boards.methods import ASKED, short
-from rsbench.cli.leaderboard import _board
 from rsbench.core.errors import ResultsError
 from rsbench.core.spec import flatten
 from rsbench.data.splits import own_split
 from rsbench.evaluation.scoring import score_run
+from rsbench.report.answers.leaderboard import board_sheet
 from rsbench.report.tables.formats import FORMATS, print_sheets
 from rsbench.results.run import Run, load_runs
 
@@ -89,7 +89,7 @@ def test_two_specs_that_differ_in_one_field(like: Run, tmp_path: Path, rival: st
             continue
         for form in FORMATS if rival == "ce" else FORMATS[:1]:  # what one form shows of another loss, all do
             console = Console(file=io.StringIO(), width=2000)
-            print_sheets([_board(made, "score")], form, console)
+            print_sheets([board_sheet(made, "score")], form, console)
             said = console.file.getvalue()
             assert field in said, (field, form, said)
             for told in (value, changed):
