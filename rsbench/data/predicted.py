@@ -35,7 +35,7 @@ HOW = "rsbench data clips lists the clips."
 
 
 @dataclass(frozen=True)
-class PredictedClips:
+class PredictionsFile:
     """A file that was read, N rows.
 
     kind: what it says of each clip. logits: (N, C); of labels 1 for the class that was called, and 0.
@@ -71,7 +71,7 @@ class PredictedClips:
         return here, places[here]
 
 
-def read_predicted(path: Path) -> PredictedClips:
+def read_predicted(path: Path) -> PredictionsFile:
     """Read and check a csv, parquet or npz. Raises DataError naming the file, the column and the remedy."""
     if path.suffix not in _READERS:
         raise DataError(f"{path}: give it an ending that says what it holds: {', '.join(_READERS)}.")
@@ -94,7 +94,7 @@ def read_predicted(path: Path) -> PredictedClips:
             f"{path}: column 'clip_id': {shown(twice['clip_id'].iloc[0])} is there twice, and so are {len(twice) - 1} "
             "more. Give one prediction of each clip: of several models or views their mean, or a file each."
         )
-    return PredictedClips(path, *_logits(path, frame, rows["clip_id"]), rows)
+    return PredictionsFile(path, *_logits(path, frame, rows["clip_id"]), rows)
 
 
 def _words(column: pd.Series) -> pd.Series:
@@ -204,7 +204,7 @@ def _of_labels(path: Path, called: pd.Series, clips: pd.Series) -> Floats:
     return one_hot
 
 
-def refuse_other_clips(found: PredictedClips, wanted: pd.DataFrame, every: pd.DataFrame, what: str) -> None:
+def refuse_other_clips(found: PredictionsFile, wanted: pd.DataFrame, every: pd.DataFrame, what: str) -> None:
     """Raise DataError unless the file has each wanted clip once and no other, with its own class where it says one.
 
     Args:

@@ -15,7 +15,7 @@ from ..core.errors import DataError, SpecError, did_you_mean
 from ..core.spec import BackboneChoice, Choice, DataPart, QualityChoice, RunSpec, ValidationPart, run_id
 from ..core.text import SIGNS, is_plain_word
 from ..data.clips import CLASSES, label_map
-from ..data.predicted import PredictedClips, read_predicted, refuse_other_clips
+from ..data.predicted import PredictionsFile, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
 from ..evaluation.selection import DECLARED, rule
 from ..results.elsewhere import write_record
@@ -146,8 +146,8 @@ def _datasets(judged: Sequence[Split], trained: Split, data_cache: DataCache) ->
 
 
 def _rows(
-    found: PredictedClips,
-    validated: PredictedClips | None,
+    found: PredictionsFile,
+    validated: PredictionsFile | None,
     judged: Sequence[Split],
     trained: Split,
     datasets: dict[str, DatasetClips],
@@ -182,7 +182,7 @@ def _told(clips: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return told.assign(**{"class": names})
 
 
-def _with_validation(validated: PredictedClips, every: pd.DataFrame, trained: Split, of: DatasetClips) -> DatasetClips:
+def _with_validation(validated: PredictionsFile, every: pd.DataFrame, trained: Split, of: DatasetClips) -> DatasetClips:
     """The data set that was trained on, with the clips of a file as its validation."""
     _, places = validated.of(every)
     wanted = every.iloc[places]
@@ -197,7 +197,7 @@ def _with_validation(validated: PredictedClips, every: pd.DataFrame, trained: Sp
     return of.with_part("validation", of.clips["clip_id"].isin(wanted["clip_id"]))
 
 
-def _frame(found: PredictedClips, clips: pd.DataFrame, dataset: str, mark: str) -> pd.DataFrame:
+def _frame(found: PredictionsFile, clips: pd.DataFrame, dataset: str, mark: str) -> pd.DataFrame:
     here, places = found.of(clips.assign(dataset=dataset))
     logits = np.full((len(clips), len(CLASSES)), np.nan)
     logits[places] = found.logits[here]
@@ -205,8 +205,8 @@ def _frame(found: PredictedClips, clips: pd.DataFrame, dataset: str, mark: str) 
 
 
 def _data_record(
-    found: PredictedClips,
-    validated: PredictedClips | None,
+    found: PredictionsFile,
+    validated: PredictionsFile | None,
     declared: Declared,
     judged: Sequence[Split],
     trained: Split,

@@ -11,7 +11,7 @@ import pytest
 
 from rsbench.core.errors import DataError
 from rsbench.data.clips import CLASSES
-from rsbench.data.predicted import PredictedClips, read_predicted, refuse_other_clips
+from rsbench.data.predicted import PredictionsFile, read_predicted, refuse_other_clips
 
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
 SHARES = np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1], [0.0, 0.0, 1.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
@@ -31,7 +31,7 @@ def known() -> pd.DataFrame:
     return clips.assign(**{"class": [*CLASSES, "normal"], "subset": ["test"] * 4 + ["train"]})
 
 
-def written(frame: pd.DataFrame, path: Path) -> PredictedClips:
+def written(frame: pd.DataFrame, path: Path) -> PredictionsFile:
     frame.to_csv(path, index=False)
     return read_predicted(path)
 
