@@ -28,6 +28,7 @@ FLOOR = 50.0  # Score of always answering "normal"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 QUIET = ".45"
 STYLE = {"axes.edgecolor": ".8"}
+OF_LINE = 0.19  # inches of a line of a name
 NAME_WIDTH = 28  # letters of a method's name on one line
 MANY_ROWS = 12  # beyond, they stand closer
 
@@ -60,7 +61,7 @@ def score_figure(boards: Sequence[Board], operating_point: str = "argmax") -> Re
     order = runs[0].groupby("method")["score"].mean().sort_values(ascending=False).index.tolist()
     order += sorted({method for frame in runs for method in frame["method"]} - set(order))
     colours = colours_of(loss for frame in runs for loss in frame["loss"])
-    figure, panels = row_panels(len(boards), len(order))
+    figure, panels = row_panels(len(boards), order)
     for axes, board in zip(panels, boards, strict=True):
         draw_scores(axes, board, order, colours, operating_point)
         axes.set_title(board.split, loc="left", fontweight="bold")
@@ -91,7 +92,7 @@ def difference_figure(boards: Sequence[Board], operating_point: str = "argmax") 
     """
     rows = [board.table[(board.table[POINT] == operating_point) & board.table["delta"].notna()] for board in boards]
     order = list(dict.fromkeys(method for table in rows for method in table["method"]))
-    figure, panels = row_panels(len(boards), len(order))
+    figure, panels = row_panels(len(boards), order)
     for axes, board in zip(panels, boards, strict=True):
         draw_differences(axes, board, order, operating_point)
         axes.set_title(board.split, loc="left", fontweight="bold")
@@ -124,7 +125,7 @@ def forest_figure(
     summary = summary[summary[POINT] == operating_point].set_index("loss")
     losses = list(summary.index)
     places = list(dict.fromkeys(studies["study"]))
-    figure, panels = row_panels(len(losses), len(places) + 1)
+    figure, panels = row_panels(len(losses), [*places, "all"])
     for axes, loss in zip(panels, losses, strict=True):
         for row in studies[studies["loss"] == loss].to_dict("records"):
             position = places.index(row["study"])
@@ -145,7 +146,7 @@ def forest_figure(
 def audit_figure(found: Audit) -> ReportFigure:
     """Every method's Score by who chose the epoch, a panel per operating point; the line is val's 95 % interval."""
     order, colours = found.methods, colours_of(found.table["loss"])
-    figure, panels = row_panels(2, len(order))
+    figure, panels = row_panels(2, order)
     for axes, point in zip(panels, OPERATING_POINTS, strict=True):
         draw_audit(axes, found, order, point, colours)
         axes.set_title(point, loc="left", fontweight="bold")
@@ -180,15 +181,16 @@ def name_rows(axes: Axes, order: Sequence[str]) -> None:
     axes.set_ylim(len(order) - 0.5, -0.7)
 
 
-def row_panels(count: int, rows: int) -> tuple[ReportFigure, np.ndarray]:
-    """Axes side by side, with room for so many rows. Raises ResultsError where that is no row."""
-    if not count * rows:
+def row_panels(count: int, names: Sequence[str]) -> tuple[ReportFigure, np.ndarray]:
+    """Axes side by side, with room for a row of each name. Raises ResultsError where there is none."""
+    if not count * len(names):
         raise ResultsError(
             "--figure: there is nothing to draw: no run is done, or no difference from a baseline is known."
         )
     with sns.axes_style("whitegrid", STYLE):
-        of_row = 0.55 if rows <= MANY_ROWS else 0.4  # inches
-        figure = ReportFigure(figsize=(4.4 * count + 0.8, 1.5 + of_row * rows), layout="constrained")
+        lines = max(len(textwrap.wrap(name, NAME_WIDTH)) for name in names)
+        of_row = max(0.55 if len(names) <= MANY_ROWS else 0.4, OF_LINE * lines)
+        figure = ReportFigure(figsize=(4.4 * count + 0.8, 1.5 + of_row * len(names)), layout="constrained")
         panels: np.ndarray = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
     return figure, panels
 

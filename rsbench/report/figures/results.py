@@ -21,7 +21,7 @@ def pair_figure(found: Comparison) -> ReportFigure:
     scores = found.scores.assign(row=found.scores["rule"] + ", " + found.scores["operating_point"])
     order = list(dict.fromkeys(scores["row"]))
     splits = list(dict.fromkeys(scores["split"]))
-    figure, panels = row_panels(len(splits), len(order))
+    figure, panels = row_panels(len(splits), order)
     for axes, split in zip(panels, splits, strict=True):
         for row in scores[scores["split"] == split].to_dict("records"):
             place = order.index(row["row"])
