@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import operator
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -226,9 +227,10 @@ def _refuse_mixture(found: pd.DataFrame, mixed: Sequence[str]) -> None:
         if len(values) > 1:
             parts = "; ".join(f"{column}={value} ({run_id})" for value, run_id in values.items())
             knowingly = f", or put them side by side knowingly with --allow-mixed {column}"
+            one = shlex.quote(f"{column}={values.index[0]}")
             raise ResultsError(
                 f"These runs do not belong on one board: they differ in {column}: {parts}. Choose one with --only "
-                f"{column}={values.index[0]}{'' if column in NOT_EVEN_KNOWINGLY else knowingly}"
+                f"{one}{'' if column in NOT_EVEN_KNOWINGLY else knowingly}"
             )
 
 
