@@ -108,6 +108,7 @@ def test_boards_tell_such_runs_apart_and_never_mix_them(results: Path, cli: Cli)
     mixed = cli("leaderboard", "--results", results, "--split", "far")
     assert mixed.code == 2
     assert "they differ in train: train=tiny v1" in mixed.err
+    assert "--only 'train=tiny v1" in mixed.err  # quoted, to be copied
     assert "train=tiny v1,near v1" in mixed.err
     board = cli("leaderboard", "--results", results, "--split", "far", "--only", "train=tiny v1,near v1")
     assert board.code == 0, board.err
