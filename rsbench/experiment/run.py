@@ -345,9 +345,8 @@ def _write_description(experiment: Experiment, context: RunContext, folder: RunF
 
 def _note_changes(before: Environment, now: Environment, display: Display) -> None:
     """A run that goes on elsewhere, or with other code, is no longer the same to the bit: say so."""
-    changed = [
-        f"{key} was {was}, is {value}" for (key, was), (_, value) in zip(before, now, strict=True) if was != value
-    ]
+    was, told = before.document(), now.document()
+    changed = [f"{name} was {was[name]}, is {value}" for name, value in told.items() if was[name] != value]
     if changed:
         display.say(f"note: begun under other conditions: {'; '.join(changed)}")
 
