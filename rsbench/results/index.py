@@ -7,7 +7,6 @@ Deleting it is always safe. Where it cannot be kept (a read-only folder, a full 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -176,7 +175,6 @@ class _Table:
     designs: dict[str, Design]
 
     @classmethod
-    @functools.cache
     def nothing(cls) -> _Table:
         return cls.of({}, [])
 
