@@ -51,23 +51,23 @@ _HOMES = {
     "core.spec": ("Range", "RunSpec"),
     "results.run": ("Run",),
     "core.errors": ("RsbenchError",),
-    "report.answers.train": ("run",),
-    "report.answers.runs": ("Runs", "runs"),
-    "report.answers.leaderboard": ("Leaderboard", "leaderboard"),
-    "report.answers.compare": ("compare",),
-    "report.answers.predict": ("predict",),
+    "api.run": ("run",),
+    "api.runs": ("Runs", "runs"),
+    "api.leaderboard": ("Leaderboard", "leaderboard"),
+    "api.compare": ("compare",),
+    "api.predict": ("predict",),
 }
 HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 class _Sweep(ModuleType):
-    """`rsbench.sweep` is the room of studies; called, it is `report.answers.study.sweep`, which carries one out."""
+    """`rsbench.sweep` is the room of studies; called, it is `api.sweep.sweep`, which carries one out."""
 
     def __call__(self, study: str | Path, **options: Any) -> StudyLeaderboard:
         from .core.installation import libraries_blamed
 
         with libraries_blamed():
-            from .report.answers.study import sweep as carry_out
+            from .api.sweep import sweep as carry_out
         return carry_out(study, **options)
 
 
@@ -78,6 +78,14 @@ __all__ = [*HOME_OF, "__version__", "sweep"]
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .api.compare import compare as compare
+    from .api.leaderboard import Leaderboard as Leaderboard
+    from .api.leaderboard import leaderboard as leaderboard
+    from .api.predict import predict as predict
+    from .api.run import run as run
+    from .api.runs import Runs as Runs
+    from .api.runs import runs as runs
+    from .api.sweep import StudyLeaderboard
     from .core.backbone import Backbone as Backbone
     from .core.backbone import Frontend as Frontend
     from .core.backbone import PublicWeights as PublicWeights
@@ -107,14 +115,6 @@ if TYPE_CHECKING:
     from .data.splits import Split as Split
     from .quality.index import QualityIndex as QualityIndex
     from .quality.index import register_quality as register_quality
-    from .report.answers.compare import compare as compare
-    from .report.answers.leaderboard import Leaderboard as Leaderboard
-    from .report.answers.leaderboard import leaderboard as leaderboard
-    from .report.answers.predict import predict as predict
-    from .report.answers.runs import Runs as Runs
-    from .report.answers.runs import runs as runs
-    from .report.answers.study import StudyLeaderboard
-    from .report.answers.train import run as run
     from .results.run import Run as Run
 
 

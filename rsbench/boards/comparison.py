@@ -188,10 +188,11 @@ class _Pairs:
         """The verdicts on some pairs, but for those that differ in more than they should."""
         pairs = zip(self.here[some], self.there[some], strict=True)
         also = [_apart(self.done.iloc[one], self.done.iloc[other], method, self.field) for one, other in pairs]
-        elsewhere = _made_elsewhere(self.done)[self.here[some]] | _made_elsewhere(self.done)[self.there[some]]
+        far = _made_elsewhere(self.done)
+        elsewhere = far[self.here[some]] | far[self.there[some]]
         return [
-            ELSEWHERE if far else f"differs also in {', '.join(names)}" if names else str(verdict)
-            for far, names, verdict in zip(elsewhere, also, verdicts, strict=True)
+            ELSEWHERE if unknown else f"differs also in {', '.join(names)}" if names else str(verdict)
+            for unknown, names, verdict in zip(elsewhere, also, verdicts, strict=True)
         ]
 
 
@@ -316,7 +317,7 @@ def _baseline_of(
         name for name in ("loss", "backbone", "weights", POINT) if name not in _freed(field, [*method, POINT], row)
     ]
     alike = (done[fixed] == row[fixed]).all(axis=1).to_numpy()
-    elsewhere = _made_elsewhere(done) | bool(_made_elsewhere(row.to_frame().T)[0])
+    elsewhere = _made_elsewhere(done) | (row.get("declared", ABSENT) != ABSENT)
     rivals = np.flatnonzero((alike | (elsewhere & (done[POINT] == row[POINT]))) & is_baseline)
     if not len(rivals):
         return None
@@ -333,8 +334,7 @@ def _baseline_of(
 
 def _made_elsewhere(done: pd.DataFrame) -> NDArray[np.bool_]:
     """Which rows are of predictions that another program made."""
-    declared = done.get("declared", pd.Series(ABSENT, done.index))
-    return declared.ne(ABSENT).to_numpy()
+    return done["declared"].ne(ABSENT).to_numpy() if "declared" in done else np.zeros(len(done), dtype=np.bool_)
 
 
 def _freed(field: str, method: Sequence[str], row: pd.Series) -> set[str]:

@@ -33,7 +33,7 @@ def compare(
     The intervals are over new patients, for these two trained models; to compare methods over seeds, use a leaderboard.
     Runs that were judged on other clips, labels or sound are refused, with the reason.
     """
-    from ..report.answers.compare import compare as compare_runs
+    from ..api.compare import compare as compare_runs
     from ..report.tables.formats import print_sheets
 
     compared = compare_runs(first, second, results=results, split=split)

@@ -63,7 +63,7 @@ def leaderboard(
 
     --plugin is needed only for a split of a plugin that the runs were not tested on when they were made.
     """
-    from ..report.answers.leaderboard import leaderboard as make_leaderboard
+    from ..api.leaderboard import leaderboard as make_leaderboard
     from ..report.tables.formats import known_format, known_picture, print_sheets
 
     known_format(format_)

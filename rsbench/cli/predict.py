@@ -87,7 +87,7 @@ def predict(
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
-    from ..report.answers.predict import hear  # which imports torch
+    from ..api.predict import hear  # which imports torch
 
     with prints_apart():
         heard = hear(chosen, sounds, annotations, hop_s, device, threads, display)

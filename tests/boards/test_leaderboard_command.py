@@ -17,8 +17,8 @@ import pytest
 from imitated import Make, Method
 from tiny import TINY_PLUGIN, Cli, Outcome
 
+from rsbench.api.leaderboard import Leaderboard, board_sheet
 from rsbench.boards.leaderboard import Board
-from rsbench.report.answers.leaderboard import Leaderboard, board_sheet
 
 
 def done(outcome: Outcome) -> str:

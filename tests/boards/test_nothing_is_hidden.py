@@ -16,13 +16,13 @@ from imitated import Method, imitate
 from rich.console import Console
 from tiny import Cli
 
+from rsbench.api.leaderboard import board_sheet
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.boards.methods import ASKED, short
 from rsbench.core.errors import ResultsError
 from rsbench.core.spec import flatten
 from rsbench.data.splits import own_split
 from rsbench.evaluation.scoring import score_run
-from rsbench.report.answers.leaderboard import board_sheet
 from rsbench.report.tables.formats import FORMATS, print_sheets
 from rsbench.results.run import Run, load_runs
 

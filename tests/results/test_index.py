@@ -16,7 +16,6 @@ import on_disk
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from pydantic import TypeAdapter
 from tiny import BringSplit, run_tiny
 
 from rsbench.core.display import Display
@@ -25,7 +24,7 @@ from rsbench.core.files import write_parquet
 from rsbench.data.clips import CLASSES
 from rsbench.data.splits import Split, split
 from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
-from rsbench.results import index, store
+from rsbench.results import index
 from rsbench.results.index import BoardRows, board_rows
 from rsbench.results.rows import COLUMNS, FIGURES, Judgement
 from rsbench.results.run import Run, load_runs
@@ -378,6 +377,12 @@ def test_two_processes_may_keep_one_index(results: Path) -> None:
     assert_same(look(results), look_afresh(results))
 
 
+def in_two_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "SHARE", 1)
+    monkeypatch.setattr(index, "MOST_PROCESSES", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+
 def test_shares_that_other_processes_read_are_what_one_would_read(
     results: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,9 +390,7 @@ def test_shares_that_other_processes_read_are_what_one_would_read(
     (results / "runs" / second / "metrics.json").write_text("{")  # of the other's share
     expected = look_afresh(results)
     read.clear()
-    monkeypatch.setattr(index, "SHARE", 1)
-    monkeypatch.setattr(index, "MOST_PROCESSES", 2)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    in_two_shares(monkeypatch)
     assert_same(look(results), expected)
     assert read == [first, third, second]  # that one again, to say what is wrong
     assert list(expected.damaged) == [second]
@@ -400,30 +403,6 @@ def test_a_share_whose_process_ends_early_is_read_all_the_same(
     bring_split(Split("far-again", 1, "far", "", (), ("test",)))
     expected = look_afresh(results, "far-again")
     read.clear()
-    monkeypatch.setattr(index, "SHARE", 1)
-    monkeypatch.setattr(index, "MOST_PROCESSES", 2)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    in_two_shares(monkeypatch)
     assert_same(look(results, "far-again"), expected)
     assert len(read) == 3
-
-
-def test_what_runs_share_to_the_byte_is_parsed_once(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed: list[str] = []
-    for name, of_file in store.FILES.items():
-        monkeypatch.setitem(store.FILES, name, _Noting(of_file, name, parsed))
-    store._remembered.cache_clear()
-    environments = {(run.path / "env.json").read_bytes() for run in load_runs(results)}
-    look_afresh(results)
-    assert parsed.count("env.json") == len(environments)
-    assert parsed.count("metrics.json") == 3
-
-
-class _Noting:
-    """A reader of a file that notes when it parses."""
-
-    def __init__(self, of_file: TypeAdapter[Any], name: str, parsed: list[str]) -> None:
-        self.of_file, self.name, self.parsed = of_file, name, parsed
-
-    def validate_json(self, content: bytes, **options: Any) -> Any:
-        self.parsed.append(self.name)
-        return self.of_file.validate_json(content, **options)

@@ -6,14 +6,18 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
 from rsbench.core.errors import ResultsError
 from rsbench.core.files import read_sealed, write_json, write_parquet, write_sealed, writing
+from rsbench.results import store
 from rsbench.results.run import load_runs
 from rsbench.results.store import RunFolder
 
@@ -147,3 +151,27 @@ def test_a_table_whose_numbers_changed_is_not_read(tmp_path: Path) -> None:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(ResultsError, match=r"frame\.parquet: cannot be read"):
             RunFolder(tmp_path).read_parquet("frame.parquet")
+
+
+class _Noting:
+    """A reader of a file that notes when it parses."""
+
+    def __init__(self, of_file: TypeAdapter[Any], name: str, parsed: list[str]) -> None:
+        self.of_file, self.name, self.parsed = of_file, name, parsed
+
+    def validate_json(self, content: bytes, **options: Any) -> Any:
+        self.parsed.append(self.name)
+        return self.of_file.validate_json(content, **options)
+
+
+def test_what_runs_share_to_the_byte_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = next((Path(__file__).parent / "records").glob("*/runs/*"))
+    folders = [RunFolder(shutil.copytree(record, tmp_path / name)) for name in ("one", "other")]
+    parsed: list[str] = []
+    for name, of_file in store.FILES.items():
+        monkeypatch.setitem(store.FILES, name, _Noting(of_file, name, parsed))
+    store._remembered.cache_clear()
+    for folder in folders:
+        folder.read(store.ENVIRONMENT)
+        folder.read(store.METRICS)
+    assert parsed == [store.ENVIRONMENT, store.METRICS, store.METRICS]

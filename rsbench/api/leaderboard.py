@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...boards.claims import Question, known_claim
-from ...boards.leaderboard import Board, with_shift
-from ...boards.leaderboard import leaderboard as make_board
-from ...core.display import Display
-from ...core.errors import SpecError
-from ...core.plugins import load
-from ...results.run import Run
-from ...results.shipped import runs_to_show
-from ..tables.board import alike_rows, best_row, board_table, in_a_paper
-from ..tables.formats import Sheet
-from .answer import Answer
+from ..boards.claims import Question, known_claim
+from ..boards.leaderboard import Board, with_shift
+from ..boards.leaderboard import leaderboard as make_board
+from ..core.display import Display
+from ..core.errors import SpecError
+from ..core.plugins import load
+from ..report.tables.board import alike_rows, best_row, board_table, in_a_paper
+from ..report.tables.formats import Sheet
+from ..results.run import Run
+from ..results.shipped import runs_to_show
+from .result import Result
 
 if TYPE_CHECKING:
-    from ..figures.figure import ReportFigure
+    from ..report.figures.figure import ReportFigure
 
 
 @dataclass(frozen=True, repr=False)
-class Leaderboard(Answer):
+class Leaderboard(Result):
     """Boards of one question, one per split.
 
     boards: with their figures, their runs and what a reader should know; see `Board`. summary: whether they were summed
@@ -41,10 +41,10 @@ class Leaderboard(Answer):
 
     def figure(self) -> ReportFigure:
         """Scores; with a baseline the differences from it, with a summary a forest."""
-        from ..figures.board import difference_figure, forest_figure, score_figure
+        from ..report.figures.board import difference_figure, forest_figure, score_figure
 
         if self.summary:
-            from ...boards.summary import studies, summarise
+            from ..boards.summary import studies, summarise
 
             found = studies(self.boards)
             return forest_figure(found.table, summarise(found), self.boards[0].question.claim)
@@ -150,8 +150,8 @@ def board_sheet(board: Board, columns: str | None = None) -> Sheet:
 
 
 def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
-    from ...boards.slices import by_method, slices
-    from ..tables.slices import slice_table
+    from ..boards.slices import by_method, slices
+    from ..report.tables.slices import slice_table
 
     best_first = {method: place for place, method in enumerate(board.table["method"])}
     ranked = board.runs.sort_values("method", key=lambda methods: methods.map(best_first))
@@ -164,9 +164,9 @@ def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
-    from ...boards.methods import ABSENT
-    from ...boards.published import beside
-    from ..tables.published import published_table
+    from ..boards.methods import ABSENT
+    from ..boards.published import beside
+    from ..report.tables.published import published_table
 
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
     own = rows.assign(
@@ -181,8 +181,8 @@ def _published(board: Board) -> Sheet:
 
 
 def _summary(boards: Sequence[Board]) -> Sheet:
-    from ...boards.summary import studies, summarise
-    from ..tables.summary import summary_table
+    from ..boards.summary import studies, summarise
+    from ..report.tables.summary import summary_table
 
     frame = summarise(studies(boards))
     return Sheet(summary_table(frame, boards[0].question), frame, {"summary": "random effects"})

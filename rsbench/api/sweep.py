@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...sweep.driver import carry_out, place_study
-from ...sweep.engines import SerialEngine
-from ...sweep.plan import runs_folder
-from ...sweep.results import StudyResults, results
-from ...sweep.shipped import study_file
-from ...sweep.spec import load_sweep
+from ..sweep.driver import carry_out, place_study
+from ..sweep.engines import SerialEngine
+from ..sweep.plan import runs_folder
+from ..sweep.results import StudyResults, results
+from ..sweep.shipped import study_file
+from ..sweep.spec import load_sweep
 from .leaderboard import Leaderboard, board_sheet
 
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
-from ...core.errors import RunFailed, SpecError, shown
-from ...core.spec import flatten, parse_seeds
-from ...experiment.context import make_context, make_spec
-from ...experiment.grid import grid_specs, run_grid
-from ...experiment.prepare import prepare_experiment
-from ...experiment.run import run_experiment
-from ...results.run import Run
-from ...training.checkpoint import SAVE_EVERY_S
+from ..core.errors import RunFailed, SpecError, shown
+from ..core.spec import flatten, parse_seeds
+from ..experiment.context import make_context, make_spec
+from ..experiment.grid import grid_specs, run_grid
+from ..experiment.prepare import prepare_experiment
+from ..experiment.run import run_experiment
+from ..results.run import Run
+from ..training.checkpoint import SAVE_EVERY_S
 from .runs import Runs
 
 

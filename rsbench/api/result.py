@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..tables.formats import Sheet, html_of, joined, latex, text
+from ..report.tables.formats import Sheet, html_of, joined, latex, text
 
 if TYPE_CHECKING:
-    from ..figures.figure import ReportFigure
+    from ..report.figures.figure import ReportFigure
 
 WIDTH = 200  # letters of a line where it is printed
 
 
-class Answer(ABC):
+class Result(ABC):
     """A result as the commands print it. A notebook shows its tables; `print` writes them as a terminal has them."""
 
     @property

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ...boards.pair import Comparison
-from ...boards.pair import compare as compare_runs
-from ...results.run import Run, as_written
-from ..tables.formats import Sheet, latex
-from ..tables.pair import pair_sheets
-from .answer import Answer
+from ..boards.pair import Comparison
+from ..boards.pair import compare as compare_runs
+from ..report.tables.formats import Sheet, latex
+from ..report.tables.pair import pair_sheets
+from ..results.run import Run, as_written
+from .result import Result
 
 if TYPE_CHECKING:
-    from ..figures.figure import ReportFigure
+    from ..report.figures.figure import ReportFigure
 
 
 @dataclass(frozen=True, repr=False)
-class ComparedRuns(Answer):
+class ComparedRuns(Result):
     """Two finished runs; `found` has a frame for each question, see `Comparison`."""
 
     found: Comparison
@@ -38,7 +38,7 @@ class ComparedRuns(Answer):
 
     def figure(self) -> ReportFigure:
         """The paired difference of the Score with its interval, a panel per split."""
-        from ..figures.results import pair_figure
+        from ..report.figures.results import pair_figure
 
         return pair_figure(self.found)
 

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ...core.display import Display
-from ...core.errors import SpecError
-from ...core.plugins import load, prints_apart
-from ...experiment.context import DEFAULT_THREADS, device_named
-from ...inference.classifier import changed_code, load_classifier
-from ...inference.prediction import PROBABILITIES, Heard, Predictor
-from ...inference.recordings import Annotations, make_plan
-from ...results.run import Run
-from ...results.trained_model import TrainedModel
-from ..tables.formats import Sheet
-from ..tables.prediction import prediction_table
-from .answer import Answer
+from ..core.display import Display
+from ..core.errors import SpecError
+from ..core.plugins import load, prints_apart
+from ..experiment.context import DEFAULT_THREADS, device_named
+from ..inference.classifier import changed_code, load_classifier
+from ..inference.prediction import PROBABILITIES, Heard, Predictor
+from ..inference.recordings import Annotations, make_plan
+from ..report.tables.formats import Sheet
+from ..report.tables.prediction import prediction_table
+from ..results.run import Run
+from ..results.trained_model import TrainedModel
+from .result import Result
 
 if TYPE_CHECKING:
-    from ..figures.figure import ReportFigure
+    from ..report.figures.figure import ReportFigure
 
 SHORTEST_HOP_S = 0.01
 
 
 @dataclass(frozen=True, repr=False)
-class PredictedClips(Answer):
+class PredictedClips(Result):
     """What a model says of clips, a row each.
 
     model: the run, its epoch and its operating point. heard: the rows, and messages about recordings that could not be
@@ -45,7 +45,7 @@ class PredictedClips(Answer):
 
     def figure(self) -> ReportFigure:
         """The probabilities of the first clips."""
-        from ..figures.results import prediction_figure
+        from ..report.figures.results import prediction_figure
 
         return prediction_figure(self.heard.rows, PROBABILITIES, self.model.describe())
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ...results.bundle import chosen_runs
-from ...results.run import Run
-from ..tables.formats import Sheet
-from ..tables.runs import runs_sheet
-from .answer import Answer
+from ..report.tables.formats import Sheet
+from ..report.tables.runs import runs_sheet
+from ..results.bundle import chosen_runs
+from ..results.run import Run
+from .result import Result
 
 if TYPE_CHECKING:
-    from ..figures.figure import ReportFigure
+    from ..report.figures.figure import ReportFigure
 
 
 @dataclass(frozen=True, repr=False)
-class Runs(Answer):
+class Runs(Result):
     """Some runs, in whatever state: a sequence of `Run`, and their figures as a table.
 
     The frame has a row per run, rule, split and operating point; a run that is not done has one, without figures.
@@ -44,7 +44,7 @@ class Runs(Answer):
 
     def figure(self) -> ReportFigure:
         """How those that are done learnt, a line per run."""
-        from ..figures.results import curves_figure
+        from ..report.figures.results import curves_figure
 
         finished = set(self.frame.query("state == 'done'")["run_id"])  # none of which is damaged
         done = [run for run in self.runs if run.run_id in finished]
