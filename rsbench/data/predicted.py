@@ -78,6 +78,8 @@ def read_predicted(path: Path) -> PredictionsFile:
     try:
         check_plain(path)
         frame = _READERS[path.suffix](path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file.") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise DataError(
             f"{path}: cannot be read ({first_line(error)}). Write it again as csv, parquet or npz."

@@ -143,3 +143,8 @@ def test_a_damaged_file_is_one_message(tmp_path: Path, ending: str, content: byt
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"preds\.{ending}: (cannot be read|has no column|there is no row)"):
         read_predicted(path)
+
+
+def test_a_file_that_is_not_there_is_not_called_broken(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.csv: there is no such file\.$"):
+        read_predicted(tmp_path / "nowhere.csv")
