@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +110,13 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from rsbench.report.figures.picture import Drawn, Picture
 
-    def sketch(kept: object, picture: Picture, folder: Path) -> Drawn:
-        for panel in picture.panels:
-            panel.draw(Figure().subplots())
-        return Drawn(picture.name, picture.caption, ())
+    def sketch(kept: object, pictures: Sequence[Picture], folder: Path) -> Iterator[tuple[Picture, Drawn]]:
+        for picture in pictures:
+            for panel in picture.panels:
+                panel.draw(Figure().subplots())
+            yield picture, Drawn(picture.name, picture.caption, ())
 
-    monkeypatch.setattr("rsbench.report.page.kept.KeptPictures.render", sketch)
+    monkeypatch.setattr("rsbench.report.page.kept.KeptPictures.render_all", sketch)
 
 
 @pytest.fixture

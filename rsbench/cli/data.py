@@ -98,7 +98,8 @@ def _with_level(found: DataCheck) -> pd.DataFrame:
     """The clips of a data set with level_db, the RMS of each one's own samples in dB of full scale."""
     from ..data.hashing import content_hashes
     from ..data.identity import bytes_id
-    from ..quality.index import create_quality, measure_clips
+    from ..quality.index import create_quality
+    from ..quality.measuring import measure_clips
 
     recordings = found.clips.drop_duplicates("recording")
     hashes = content_hashes(found.table.dataset, map(Path, recordings["path"]))

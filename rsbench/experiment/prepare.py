@@ -24,8 +24,9 @@ from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
 from ..features.frontends import FrontendModule, create_frontend
-from ..quality.index import QualityIndex, apply_control, create_quality, measure_clips
+from ..quality.index import QualityIndex, apply_control, create_quality
 from ..quality.leakage import refuse_seen_patients
+from ..quality.measuring import measure_clips
 from ..results.schema import Identity
 from .context import DataCache
 from .identity import as_weights, backbone_name, identity_of, weights_of

@@ -17,7 +17,8 @@ from ..data.waveforms import Waveforms, of_recording
 from ..data.windows import clip_window
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
-from ..quality.index import create_quality, measure_recording
+from ..quality.index import create_quality
+from ..quality.measuring import measure_recording
 from ..results.trained_model import TrainedModel
 from ..training.predict import exact
 from .classifier import Classifier

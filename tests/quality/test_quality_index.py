@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rsbench import QualityIndex, RsbenchError, register_quality
-from rsbench.quality import index as room
-from rsbench.quality.index import QUALITY, apply_control, create_quality, measure_all, measure_clips
+from rsbench.data.audio import read
+from rsbench.quality.index import QUALITY, apply_control, create_quality
 from rsbench.quality.indices.aqs import spectral_entropy
 
 RATE = 4000
@@ -31,17 +29,6 @@ READINGS = ("mean_spectrum", "frames", "plane")
 def own_registry() -> Iterator[None]:
     with QUALITY.scoped():
         yield
-
-
-def write_clips(folder: Path) -> pd.DataFrame:
-    """Two recordings and four clips of them, out of the recordings' order."""
-    folder.mkdir(exist_ok=True)
-    soundfile.write(folder / "a.wav", 0.1 * NOISE, RATE)
-    soundfile.write(folder / "b.wav", np.linspace(0, 0.9, 2 * RATE), RATE)
-    rows = [("b.wav", 0.0, 1.0), ("a.wav", 0.5, 2.5), ("b.wav", 1.0, 2.0), ("a.wav", 0.0, 0.25)]
-    return pd.DataFrame(
-        [(folder / name, start, end) for name, start, end in rows], columns=["path", "start_s", "end_s"]
-    )
 
 
 # --- spectral entropy ---
@@ -178,78 +165,6 @@ def test_anything_else_is_refused(thing: object) -> None:
         register_quality("wrong")(thing)  # type: ignore[type-var]
 
 
-# --- measuring clips ---
-
-
-class FirstAndLength(QualityIndex):
-    """What `measure` was given: its first sample, its length and the rate."""
-
-    def measure(self, samples: NDArray[np.float32], rate: int) -> tuple[float, ...]:
-        return float(samples[0]), float(len(samples)), float(rate)
-
-
-def test_each_clip_is_measured_on_its_own_samples_at_the_native_rate(tmp_path: Path) -> None:
-    clips = write_clips(tmp_path)
-    ticks: list[tuple[int, int]] = []
-    measured = measure_clips(FirstAndLength(), clips, "bytes", lambda done, total: ticks.append((done, total)))
-    ramp, noise = (soundfile.read(tmp_path / name)[0] for name in ("b.wav", "a.wav"))
-    expected = [[ramp[0], 4000, 4000], [noise[2000], 8000, 4000], [ramp[4000], 4000, 4000], [noise[0], 1000, 4000]]
-    np.testing.assert_allclose(measured, expected, atol=1e-6)
-    assert ticks == [(1, 2), (2, 2)]
-
-
-def test_each_recording_is_decoded_once_and_never_again(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips, decoded = write_clips(tmp_path / "data"), []
-    read = room.read
-
-    def counting_read(path: Path) -> tuple[NDArray[np.float32], int]:
-        decoded.append(path.name)
-        return read(path)
-
-    monkeypatch.setattr(room, "read", counting_read)
-    first = measure_clips(create_quality("aqs"), clips, "bytes")
-    assert sorted(decoded) == ["a.wav", "b.wav"]
-    again = measure_clips(create_quality("aqs", energy="percentile"), clips, "bytes")
-    assert sorted(decoded) == ["a.wav", "b.wav"]
-    np.testing.assert_array_equal(again, first)
-    measure_clips(create_quality("aqs"), clips, "other bytes")
-    measure_clips(create_quality("aqs", entropy="plane"), clips, "bytes")
-    measure_clips(create_quality("aqs"), clips.assign(end_s=clips["end_s"] - 0.1), "bytes")
-    assert len(decoded) == 8
-
-
-def test_a_recording_is_decoded_once_for_all_indices_and_tables(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips, decoded = write_clips(tmp_path / "data"), []
-    read = room.read
-    monkeypatch.setattr(room, "read", lambda path: decoded.append(path.name) or read(path))
-    indices, tables = [create_quality("aqs"), create_quality("rms"), FirstAndLength()], [clips, clips[:1]]
-    apart = [measure_clips(index, table, "apart") for index in indices for table in tables]
-    decoded.clear()
-    wanted = [(index, table) for index in indices for table in tables]
-    for one, other in zip(measure_all(wanted, "bytes"), apart, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert sorted(decoded) == ["a.wav", "b.wav"]
-    decoded.clear()
-    kept = [*wanted[:4], (create_quality("rms"), clips[1:])]
-    np.testing.assert_array_equal(measure_all(kept, "bytes")[4], apart[2][1:])
-    assert sorted(decoded) == ["a.wav", "b.wav"]  # for the table that is new alone
-
-
-@pytest.mark.usefixtures("own_registry")
-def test_a_value_that_is_no_number_names_its_clip(tmp_path: Path, cache: Path) -> None:
-    @register_quality("undefined_test")
-    def undefined(samples: NDArray[np.float32], rate: int) -> float:
-        return math.nan if len(samples) == 1000 else 1.0
-
-    with pytest.raises(RsbenchError, match=r"gives \(nan,\) for .*a\.wav, 0 to 0\.25 s"):
-        measure_clips(create_quality("undefined_test"), write_clips(tmp_path / "data"), "bytes")
-    assert not list(cache.rglob("*.npy"))
-
-
 # --- controls ---
 
 
@@ -299,5 +214,5 @@ def test_aqs_on_real_recordings(real_root: Path) -> None:
 
 
 def _first_seconds(path: Path) -> tuple[NDArray[np.float32], int]:
-    samples, rate = room.read(path)
+    samples, rate = read(path)
     return samples[: 10 * rate], rate

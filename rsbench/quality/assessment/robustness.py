@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ import pandas as pd
 import scipy
 from numpy.typing import NDArray
 
-from ...core.cache import build_once, cache_dir
 from ...core.display import Display
 from ...core.errors import PluginError
 from ...core.seeds import derive
@@ -24,7 +21,8 @@ from ...data.clips import NORMAL
 from ...evaluation.patients import UNKNOWN, Flags, Floats, mean_over_patients, patient_codes
 from .. import degradation
 from ..degradation import DEGRADATIONS, degrade
-from ..index import MEASURES, QualityIndex
+from ..index import QualityIndex
+from ..measuring import Values, by_all_cores, kept_in, kept_together
 from .data import POOR, QualityData
 from .study import QualityStudy
 
@@ -53,11 +51,11 @@ def degraded_qualities(study: QualityStudy, clips: pd.DataFrame, display: Displa
     A row per index, degradation, level and clip: columns index, degradation, level, severity (0 for the clip as it is,
     with level NaN, then 1, 2, … from mild to severe), clip_id, patient, quality.
     """
+    what = f"{', '.join(study.indices)} of degraded clips of {study.data.dataset}"
+    with display.track(what, clips["path"].nunique()) as advance:
+        found = _measure(list(study.indices.values()), study.data, clips, lambda: advance(1, ""))
     parts = []
-    for name, index in study.indices.items():
-        what = f"{name}, degraded clips of {study.data.dataset}"
-        with display.track(what, clips["path"].nunique()) as advance:
-            measured = _measure(index, study.data, clips, lambda: advance(1, ""))
+    for (name, index), measured in zip(study.indices.items(), found, strict=True):
         shape = measured.shape[:2]
         quality = index.score(measured.reshape(-1, measured.shape[2]), study.normalisers[name]).reshape(shape)
         parts.append(_tidy(name, clips, quality))
@@ -122,51 +120,60 @@ def severity_correlation(by_level: Floats) -> Floats:
     return np.divide(ranks @ severity, scale, out=np.zeros(len(ranks)), where=scale > 0)
 
 
-def _measure(index: QualityIndex, data: QualityData, clips: pd.DataFrame, advance: Callable[[], None]) -> Floats:
-    """(N, 1 + len(DAMAGES), k) raw values of clips as they are and with each damage; kept in the cache."""
+def _measure(
+    indices: Sequence[QualityIndex], data: QualityData, clips: pd.DataFrame, advance: Callable[[], None]
+) -> list[Floats]:
+    """Of each index (N, 1 + len(DAMAGES), k) raw values of clips as they are and with each damage; kept in the cache.
 
-    def measured() -> Floats:
-        values: dict[str, list[tuple[float, ...]]] = {}
+    Each clip is damaged once for all that is not kept yet.
+    """
 
-        def measure(recording: tuple[str, pd.DataFrame]) -> None:
-            path, of_recording = recording
-            samples, rate = read(Path(path))
-            for clip in of_recording.to_dict("records"):
-                heard = samples[int(clip["start_s"] * rate) : int(clip["end_s"] * rate)]
-                values[clip["clip_id"]] = _of_clip(index, str(clip["clip_id"]), heard, rate)
+    def measured(missing: Sequence[int]) -> list[Floats]:
+        wanted = [indices[number] for number in missing]
+        count = len(wanted) * len(clips) * (1 + len(DAMAGES))
+        recordings = list(clips.groupby(clips["path"].astype(str), sort=False))
+        values: dict[str, list[list[Values]]] = {}
+        for of_recording in by_all_cores(partial(_of_recording, wanted), recordings, wanted, count):
+            values |= of_recording
+            advance()
+        return [np.array([values[clip][place] for clip in clips["clip_id"]]) for place in range(len(wanted))]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(measure, clips.groupby(clips["path"].astype(str), sort=False)):
-                advance()
-        return np.array([values[clip_id] for clip_id in clips["clip_id"]], dtype=np.float64)
-
-    if not index.identity:
-        return measured()
-    source = Path(degradation.__file__).read_bytes()
+    source = hashlib.sha256(Path(degradation.__file__).read_bytes()).hexdigest()
     windows = clips[["clip_id", "start_s", "end_s"]].to_json(orient="values")
-    key = json.dumps([index.identity, data.bytes_id, windows, hashlib.sha256(source).hexdigest()])
-    kept = build_once(
-        cache_dir() / "degraded" / hashlib.sha256(key.encode()).hexdigest(),
-        lambda folder: np.save(folder / MEASURES, measured()),
-    )
-    found: Floats = np.load(kept / MEASURES)
-    return found
+    return kept_together([kept_in("degraded", index, data.bytes_id, windows, source) for index in indices], measured)
 
 
-def _of_clip(index: QualityIndex, clip_id: str, samples: NDArray[np.float32], rate: int) -> list[tuple[float, ...]]:
-    """The raw values of a clip as it is, then with each of DAMAGES; noise and gaps are the same at every level.
+def _of_recording(
+    indices: Sequence[QualityIndex], recording: tuple[str, pd.DataFrame]
+) -> dict[str, list[list[Values]]]:
+    """Clip → what each index says of it as it is, then with each of DAMAGES."""
+    path, clips = recording
+    samples, rate = read(Path(path))
+    return {
+        clip["clip_id"]: _of_clip(
+            indices, clip["clip_id"], samples[int(clip["start_s"] * rate) : int(clip["end_s"] * rate)], rate
+        )
+        for clip in clips.to_dict("records")
+    }
+
+
+def _of_clip(
+    indices: Sequence[QualityIndex], clip_id: str, samples: NDArray[np.float32], rate: int
+) -> list[list[Values]]:
+    """The raw values as it is, then with each of DAMAGES, per index; noise and gaps are the same at every level.
 
     Raises PluginError when a value is not finite.
     """
-    values = [index.measure(samples, rate)]
+    values = [[index.measure(samples, rate)] for index in indices]
     for name, level in DAMAGES:
         damaged = degrade(samples, rate, name, level, np.random.default_rng(NOISE_SEED))
-        values.append(index.measure(damaged, rate))
-        if not np.isfinite(values[-1]).all():
-            raise PluginError(
-                f"Quality index {type(index).__name__} gives {values[-1]} for {clip_id} with {name} at {level:g} "
-                f"{DEGRADATIONS[name].unit}. Every value must be finite: mend the index."
-            )
+        for index, of_index in zip(indices, values, strict=True):
+            of_index.append(index.measure(damaged, rate))
+            if not np.isfinite(of_index[-1]).all():
+                raise PluginError(
+                    f"Quality index {type(index).__name__} gives {of_index[-1]} for {clip_id} with {name} at "
+                    f"{level:g} {DEGRADATIONS[name].unit}. Every value must be finite: mend the index."
+                )
     return values
 
 

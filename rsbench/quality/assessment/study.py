@@ -11,7 +11,8 @@ import pandas as pd
 from ...core.display import Display
 from ...core.errors import DataError, PluginError
 from ...evaluation.patients import Flags, Floats
-from ..index import Normaliser, QualityIndex, measure_all
+from ..index import Normaliser, QualityIndex
+from ..measuring import measure_all
 from .data import QualityData
 
 

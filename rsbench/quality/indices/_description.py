@@ -81,11 +81,14 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
     smooth = {band: scipy.ndimage.median_filter(level, SMOOTH_FRAMES, mode="nearest") for band, level in levels.items()}
     breath = float(np.median(levels["breath"]))
     found: dict[str, float] = {}
-    for band in BANDS_HZ:
-        low, middle, high = np.percentile(smooth[band], [5, 50, 95])
-        moves = levels[band] - smooth[band]
+    steady = np.stack([smooth[band] for band in BANDS_HZ])
+    moves = np.stack([levels[band] for band in BANDS_HZ]) - steady
+    jitters, bursts = np.median(np.abs(moves), axis=1), np.percentile(moves, 99, axis=1)
+    for band, low, middle, high, jitter, burst in zip(
+        BANDS_HZ, *np.percentile(steady, [5, 50, 95], axis=1), jitters, bursts, strict=True
+    ):
         found |= {f"{band}_tilt": middle - breath, f"{band}_rise": high - middle, f"{band}_fall": middle - low}
-        found |= {f"{band}_jitter": np.median(np.abs(moves)), f"{band}_burst": np.percentile(moves, 99)}
+        found |= {f"{band}_jitter": jitter, f"{band}_burst": burst}
     for over in SWELL_DB:
         found[f"swells_{over}db"], found[f"above_{over}db"] = _swells(smooth["middle"], over)
     found["missing"] = sum(max(0.0, least - found[f"{band}_tilt"]) for band, least in LEAST_TILT_DB.items())

@@ -116,4 +116,5 @@ def spectral_entropy(samples: NDArray[np.floating], rate: int, of: EntropyOf) ->
 
 def _relative_entropy(power: Floats) -> Floats:
     """Entropy down the first axis over that of equal powers, in [0, 1]; every column holds some power."""
-    return scipy.stats.entropy(power, axis=0) / np.log(len(power))
+    entropy: Floats = scipy.special.entr(power / power.sum(axis=0)).sum(axis=0)
+    return entropy / np.log(len(power))

@@ -214,15 +214,16 @@ def write_out_names(figure: Figure) -> None:
 
     Texts of ticks are made anew for every drawing: those that are names are given again, numbers are left alone.
     """
-    for axes in figure.findobj(Axes):
-        for axis in (axes.xaxis, axes.yaxis):
+    of_ticks = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        # Names are given by `set_xticks` and `set_yticks`; a panel that hides those it shares has none of its own.
+        if isinstance(axis.get_major_formatter(), FuncFormatter):
             names = [text.get_text() for text in axis.get_ticklabels()]
-            # Names are given by `set_xticks` and `set_yticks`; a panel that hides those it shares has none of its own.
-            if isinstance(axis.get_major_formatter(), FuncFormatter) and any(names):
+            if any(names):
                 axis.set_ticklabels(list(map(_written_out, names)))
-    ticks = {text for axes in figure.findobj(Axes) for text in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+        of_ticks |= {text for tick in axis.get_major_ticks() for text in (tick.label1, tick.label2)}
     for text in figure.findobj(Text):
-        if text not in ticks:
+        if text not in of_ticks:
             text.set_text(_written_out(text.get_text()))
 
 

@@ -48,11 +48,6 @@ _TAG = re.compile(r"<[^>]+>")  # what stands between tags is text, to be left as
 _CLIPPED = re.compile(r"url\(#(\w+)\)")
 _LONG_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
 # Ids that nothing refers to, alike in every drawing; fonts, which are the page's; rotations by nothing.
-_NEEDLESS = re.compile(r' id="[\w.]+_\d+"| font-family: [^;]*;| transform="rotate\(-0 [^"]*"|^\s+', re.MULTILINE)
-_TAG = re.compile(r"<[^>]+>")  # what stands between tags is text, to be left as it is
-_CLIPPED = re.compile(r"url\(#(\w+)\)")
-_LONG_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
-# Ids that nothing refers to, alike in every drawing; fonts, which are the page's; rotations by nothing.
 _NEEDLESS = re.compile(
     r""" id="[\w.]+_\d+"| font-family: [^;]*;| transform="rotate\(-0 [^"]*"|\s*<metadata>.*?</metadata>"""
     r"""|\s*<style.*?</style>|^\s+""",
@@ -125,7 +120,7 @@ def _whole(picture: Picture) -> tuple[Figure, list[SubFigure]]:
         cell.set_gid(f"cell-{number}")
         axes = cell.subplots()
         panel.draw(axes)
-        axes.set_title(panel.title, loc="left", fontweight="bold")
+        axes.set_title(panel.title, loc="left", fontweight="bold", y=1)  # where it would come to lie, not searched for
     figure.suptitle(picture.told, x=0.01, ha="left", fontsize="small", color=SOFT_INK)
     write_out_names(figure)
     ConstrainedLayoutEngine().execute(figure)  # once; a figure with an engine would do so again for every file

@@ -9,13 +9,15 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import sklearn
+from joblib import Parallel, delayed
 from markupsafe import Markup
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
@@ -28,6 +30,7 @@ from ...results.run import Run
 from ..figures.picture import Drawn, Picture, render
 
 ENDINGS = ("svg", "png")
+SHARE = 20  # panels that are worth a process of their own, which takes some seconds to start
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,27 @@ class KeptPictures:
         stamps = {run.run_id: stamp(run, SHOWN) for run in runs}
         return cls(folder, _sha256(json.dumps([made_by, stamps]).encode()))
 
-    def render(self, picture: Picture, folder: Path) -> Drawn:
-        """See `figures.picture.render`; of an equal picture of unchanged runs what was drawn before."""
-        kept = self._drawing(picture)
-        content = read_sealed(kept)
-        if content is None:
-            drawn = render(picture, folder)
+    def render_all(self, pictures: Sequence[Picture], folder: Path) -> Iterator[tuple[Picture, Drawn]]:
+        """See `figures.picture.render`; of an equal picture of unchanged runs what was drawn before.
+
+        Many are drawn by several processes. Each picture comes when it is there, those that were kept first.
+        """
+        missing = []
+        for picture in pictures:
+            content = read_sealed(self._drawing(picture))
+            if content is None:
+                missing.append(picture)
+            else:
+                yield picture, _as_before(picture, content, folder)
+        processes = max(1, min(os.cpu_count() or 1, sum(len(picture.panels) for picture in missing) // SHARE))
+        rendered = Parallel(processes, return_as="generator")(delayed(render)(picture, folder) for picture in missing)
+        for picture, drawn in zip(missing, rendered, strict=True):
             files = {
                 f"{drawn.name}.{ending}": base64.b64encode((folder / f"{drawn.name}.{ending}").read_bytes()).decode()
                 for ending in ENDINGS
             }
-            self._keep(kept, json.dumps([drawn.name, drawn.panels, files]).encode())
-            return drawn
-        name, panels, files = json.loads(content)
-        for file, encoded in files.items():
-            write_bytes(folder / file, base64.b64decode(encoded))
-        return Drawn(name, picture.caption, tuple(map(Markup, panels)))
+            self._keep(self._drawing(picture), json.dumps([drawn.name, drawn.panels, files]).encode())
+            yield picture, drawn
 
     def forget_all_but(self, pictures: Sequence[Picture]) -> None:
         """Remove the drawings that are none of these."""
@@ -87,6 +95,14 @@ class KeptPictures:
     def _keep(self, path: Path, content: bytes) -> None:
         with contextlib.suppress(StorageError):  # what cannot be kept costs time, nothing else
             write_sealed(path, content)
+
+
+def _as_before(picture: Picture, content: bytes, folder: Path) -> Drawn:
+    """What was kept of a picture, written to the folder again."""
+    name, panels, files = json.loads(content)
+    for file, encoded in files.items():
+        write_bytes(folder / file, base64.b64decode(encoded))
+    return Drawn(name, picture.caption, tuple(map(Markup, panels)))
 
 
 def _code() -> list[tuple[str, int]]:

@@ -108,8 +108,8 @@ def _draw(sections: Sequence[Section], folder: Path, kept: KeptPictures, display
     pictures = [picture for section in sections for picture in section.pictures]
     drawn = {}
     with display.track("drawing", sum(len(picture.panels) for picture in pictures)) as advance:
-        for picture in pictures:
-            drawn[picture.name] = kept.render(picture, folder)
+        for picture, drawing in kept.render_all(pictures, folder):
+            drawn[picture.name] = drawing
             advance(len(picture.panels), picture.name)
     kept.forget_all_but(pictures)
     return drawn

@@ -14,7 +14,8 @@ from rsbench.data.sources import Roots
 from rsbench.quality.assessment.data import QualityData, load_quality_data
 from rsbench.quality.assessment.discrimination import QUALITY, discrimination
 from rsbench.quality.assessment.study import study_indices
-from rsbench.quality.index import create_quality, measure_clips
+from rsbench.quality.index import create_quality
+from rsbench.quality.measuring import measure_clips
 
 QUIET = Display(quiet=True)
 
@@ -44,7 +45,7 @@ def test_what_a_run_measured_is_found_in_the_cache(
 ) -> None:
     run_tiny(ward, tmp_path, train="ward", test="ward", epochs=1)
     data = load_quality_data("ward", Roots((ward,)), QUIET)
-    monkeypatch.setattr("rsbench.quality.index.read", None)
+    monkeypatch.setattr("rsbench.quality.measuring.read", None)
     assert len(measure_clips(create_quality("aqs"), data.clips, data.bytes_id)) == len(data.clips)
 
 

@@ -142,6 +142,6 @@ def test_measuring_again_is_reading_the_cache(
     ask: Ask, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     first = ask(index="hiss")
-    monkeypatch.setattr("rsbench.quality.index.read", None)
+    monkeypatch.setattr("rsbench.quality.measuring.read", None)
     monkeypatch.setattr("rsbench.quality.assessment.robustness.read", None)
     assert ask(index="hiss").out == first.out
