@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ..core.cache import build_once, cache_dir, is_whole
@@ -100,6 +99,8 @@ def by_all_cores(
     Processes do it where they can import the code of all indices and so many values are worth it; else threads do,
     which wait for one another.
     """
+    from joblib import Parallel, delayed  # a dry run measures nothing, and need not wait for it
+
     cores = os.cpu_count() or 1
     processes = min(cores, measures // SHARE) if all(index.shipped for index in indices) else 1
     parallel = Parallel(processes if processes > 1 else cores, "loky" if processes > 1 else "threading", "generator")
