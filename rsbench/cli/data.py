@@ -25,6 +25,14 @@ EXAMPLES = """
 rsbench data clips --root DATA --data icbhi,sprsound --out clips.parquet
 """
 
+NAMES = """
+[bold]Examples[/bold]
+
+rsbench data names sprsound
+
+rsbench data names sprsound --missing --root DATA
+"""
+
 CHECKS = """
 [bold]Examples[/bold]
 
@@ -68,6 +76,30 @@ def check(
         sound &= not found.broken if partial else found.ok
     if not sound:
         raise typer.Exit(1)
+
+
+@app.command(epilog=NAMES)
+def names(
+    dataset: Annotated[str, typer.Argument(help="Data set; see: rsbench list datasets.")],
+    missing: Annotated[bool, typer.Option("--missing", help="Only those that your folder lacks.")] = False,
+    root: RootOption = None,
+    plugin: PluginOption = None,
+) -> None:
+    """List the recordings that were published, a name a line, or those that your folder lacks."""
+    from ..data.catalogue import catalogue, catalogued
+    from ..data.sources import load_table
+
+    if missing:
+        listed = load_table(dataset, _roots(root, plugin), partial=True).missing
+    else:
+        published = catalogue(dataset)
+        if published is None:
+            raise SpecError(
+                f"{dataset}: the names of its recordings are not known here.{did_you_mean(dataset, catalogued())}"
+            )
+        listed = tuple(published.index)
+    for name in listed:
+        typer.echo(name)
 
 
 @app.command(epilog=EXAMPLES)

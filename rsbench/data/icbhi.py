@@ -50,6 +50,7 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
             "The official 60/40 split; patients 156 and 218 are on both sides.",
             ("train",),
             ("test",),
+            shares_patients=True,
         ),
         Split(
             "icbhi-official-clean",
@@ -69,6 +70,7 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
             ("test",),
             test_without_patients=ON_BOTH_SIDES,
         ),
+        Split("icbhi", 1, "icbhi", "All 126 patients, to judge what was trained elsewhere.", (), ("train", "test")),
     ],
 )
 def read_icbhi(root: Path) -> ClipTable:
