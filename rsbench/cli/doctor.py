@@ -109,4 +109,6 @@ def _in_words(findings: Sequence[Finding]) -> str:
     ]
     seconds = sum(finding.seconds for finding in findings)
     whole = f"{len(broken)} broken contract{'s' * (len(broken) > 1)}" if broken else "every contract is kept"
-    return "\n" + "\n\n".join([*paragraphs, f"{len(findings)} checked in {seconds:.0f} s: {whole}."])
+    checked = sum(bool(finding.examination.checks) for finding in findings)
+    others = f", {len(findings) - checked} not checked" if checked < len(findings) else ""
+    return "\n" + "\n\n".join([*paragraphs, f"{checked} checked in {seconds:.0f} s{others}: {whole}."])

@@ -21,6 +21,7 @@ from .audio import audio_files, readable
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
+from .origins import Archive, Origin
 from .splits import Split
 
 PHASES = ("I", "E")  # inspiration, expiration: a clip each
@@ -52,12 +53,22 @@ WORDS: Mapping[str, str | None] = {
     for sounds in chain.from_iterable(combinations(SOUNDS, count) for count in range(len(SOUNDS) + 1))
 }
 
+_REPOSITORY = "https://gitlab.com/techsupportHF/HF_Lung_V1"
+_COMMIT = "2a77d37230b1673d332645e6c6afeea29900bcf9"
+ORIGIN = Origin(
+    _REPOSITORY,
+    "given as CC BY 4.0 and as CC BY-NC 4.0: read the LICENSE in its repository",
+    (Archive(f"{_REPOSITORY}/-/archive/{_COMMIT}/HF_Lung_V1-{_COMMIT}.zip", f"HF_Lung_V1-{_COMMIT[:12]}.zip"),),
+    note="In it are train.7z.001 and test.7z.001 with their further parts, for you to unpack with 7z.",
+)
+
 
 @register_dataset(
     "hf_lung",
     summary=f"HF_Lung_V1, phases of breathing in 9,765 recordings; grouped by date, not by patient. {HOLDS}",
     paper="Hsu et al., PLOS ONE 16, 2021",
     defaults={"data.clip_s": 4.0},
+    origin=ORIGIN,
     splits=[
         Split(
             "hf_lung",

@@ -18,6 +18,7 @@ from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
 from .splits import Split
 from .sprsound import (
+    ORIGIN,
     POOR_QUALITY,
     Described,
     audio_in,
@@ -64,6 +65,7 @@ def holds_later_editions(root: Path) -> bool:
     splits=SPLITS,
     edition_of="sprsound",
     lies_in=holds_later_editions,
+    origin=ORIGIN,
 )
 def read_sprsound_later(root: Path) -> ClipTable:
     """Read the test sets, wherever their folders lie below `root`.
