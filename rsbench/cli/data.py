@@ -72,9 +72,9 @@ def get(
     from ..core.display import Display
     from ..core.plugins import discover_datasets
     from ..data.datasets import home
-    from ..data.fetching import complete, fetch, origin_of
+    from ..data.fetching import complete, fetch, publication_of
     from ..report.cite import reference
-    from ..report.tables.data import render_fetched, render_origin
+    from ..report.tables.data import render_fetched, render_publication
 
     discover_datasets()
     target = root or (Path(os.environ["RSBENCH_DATA"]) if os.environ.get("RSBENCH_DATA") else None)
@@ -83,7 +83,7 @@ def get(
     folders = {name: target.expanduser() / home(name) for name in dict.fromkeys(datasets)}
     console = standard_output()
     for name, folder in folders.items():
-        render_origin(name, origin_of(name), folder, reference("dataset", name, plugin or ()), console)
+        render_publication(name, publication_of(name), folder, reference("dataset", name, plugin or ()), console)
         console.print("It is there: nothing has to be fetched." if complete(name, folder) else "It is not there yet.")
     if dry_run:
         return

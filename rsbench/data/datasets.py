@@ -12,7 +12,7 @@ import pandas as pd
 from ..core.errors import PluginError, RsbenchError, in_words
 from ..core.registry import Registry
 from .clips import CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
-from .origins import Origin
+from .publication import Publication
 from .splits import SPLITS, Split, own_split
 
 # A data set's reader: from its folder to its clip table. Raises DataError naming file, line and remedy.
@@ -27,14 +27,14 @@ class Dataset:
     edition_of: the data set that it is another edition of, "" for none. It lies in that one's folder, and a patient's
         name is the same person in both.
     lies_in: whether a folder holds any of it, however incomplete.
-    origin: where it is published; None where it is not, or not known.
+    publication: where it is published; None where it is not, or not known.
     """
 
     read: Reader
     defaults: Mapping[str, Any]
     edition_of: str = ""
     lies_in: Callable[[Path], bool] = Path.is_dir
-    origin: Origin | None = None
+    publication: Publication | None = None
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
@@ -51,7 +51,7 @@ def register_dataset(
     splits: Sequence[Split] = (),
     edition_of: str = "",
     lies_in: Callable[[Path], bool] = Path.is_dir,
-    origin: Origin | None = None,
+    publication: Publication | None = None,
 ) -> Callable[[_R], _R]:
     """Register a function from a root folder to a `ClipTable`, and the data set's named splits.
 
@@ -63,7 +63,7 @@ def register_dataset(
         splits: its splits; without any, its subsets train and test are the split of its own name.
         edition_of: the data set that it is another edition of; see `Dataset`.
         lies_in: whether a folder holds any of it; see `Dataset`.
-        origin: where it is published, for `rsbench data get`.
+        publication: where it is published, for `rsbench data get`.
 
     Raises:
         PluginError: the name of the data set or of a split is taken, or a split is of another data set.
@@ -74,7 +74,11 @@ def register_dataset(
 
     def decorate(read: _R) -> _R:
         DATASETS.register(
-            name, Dataset(read, defaults or {}, edition_of, lies_in, origin), summary=summary, paper=paper, source=read
+            name,
+            Dataset(read, defaults or {}, edition_of, lies_in, publication),
+            summary=summary,
+            paper=paper,
+            source=read,
         )
         for split in splits or [own_split(name)]:
             SPLITS.register(split.name, split, summary=split.summary, source=read)

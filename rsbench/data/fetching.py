@@ -25,7 +25,7 @@ from .catalogue import altered, catalogue, strangers
 from .clips import ClipTable
 from .datasets import DATASETS, read_dataset
 from .identity import BAND_COLUMNS, sketch
-from .origins import Archive, Origin
+from .publication import Archive, Publication
 
 UNPACKING = ".unpacking"  # where archives are unpacked before anything is moved to its place
 PACKED = ".zip"
@@ -61,13 +61,13 @@ class Fetched:
         return not (self.table.missing or self.altered or self.strangers)
 
 
-def origin_of(dataset: str) -> Origin:
+def publication_of(dataset: str) -> Publication:
     """Where a data set is published. Raises DataError where that is not known here, SpecError for an unknown name."""
-    origin = DATASETS.entry(dataset).value.origin
-    if origin is None:
-        known = [name for name in DATASETS.names() if DATASETS.entry(name).value.origin]
+    publication = DATASETS.entry(dataset).value.publication
+    if publication is None:
+        known = [name for name in DATASETS.names() if DATASETS.entry(name).value.publication]
         raise DataError(f"{dataset}: nobody has said where it comes from. There is a place of {', '.join(known)}.")
-    return origin
+    return publication
 
 
 def complete(dataset: str, folder: Path) -> bool:
@@ -85,22 +85,22 @@ def fetch(dataset: str, folder: Path, display: Display) -> Fetched:
         DataError: an archive cannot be brought, is another one or is damaged, or what it holds cannot be read.
         ResultsError: another process brings it, or the disk is full.
     """
-    origin = origin_of(dataset)
+    publication = publication_of(dataset)
     record = folder / f"{dataset}.download.json"
     if not complete(dataset, folder):
         with locked_file(record):
-            for archive in origin.archives:
-                bring(archive, origin, folder, display)
-            unpack([folder / archive.filename for archive in origin.archives], origin.takes, folder, display)
-    here = [archive for archive in origin.archives if (folder / archive.filename).is_file()]
+            for archive in publication.archives:
+                bring(archive, publication, folder, display)
+            unpack([folder / archive.filename for archive in publication.archives], publication.takes, folder, display)
+    here = [archive for archive in publication.archives if (folder / archive.filename).is_file()]
     brought = tuple(Brought(archive, sha256_of(folder / archive.filename)) for archive in here)
     found = _checked(dataset, folder, brought, display)
     if brought:
-        write_json(record, _told(dataset, origin, found))
+        write_json(record, _told(dataset, publication, found))
     return found
 
 
-def bring(archive: Archive, origin: Origin, folder: Path, display: Display) -> None:
+def bring(archive: Archive, publication: Publication, folder: Path, display: Display) -> None:
     """Download an archive, unless it lies there: by hand, or from an earlier call. Raises DataError."""
     path = folder / archive.filename
     if not path.is_file():
@@ -108,10 +108,10 @@ def bring(archive: Archive, origin: Origin, folder: Path, display: Display) -> N
         try:
             bring_url(archive.url, path, archive.sha256, quiet=display.quiet)
         except DownloadError as error:
-            note = f" {origin.note}" if origin.note else ""
+            note = f" {publication.note}" if publication.note else ""
             raise DataError(
                 f"{error}{note} Give the same command again, or fetch {archive.filename} with a browser, from "
-                f"{archive.url} or {origin.page}, put it at {path}, and then give the same command again."
+                f"{archive.url} or {publication.page}, put it at {path}, and then give the same command again."
             ) from None
     if archive.sha256 and (seen := sha256_of(path)) != archive.sha256:
         raise DataError(
@@ -208,12 +208,12 @@ def _sketches(table: ClipTable, display: Display) -> Iterator[tuple[str, np.ndar
             yield name, sketch(sound.samples, sound.info.rate)
 
 
-def _told(dataset: str, origin: Origin, found: Fetched) -> dict[str, object]:
+def _told(dataset: str, publication: Publication, found: Fetched) -> dict[str, object]:
     """The content of NAME.download.json."""
     return {
         "dataset": dataset,
-        "page": origin.page,
-        "licence": origin.licence,
+        "page": publication.page,
+        "licence": publication.licence,
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "rsbench": __version__,
         "archives": [

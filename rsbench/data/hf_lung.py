@@ -21,7 +21,7 @@ from .audio import audio_files, readable
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
-from .origins import Archive, Origin
+from .publication import Archive, Publication
 from .splits import Split
 
 PHASES = ("I", "E")  # inspiration, expiration: a clip each
@@ -55,7 +55,7 @@ WORDS: Mapping[str, str | None] = {
 
 _REPOSITORY = "https://gitlab.com/techsupportHF/HF_Lung_V1"
 _COMMIT = "2a77d37230b1673d332645e6c6afeea29900bcf9"
-ORIGIN = Origin(
+PUBLICATION = Publication(
     _REPOSITORY,
     "given as CC BY 4.0 and as CC BY-NC 4.0: read the LICENSE in its repository",
     (Archive(f"{_REPOSITORY}/-/archive/{_COMMIT}/HF_Lung_V1-{_COMMIT}.zip", f"HF_Lung_V1-{_COMMIT[:12]}.zip"),),
@@ -68,7 +68,7 @@ ORIGIN = Origin(
     summary=f"HF_Lung_V1, phases of breathing in 9,765 recordings; grouped by date, not by patient. {HOLDS}",
     paper="Hsu et al., PLOS ONE 16, 2021",
     defaults={"data.clip_s": 4.0},
-    origin=ORIGIN,
+    publication=PUBLICATION,
     splits=[
         Split(
             "hf_lung",

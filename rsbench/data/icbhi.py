@@ -18,7 +18,7 @@ from .audio import audio_files
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, recordings_in, where_recordings_lie
-from .origins import Archive, Origin
+from .publication import Archive, Publication
 from .splits import Split
 
 DATABASE = "ICBHI_final_database"
@@ -40,7 +40,7 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
 
 _SITE = "https://bhichallenge.med.auth.gr"
 _FILES = f"{_SITE}/sites/default/files/ICBHI_final_database"
-ORIGIN = Origin(
+PUBLICATION = Publication(
     f"{_SITE}/ICBHI_2017_Challenge",
     "free for research; its page has the terms",
     (Archive(f"{_FILES}/{DATABASE}.zip", f"{DATABASE}.zip"), Archive(f"{_FILES}/{OFFICIAL_LIST}", OFFICIAL_LIST)),
@@ -53,7 +53,7 @@ ORIGIN = Origin(
     summary=f"ICBHI 2017, 6898 respiratory cycles of 126 patients. {LAYOUT}",
     paper="Rocha et al., Physiological Measurement 40, 2019",
     defaults={"data.clip_s": 8.0},
-    origin=ORIGIN,
+    publication=PUBLICATION,
     splits=[
         Split(
             "icbhi-official",

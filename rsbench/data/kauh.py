@@ -17,7 +17,7 @@ from .annotations import frames, read_each
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, recordings_in, where_recordings_lie
-from .origins import MENDELEY, Archive, Origin
+from .publication import MENDELEY, Archive, Publication
 from .splits import Split
 
 PATIENTS = 112
@@ -52,7 +52,7 @@ def _split(name: str, summary: str, *subsets: str) -> Split:
     return Split(name, 1, "kauh", summary, (), subsets)
 
 
-ORIGIN = Origin(
+PUBLICATION = Publication(
     "https://data.mendeley.com/datasets/jwyy9np4gv/3",
     "CC BY 4.0",
     (Archive(f"{MENDELEY}/jwyy9np4gv-3.zip", "jwyy9np4gv-3.zip"),),
@@ -64,7 +64,7 @@ ORIGIN = Origin(
     summary=f"KAUH, 112 adults through three filters. {HOLDS}",
     paper="Fraiwan et al., Data in Brief 35, 2021",
     defaults={"data.clip_s": 8.0},
-    origin=ORIGIN,
+    publication=PUBLICATION,
     splits=[
         _split("kauh", "The extended filter (E), one recording a patient.", "extended"),
         _split("kauh-bell", "The bell filter (B), one recording a patient.", "bell"),

@@ -18,7 +18,7 @@ from .annotations import Place, frames, read_each, read_table
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, recordings_in, where_recordings_lie
-from .origins import MENDELEY, Archive, Origin
+from .publication import MENDELEY, Archive, Publication
 from .splits import Split
 
 DEVICE = "Litt3200"  # as ICBHI calls it
@@ -33,7 +33,7 @@ OFFICIAL = pd.DataFrame(
 _NAME = re.compile(r"(?P<patient>H\d{3})_(?P<location>[LR][1-6])", re.ASCII)
 _PATIENT = re.compile(r"H\d{3}", re.ASCII)
 
-ORIGIN = Origin(
+PUBLICATION = Publication(
     "https://data.mendeley.com/datasets/p9z4h98s6j/1",
     "CC BY 4.0",
     (Archive(f"{MENDELEY}/p9z4h98s6j-1.zip", "p9z4h98s6j-1.zip"),),
@@ -44,7 +44,7 @@ ORIGIN = Origin(
     "respiratory_tr",
     summary=f"RespiratoryDatabase@TR, severity of COPD of 42 patients; no respiratory sounds annotated. {HOLDS}",
     paper="Altan et al., Natural and Engineering Sciences 2, 2017",
-    origin=ORIGIN,
+    publication=PUBLICATION,
     splits=[Split("respiratory_tr", 1, "respiratory_tr", "All 42 patients, by severity of COPD.", (), ("all",))],
 )
 def read_respiratory_tr(root: Path) -> ClipTable:

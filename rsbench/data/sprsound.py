@@ -22,7 +22,7 @@ from .catalogue import absent, strangers
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
-from .origins import Archive, Origin
+from .publication import Archive, Publication
 from .splits import Split
 
 LABELS = ("Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle")
@@ -106,7 +106,7 @@ HOLDS = (
 _REPOSITORY = "https://github.com/SJTU-YONGFU-RESEARCH-GRP/SPRSound"
 _COMMIT = "874eeb8736ddb78937c2fb5332fc7e7293d0f0ca"
 # All editions; folders named for tasks repeat recordings. GitHub packs a commit anew, with no sha256 to rely on.
-ORIGIN = Origin(
+PUBLICATION = Publication(
     _REPOSITORY,
     "CC BY 4.0",
     (Archive(f"{_REPOSITORY}/archive/{_COMMIT}.zip", f"SPRSound-{_COMMIT[:12]}.zip"),),
@@ -120,7 +120,7 @@ ORIGIN = Origin(
     summary=f"SPRSound 2022, 9089 events of 292 children. {HOLDS}",
     paper="Zhang et al., IEEE TBioCAS 16, 2022",
     defaults={"data.clip_s": 8.0},
-    origin=ORIGIN,
+    publication=PUBLICATION,
     splits=[
         Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", ALL, ALL),
         Split("sprsound-inter", 1, "sprsound", "Patients who are not in train2022.", TRAIN, INTER),

@@ -18,8 +18,8 @@ from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
 from .splits import Split
 from .sprsound import (
-    ORIGIN,
     POOR_QUALITY,
+    PUBLICATION,
     Described,
     audio_in,
     read_recording,
@@ -65,7 +65,7 @@ def holds_later_editions(root: Path) -> bool:
     splits=SPLITS,
     edition_of="sprsound",
     lies_in=holds_later_editions,
-    origin=ORIGIN,
+    publication=PUBLICATION,
 )
 def read_sprsound_later(root: Path) -> ClipTable:
     """Read the test sets, wherever their folders lie below `root`.

@@ -18,7 +18,7 @@ from rsbench import ClipTable, register_dataset
 from rsbench.core.downloads import DownloadError, bring_url
 from rsbench.data.datasets import DATASETS, Dataset
 from rsbench.data.folder import read_folder
-from rsbench.data.origins import Archive, Origin
+from rsbench.data.publication import Archive, Publication
 from rsbench.data.splits import SPLITS
 
 Get = Callable[..., tuple[int, str, str]]
@@ -55,12 +55,12 @@ def zipped(members: dict[str, bytes]) -> bytes:
 def shelf(files: Files, archive: bytes) -> Iterator[None]:
     """The data set "shelf", published on the server."""
     files.content["shelf.zip"] = archive
-    origin = Origin(
+    publication = Publication(
         "https://shelf.example/page", "CC BY 4.0", (Archive(f"{files.url}/shelf.zip", "shelf.zip"),), "shelf-1/[^/]+"
     )
     with DATASETS.scoped(), SPLITS.scoped():
 
-        @register_dataset("shelf", summary="for tests", origin=origin)
+        @register_dataset("shelf", summary="for tests", publication=publication)
         def read(root: Path) -> ClipTable:
             return read_folder(root / "shelf-1", "shelf")
 
@@ -81,10 +81,10 @@ def get(cli: Cli, tmp_path: Path, shelf: None) -> Get:
 def published_at(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the first archive of a data set be published at another place."""
     entry = DATASETS.entry(name)
-    origin = entry.value.origin
-    assert origin is not None
-    first, *others = origin.archives
-    moved = replace(origin, archives=(replace(first, url=url), *others))
+    publication = entry.value.publication
+    assert publication is not None
+    first, *others = publication.archives
+    moved = replace(publication, archives=(replace(first, url=url), *others))
     dataset = Dataset(entry.value.read, entry.value.defaults, entry.value.edition_of, entry.value.lies_in, moved)
     monkeypatch.setitem(DATASETS._entries, name, replace(entry, value=dataset))
 
@@ -207,7 +207,7 @@ def test_an_expired_certificate_is_said_and_not_passed_over(
 def test_another_archive_than_the_published_one(get: Get, files: Files, tmp_path: Path) -> None:
     entry = DATASETS.entry("shelf")
     pinned = Archive(f"{files.url}/shelf.zip", "shelf.zip", "0" * 64)
-    object.__setattr__(entry.value, "origin", replace(entry.value.origin, archives=(pinned,)))
+    object.__setattr__(entry.value, "publication", replace(entry.value.publication, archives=(pinned,)))
     assert f"gave another file than the one published (sha256 {'0' * 64})" in get("--yes")[2]
     place = tmp_path / "root/shelf/shelf.zip"
     assert not place.exists()
@@ -260,9 +260,9 @@ def test_recordings_are_compared_with_the_catalogue(
 
 def test_every_published_data_set_has_a_place_over_tls() -> None:
     for name in ("icbhi", "sprsound", "sprsound-later", "kauh", "hf_lung", "respiratory_tr"):
-        origin = DATASETS.entry(name).value.origin
-        assert origin is not None
-        assert all(archive.url.startswith("https://") for archive in origin.archives)
+        publication = DATASETS.entry(name).value.publication
+        assert publication is not None
+        assert all(archive.url.startswith("https://") for archive in publication.archives)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

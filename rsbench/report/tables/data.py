@@ -15,7 +15,7 @@ from ...data.catalogue import catalogue
 from ...data.check import SHOWN, DataCheck
 from ...data.clips import CLASSES
 from ...data.fetching import Fetched
-from ...data.origins import Origin
+from ...data.publication import Publication
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
 from ...evaluation.nuisance import MOST_UNSEEN, length_audit, length_warnings
@@ -54,17 +54,17 @@ def render(found: DataCheck, console: Console) -> None:
         console.print(f"[red]{escape(problem)}[/]")
 
 
-def render_origin(dataset: str, origin: Origin, folder: Path, reference: str, console: Console) -> None:
+def render_publication(dataset: str, publication: Publication, folder: Path, reference: str, console: Console) -> None:
     """Print where a data set comes from, under which licence, what to cite, and where it will lie."""
     console.rule(f"[bold]{dataset}[/]")
-    console.print(f"Page:     {escape(origin.page)}")
-    console.print(f"Licence:  {escape(origin.licence)}")
-    for archive in origin.archives:
+    console.print(f"Page:     {escape(publication.page)}")
+    console.print(f"Licence:  {escape(publication.licence)}")
+    for archive in publication.archives:
         pinned = f"sha256 {archive.sha256}" if archive.sha256 else "no sha256 is published: what is in it is checked"
         console.print(f"Archive:  {escape(archive.url)} ({pinned})")
     console.print(f"Folder:   {escape(str(folder))}")
-    if origin.note:
-        console.print(f"Note:     {escape(origin.note)}")
+    if publication.note:
+        console.print(f"Note:     {escape(publication.note)}")
     console.print(f"Cite:\n{escape(reference)}" if reference else "Cite:     see its page", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Where a published data set comes from: its page, its licence and its archives."""
+"""How a data set is published: its page, its licence and its archives."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a data set is published.
+class Publication:
+    """Where and how a data set is published.
 
     page: for people. licence: as it is given there. archives: in which it comes; those that end in .zip are unpacked.
     takes: a pattern of the paths in an archive that belong to it. note: what to know before fetching, in a sentence.
