@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import SpecError, did_you_mean
-from .options import PartialOption, PluginOption, RootOption, standard_output
+from .options import DryRunOption, PartialOption, PluginOption, QuietOption, RootOption, standard_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,12 +18,28 @@ if TYPE_CHECKING:
     from ..data.sources import Roots
 
 
-app = typer.Typer(help="Look at recordings before training on them.", no_args_is_help=True)
+app = typer.Typer(help="Fetch recordings, and look at them before training on them.", no_args_is_help=True)
 
 EXAMPLES = """
 [bold]Example[/bold]
 
 rsbench data clips --root DATA --data icbhi,sprsound --out clips.parquet
+"""
+
+NAMES = """
+[bold]Examples[/bold]
+
+rsbench data names sprsound
+
+rsbench data names sprsound --missing --root DATA
+"""
+
+GETS = """
+[bold]Examples[/bold]
+
+rsbench data get icbhi --root DATA --dry-run
+
+rsbench data get icbhi sprsound --root DATA --yes
 """
 
 CHECKS = """
@@ -32,6 +49,60 @@ rsbench data check --root DATA --dataset sprsound
 
 rsbench data check --root DATA --dataset icbhi --by device
 """
+
+
+@app.command(epilog=GETS)
+def get(
+    datasets: Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets; see: rsbench list datasets.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Gets a folder per data set; made if need be. Default: RSBENCH_DATA.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: I keep to the licences.")] = False,
+    dry_run: DryRunOption = False,
+    plugin: PluginOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Fetch published recordings: shows licence and citation, asks, downloads, unpacks and checks every recording.
+
+    What was stopped goes on where it was. TLS is always checked. An archive that you put there by hand is used.
+    Exit code 1 when what lies there is not all that was published; 2 when it cannot be fetched, with what to do.
+    """
+    import os
+
+    from ..core.display import Display
+    from ..core.plugins import discover_datasets
+    from ..data.datasets import home
+    from ..data.fetching import complete, fetch, publication_of
+    from ..report.cite import reference
+    from ..report.tables.data import render_fetched, render_publication
+
+    discover_datasets()
+    target = root or (Path(os.environ["RSBENCH_DATA"]) if os.environ.get("RSBENCH_DATA") else None)
+    if target is None:
+        raise SpecError("--root is missing: say where the recordings shall lie, or set RSBENCH_DATA.")
+    folders = {name: target.expanduser() / home(name) for name in dict.fromkeys(datasets)}
+    console = standard_output()
+    for name, folder in folders.items():
+        render_publication(name, publication_of(name), folder, reference("dataset", name, plugin or ()), console)
+        console.print("It is there: nothing has to be fetched." if complete(name, folder) else "It is not there yet.")
+    if dry_run:
+        return
+    if not (yes or all(complete(name, folder) for name, folder in folders.items())):
+        _ask()
+    fetched = [fetch(name, folder, Display(quiet=quiet)) for name, folder in folders.items()]
+    for found in fetched:
+        render_fetched(found, console)
+    if not all(found.ok for found in fetched):
+        raise typer.Exit(1)
+
+
+def _ask() -> None:
+    """Go on if the answer is yes. Raises SpecError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise SpecError(
+            "data get asks before it fetches, and nobody can answer here. Say --yes if you keep to the licences."
+        )
+    typer.confirm("Fetch, and keep to these licences?", abort=True)
 
 
 @app.command(epilog=CHECKS)
@@ -68,6 +139,30 @@ def check(
         sound &= not found.broken if partial else found.ok
     if not sound:
         raise typer.Exit(1)
+
+
+@app.command(epilog=NAMES)
+def names(
+    dataset: Annotated[str, typer.Argument(help="Data set; see: rsbench list datasets.")],
+    missing: Annotated[bool, typer.Option("--missing", help="Only those that your folder lacks.")] = False,
+    root: RootOption = None,
+    plugin: PluginOption = None,
+) -> None:
+    """List the recordings that were published, a name a line, or those that your folder lacks."""
+    from ..data.catalogue import catalogue, catalogued
+    from ..data.sources import load_table
+
+    if missing:
+        listed = load_table(dataset, _roots(root, plugin), partial=True).missing
+    else:
+        published = catalogue(dataset)
+        if published is None:
+            raise SpecError(
+                f"{dataset}: the names of its recordings are not known here.{did_you_mean(dataset, catalogued())}"
+            )
+        listed = tuple(published.index)
+    for name in listed:
+        typer.echo(name)
 
 
 @app.command(epilog=EXAMPLES)

@@ -1,1 +1,1 @@
-"""What every loss, backbone and quality index must do, as checks that the command `doctor` and the tests share."""
+"""What every loss, backbone, index and data set must do, as checks that the command `doctor` and the tests share."""

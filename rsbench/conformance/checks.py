@@ -24,15 +24,16 @@ from ..core.installation import raise_if_library
 from ..core.loss import LOSSES
 from ..core.registry import Entry, Registry
 from ..core.text import visible
+from ..data.datasets import DATASETS
 from ..quality.index import QUALITY
 
-Kind = Literal["loss", "backbone", "index"]
+Kind = Literal["loss", "backbone", "index", "dataset"]
 
-REGISTRIES: dict[Kind, Registry[Any]] = {"loss": LOSSES, "backbone": BACKBONES, "index": QUALITY}
+REGISTRIES: dict[Kind, Registry[Any]] = {"loss": LOSSES, "backbone": BACKBONES, "index": QUALITY, "dataset": DATASETS}
 
 
 class BrokenContract(PluginError):
-    """A loss, backbone or index does not do what every one of its kind must.
+    """A loss, backbone, index or data set does not do what every one of its kind must.
 
     contract: what must hold. seen: what was there instead. remedy: what to change.
     """

@@ -12,16 +12,20 @@ import torch
 
 from ..core.backbone import BACKBONES
 from ..core.display import Advance
-from ..core.errors import SpecError, did_you_mean
+from ..core.errors import DataError, SpecError, did_you_mean
 from ..core.plugins import discover, is_built_in
-from . import backbones, indices, losses
+from ..data.sources import Roots
+from . import backbones, datasets, indices, losses
 from .checks import REGISTRIES, BrokenContract, Case, Check, Kind
 
 CHECKS: dict[Kind, tuple[Check, ...]] = {
     "loss": losses.CHECKS,
     "backbone": backbones.CHECKS,
     "index": indices.CHECKS,
+    "dataset": datasets.CHECKS,
 }
+
+NO_RECORDINGS = "not checked: no root holds recordings of it"
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,20 @@ class Finding:
     seconds: float
 
 
-def plan(names: Sequence[str] = (), kind: Kind | None = None) -> list[Examination]:
+def plan(names: Sequence[str] = (), kind: Kind | None = None, roots: Roots | None = None) -> list[Examination]:
     """All that is registered, of one kind or of every, or what is named: "qlung", "timm:convnext_tiny".
 
     Built-in backbones of one file differ in width and depth: the first of them goes through the slow checks for all.
-    What is named, and what a plugin brings, goes through every check.
+    What is named, and what a plugin brings, goes through every check. Data sets are looked for in `roots`.
 
-    Raises SpecError for a name that nothing has.
+    Raises SpecError for a name that nothing has, DataError for a data set that is named and has no folder.
     """
     discover()
+    roots = roots or Roots()
     kinds = [kind] if kind else list(REGISTRIES)
     if names:
-        return [Examination(case, CHECKS[case.kind]) for name in names for case in _named(name, kinds)]
-    return [_examination(kind, name) for kind in kinds for name in _everything(kind)]
+        return [Examination(case, CHECKS[case.kind]) for name in names for case in _named(name, kinds, roots)]
+    return [_examination(kind, name, roots) for kind in kinds for name in _everything(kind)]
 
 
 def examine(examination: Examination, advance: Advance) -> Finding:
@@ -99,11 +104,13 @@ def _everything(kind: Kind) -> list[str]:
     return sorted({*registry.names(), *examples})
 
 
-def _case(kind: Kind, name: str) -> Case:
+def _case(kind: Kind, name: str, roots: Roots) -> Case:
+    if kind == "dataset":
+        return datasets.located(name, roots)
     return backbones.smallest(name) if kind == "backbone" else Case(kind, name)
 
 
-def _named(name: str, kinds: Sequence[Kind]) -> list[Case]:
+def _named(name: str, kinds: Sequence[Kind], roots: Roots) -> list[Case]:
     """Whatever has this name, in any of the kinds; what follows a colon is an option, or a member of a family."""
     registered, colon, value = name.partition(":")
     known = {kind: {*REGISTRIES[kind].names(), *REGISTRIES[kind].families} for kind in kinds}
@@ -111,12 +118,12 @@ def _named(name: str, kinds: Sequence[Kind]) -> list[Case]:
     if not found:
         suggestion = did_you_mean(registered, set().union(*known.values()))
         raise SpecError(f"There is no {' or '.join(kinds)} '{registered}'.{suggestion}")
-    return [_with_value(kind, registered, value) if colon else _alone(kind, registered) for kind in found]
+    return [_with_value(kind, registered, value) if colon else _alone(kind, registered, roots) for kind in found]
 
 
-def _alone(kind: Kind, name: str) -> Case:
+def _alone(kind: Kind, name: str, roots: Roots) -> Case:
     family = REGISTRIES[kind].families.get(name)
-    return _with_value(kind, name, family.example) if family else _case(kind, name)
+    return _with_value(kind, name, family.example) if family else _case(kind, name, roots)
 
 
 def _with_value(kind: Kind, name: str, value: str) -> Case:
@@ -138,13 +145,18 @@ def _first_of_its_file(case: Case) -> Case:
     return backbones.smallest(first.name)
 
 
-def _examination(kind: Kind, name: str) -> Examination:
-    """With every check, or those that suffice; with none and the reason where its package is not installed."""
+def _examination(kind: Kind, name: str, roots: Roots) -> Examination:
+    """With every check, or those that suffice; with none and the reason where a package or recordings are missing."""
     try:
         REGISTRIES[kind].entry(name)
     except SpecError as error:
         return Examination(Case(kind, name), (), f"not checked: {error}")
-    case, checks = _case(kind, name), CHECKS[kind]
+    try:
+        case, checks = _case(kind, name, roots), CHECKS[kind]
+    except DataError:
+        return Examination(Case(kind, name), (), NO_RECORDINGS)
+    if kind == "dataset" and not datasets.is_here(case):
+        return Examination(Case(kind, name), (), NO_RECORDINGS)
     stands_in = _first_of_its_file(case)
     if stands_in == case:
         return Examination(case, checks)

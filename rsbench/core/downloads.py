@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import yaml
 
@@ -13,6 +17,7 @@ from .errors import WeightsError
 
 HUB = "hf-hub:"
 CARD = "README.md"
+_AT_ONCE = 2**13  # bytes: what is lost of a download that is stopped
 
 
 class DownloadError(WeightsError):
@@ -115,10 +120,11 @@ class _NoSuchFile(DownloadError):
     """The repository has no such file."""
 
 
-def bring_url(url: str, path: Path, sha256: str = "") -> Path:
+def bring_url(url: str, path: Path, sha256: str = "", *, quiet: bool = False) -> Path:
     """Download `url` to `path`, whole or not at all; a hash that is known is checked.
 
-    Raises DownloadError naming the URL.
+    A download that was stopped goes on where it was, if the server knows that the file is still the same. TLS is always
+    checked. Raises DownloadError naming the URL.
     """
     import pooch
 
@@ -129,7 +135,7 @@ def bring_url(url: str, path: Path, sha256: str = "") -> Path:
             known_hash=f"sha256:{sha256}" if sha256 else None,
             fname=path.name,
             path=path.parent,
-            downloader=pooch.HTTPDownloader(progressbar=True),
+            downloader=_Resumed(path.with_name(f".{path.name}.part"), progressbar=not quiet),
         )
     except OSError as error:  # among them all that the HTTP library raises
         raise _failed(url, error) from None
@@ -138,10 +144,82 @@ def bring_url(url: str, path: Path, sha256: str = "") -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class _Resumed:
+    """A downloader for pooch that keeps what has come in `part`, and beside it of which file that is."""
+
+    part: Path
+    progressbar: bool
+
+    def __call__(self, url: str, output_file: str, _: Any) -> None:
+        told = self._told(url)
+        try:
+            self._download(url, told)
+        except _NothingLeft:  # all of it had come, or it has become another file
+            self.part.unlink()
+            self._download(url, "")
+        self.part.replace(output_file)
+        self._note.unlink(missing_ok=True)
+
+    @property
+    def _note(self) -> Path:
+        return self.part.with_name(f"{self.part.name}.json")
+
+    def _told(self, url: str) -> str:
+        """By what the server tells the file that `part` is the beginning of; "" where there is none."""
+        try:
+            note = json.loads(self._note.read_bytes())
+            return note["told"] if note["url"] == url and self.part.is_file() else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def _download(self, url: str, told: str) -> None:
+        import pooch
+
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        with self.part.open("ab") as file:
+            if not told:
+                file.truncate(0)
+            have = file.tell() if told else 0
+            headers = {"Accept-Encoding": "identity"}  # lengths are those of the file
+            if have:
+                headers |= {"Range": f"bytes={have}-", "If-Range": told}
+            hooks = {"response": self._on_response(url, file, have)}
+            pooch.HTTPDownloader(self.progressbar, _AT_ONCE, headers=headers, hooks=hooks)(url, file, None)
+
+    def _on_response(self, url: str, file: IO[bytes], have: int) -> Callable[..., None]:
+        def look(response: Any, **_: object) -> None:
+            if response.status_code == 416 and have:
+                raise _NothingLeft
+            begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            if response.status_code == 206 and not begins:
+                raise OSError("the server sent another part of the file than was asked for")
+            if response.status_code == 200:
+                file.truncate(0)
+                self._note.write_text(json.dumps({"url": url, "told": _told_by(response.headers)}))
+
+        return look
+
+
+class _NothingLeft(Exception):
+    """The server has nothing behind what has come."""
+
+
+def _told_by(headers: Mapping[str, str]) -> str:
+    """What a server is asked by whether a file is still the same; "" where it gives nothing to rely on."""
+    tag = headers.get("ETag", "")
+    return headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
+
+
 def _failed(what: str, error: BaseException) -> DownloadError:
     """What to say of an error of the disk or of the network: what began it, not all that was made of it."""
     while error.__context__ is not None:
         error = error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):  # its errno is none of the system's
+        return DownloadError(
+            f"{what} cannot be downloaded: the server's certificate is not valid ({error.verify_message}), and rsbench "
+            "never turns this check off."
+        )
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOSPC:
         return DownloadError(f"{what} cannot be kept: no room left on the disk.")

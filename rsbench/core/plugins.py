@@ -26,7 +26,10 @@ from .registry import Entry, Registry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
 BUILT_IN_MODULES = ("rsbench.features.frontends",)
-BUILT_IN_DATASETS = ("rsbench.data.icbhi", "rsbench.data.sprsound", "rsbench.data.synthetic")
+BUILT_IN_DATASETS = tuple(
+    f"rsbench.data.{module}"
+    for module in ("icbhi", "sprsound", "sprsound_later", "kauh", "hf_lung", "respiratory_tr", "synthetic")
+)
 ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
 DATASETS_GROUP = "rsbench.datasets"
 

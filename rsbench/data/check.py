@@ -11,12 +11,14 @@ import pandas as pd
 
 from ..core.errors import DataError
 from .audio import AudioInfo, decode
+from .catalogue import altered
 from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
 from .consistency import doubts, same_samples, same_sound_on_both_sides
 from .identity import sketch
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
 
+NAMED = 3  # recordings that a doubt names
 SHOWN = 10  # names of missing recordings printed before they are only counted
 
 
@@ -93,11 +95,21 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         clipped=clipped,
         poor_quality=int((table.recordings["record_label"] == POOR_QUALITY).sum()),
         twins=tuple(map(tuple, twins)),
-        doubts=tuple(doubts(table, rules)),
+        doubts=(*doubts(table, rules), *_otherwise_than_published(table.dataset, sketches)),
         oddities=oddities,
         rules=tuple(rules),
         clips=_classed(table, label_map, durations_s, {name: info.rate for name, info in infos.items()}),
     )
+
+
+def _otherwise_than_published(dataset: str, sketches: dict[str, np.ndarray]) -> list[str]:
+    """A doubt about the recordings whose length or spectrum is not that of the published ones."""
+    names = altered(dataset, sketches)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    told = (
+        f"{', '.join(names[:NAMED])}{more}: not the sound that was published under this name, by length and spectrum."
+    )
+    return [told] if names else []
 
 
 def count_overlapping(clips: pd.DataFrame) -> int:
@@ -165,9 +177,9 @@ def _counts(table: ClipTable) -> pd.DataFrame:
     official = table.official.set_index("subset") if len(table.official) else pd.DataFrame()
     if POOR_QUALITY in official:
         found = found.assign(**{POOR_QUALITY: poor})
-    columns = [*official.columns] or ["recordings", "patients", *labels.columns]
+    columns = [*dict.fromkeys([*official.columns, "recordings", "patients", *labels.columns])]
     subsets = list(dict.fromkeys([*official.index, *found.index]))
-    found = found.reindex(index=subsets, columns=columns, fill_value=0)
+    found = found.reindex(index=subsets, columns=columns, fill_value=0).fillna(0)
     official = official.reindex(index=subsets, columns=columns)
     long = [
         (subset, what, int(found.loc[subset, what]), official.loc[subset, what])

@@ -109,7 +109,7 @@ LABEL_MAPS = {
     label_map.name: label_map
     for label_map in (
         LabelMap("four-class", 1, _FOUR_CLASSES),
-        LabelMap("four-class-strict", 1, _FOUR_CLASSES, without=("Rhonchi", "Stridor")),
+        LabelMap("four-class-strict", 1, _FOUR_CLASSES, without=("Rhonchi", "Stridor", "I C B")),
     )
 }
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ..core.errors import PluginError, RsbenchError, in_words
 from ..core.registry import Registry
 from .clips import CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
+from .publication import Publication
 from .splits import SPLITS, Split, own_split
 
 # A data set's reader: from its folder to its clip table. Raises DataError naming file, line and remedy.
@@ -20,10 +21,20 @@ Reader = Callable[[Path], ClipTable]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A registered data set: how it is read, and which fields of the spec it sets when the user does not."""
+    """A registered data set: how it is read, and which fields of the spec it sets when the user does not.
+
+    defaults: spec keys → values, e.g. {"data.clip_s": 2.0}.
+    edition_of: the data set that it is another edition of, "" for none. It lies in that one's folder, and a patient's
+        name is the same person in both.
+    lies_in: whether a folder holds any of it, however incomplete.
+    publication: where it is published; None where it is not, or not known.
+    """
 
     read: Reader
-    defaults: Mapping[str, Any]  # spec keys → values, e.g. {"data.clip_s": 2.0}
+    defaults: Mapping[str, Any]
+    edition_of: str = ""
+    lies_in: Callable[[Path], bool] = Path.is_dir
+    publication: Publication | None = None
 
 
 DATASETS: Registry[Dataset] = Registry("dataset")
@@ -38,6 +49,9 @@ def register_dataset(
     paper: str = "",
     defaults: Mapping[str, Any] | None = None,
     splits: Sequence[Split] = (),
+    edition_of: str = "",
+    lies_in: Callable[[Path], bool] = Path.is_dir,
+    publication: Publication | None = None,
 ) -> Callable[[_R], _R]:
     """Register a function from a root folder to a `ClipTable`, and the data set's named splits.
 
@@ -47,6 +61,9 @@ def register_dataset(
         paper: where it was published.
         defaults: spec keys → values that a run on it takes when the user gives none.
         splits: its splits; without any, its subsets train and test are the split of its own name.
+        edition_of: the data set that it is another edition of; see `Dataset`.
+        lies_in: whether a folder holds any of it; see `Dataset`.
+        publication: where it is published, for `rsbench data get`.
 
     Raises:
         PluginError: the name of the data set or of a split is taken, or a split is of another data set.
@@ -56,12 +73,23 @@ def register_dataset(
             raise PluginError(f"Split '{split.name}' is of data set '{split.dataset}', and '{name}' brings it.")
 
     def decorate(read: _R) -> _R:
-        DATASETS.register(name, Dataset(read, defaults or {}), summary=summary, paper=paper, source=read)
+        DATASETS.register(
+            name,
+            Dataset(read, defaults or {}, edition_of, lies_in, publication),
+            summary=summary,
+            paper=paper,
+            source=read,
+        )
         for split in splits or [own_split(name)]:
             SPLITS.register(split.name, split, summary=split.summary, source=read)
         return read
 
     return decorate
+
+
+def home(name: str) -> str:
+    """The data set in whose folder one lies, its own name but for another edition; their patients are the same."""
+    return (DATASETS.entry(name).value.edition_of or name) if name in DATASETS.names() else name
 
 
 def read_dataset(name: str, folder: Path) -> ClipTable:

@@ -18,6 +18,7 @@ from .audio import audio_files
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, recordings_in, where_recordings_lie
+from .publication import Archive, Publication
 from .splits import Split
 
 DATABASE = "ICBHI_final_database"
@@ -37,11 +38,22 @@ ALIASES = {"226_1b1_Pl_sc_Meditron": "226_1b1_Pl_sc_LittC2SE"}
 _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<device>[^_]+)")
 
 
+_SITE = "https://bhichallenge.med.auth.gr"
+_FILES = f"{_SITE}/sites/default/files/ICBHI_final_database"
+PUBLICATION = Publication(
+    f"{_SITE}/ICBHI_2017_Challenge",
+    "free for research; its page has the terms",
+    (Archive(f"{_FILES}/{DATABASE}.zip", f"{DATABASE}.zip"), Archive(f"{_FILES}/{OFFICIAL_LIST}", OFFICIAL_LIST)),
+    note="The certificate of its server has expired before.",
+)
+
+
 @register_dataset(
     "icbhi",
     summary=f"ICBHI 2017, 6898 respiratory cycles of 126 patients. {LAYOUT}",
     paper="Rocha et al., Physiological Measurement 40, 2019",
     defaults={"data.clip_s": 8.0},
+    publication=PUBLICATION,
     splits=[
         Split(
             "icbhi-official",
@@ -50,6 +62,7 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
             "The official 60/40 split; patients 156 and 218 are on both sides.",
             ("train",),
             ("test",),
+            shares_patients=True,
         ),
         Split(
             "icbhi-official-clean",
@@ -69,6 +82,7 @@ _NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<
             ("test",),
             test_without_patients=ON_BOTH_SIDES,
         ),
+        Split("icbhi", 1, "icbhi", "All 126 patients, to judge what was trained elsewhere.", (), ("train", "test")),
     ],
 )
 def read_icbhi(root: Path) -> ClipTable:

@@ -13,7 +13,7 @@ from ..core.plugins import discover_datasets
 from ..core.text import SIGNS, is_plain_word
 from .clips import ClipTable
 from .consistency import refuse_doubtful
-from .datasets import DATASETS, read_dataset
+from .datasets import DATASETS, home, read_dataset
 from .folder import CLIPS_CSV, read_folder
 from .layout import where_recordings_lie
 
@@ -49,7 +49,7 @@ class Roots:
 
     def folder(self, dataset: str) -> Path:
         """The folder of a data set. Raises DataError: where it was looked for, and what it must hold."""
-        candidates = [self.named[dataset]] if dataset in self.named else [root / dataset for root in self.general]
+        candidates = self._candidates(dataset)
         for candidate in candidates:
             if candidate.is_dir():
                 return candidate
@@ -59,11 +59,7 @@ class Roots:
         """Names of the data sets that have a folder here. Raises DataError where there is none at all."""
         discover_datasets()
         registered = [name for name in DATASETS.names() if name not in SYNTHETIC]
-        folders = {
-            name: [self.named[name]] if name in self.named else [root / name for root in self.general]
-            for name in registered
-        }
-        found = [name for name, places in folders.items() if any(place.is_dir() for place in places)]
+        found = [name for name in registered if any(map(DATASETS.entry(name).value.lies_in, self._candidates(name)))]
         if not found + self.own_datasets():
             looked = ", ".join(map(str, [*self.general, *self.named.values()])) or "nowhere: no root was given"
             lie = " ".join(map(where_recordings_lie, self.general))
@@ -72,6 +68,13 @@ class Roots:
                 f"{', '.join(registered)}, or one with a {CLIPS_CSV}. Name it with --root DIR or RSBENCH_DATA."
             )
         return found + self.own_datasets()
+
+    def _candidates(self, dataset: str) -> list[Path]:
+        """Folders that it may lie in, there or not."""
+        for name in (dataset, home(dataset)):
+            if name in self.named:
+                return [self.named[name]]
+        return [root / home(dataset) for root in self.general]
 
     def own_datasets(self) -> list[str]:
         """Names of the data sets that a clips.csv describes and that have no reader of their own."""
@@ -126,14 +129,14 @@ def _no_folder(dataset: str, candidates: Sequence[Path]) -> DataError:
         hint = f"A data set of your own is a folder with a {CLIPS_CSV}.{did_you_mean(dataset, DATASETS.names())}"
     if not candidates:
         return DataError(
-            f"Data set '{dataset}': no folder of recordings was named. Say --root DIR, where DIR/{dataset} is its "
-            f"folder, or --root {dataset}=FOLDER, or set RSBENCH_DATA. {hint}"
+            f"Data set '{dataset}': no folder of recordings was named. Say --root DIR, where "
+            f"DIR/{home(dataset)} is its folder, or --root {dataset}=FOLDER, or set RSBENCH_DATA. {hint}"
         )
     looked = " and ".join(str(path.absolute()) for path in candidates)
     lie = " ".join(where_recordings_lie(path.parent) for path in candidates if path.parent.is_dir())
     return DataError(
-        f"Data set '{dataset}': there is no folder {looked}. Say --root DIR, where DIR/{dataset} is its folder, or "
-        f"name it alone with --root {dataset}=FOLDER. {lie} {hint}"
+        f"Data set '{dataset}': there is no folder {looked}. Say --root DIR, where DIR/{home(dataset)} is its "
+        f"folder, or name it alone with --root {dataset}=FOLDER. {lie} {hint}"
     )
 
 

@@ -33,7 +33,7 @@ class Split:
     train, test: the subsets each side takes; a side that is empty cannot be asked for.
     train_without_patients: patients kept out of the training side. test_without_patients, test_without_recordings: who
     and what is kept out of the test side. folds: where there are any, both sides are the same clips, each tested by a
-    model that was trained on the patients of the other folds.
+    model that was trained on the patients of the other folds. shares_patients: published with patients on both sides.
 
     Raises PluginError where a side is a word instead of a tuple of words.
     """
@@ -48,6 +48,7 @@ class Split:
     test_without_patients: tuple[str, ...] = ()
     test_without_recordings: tuple[str, ...] = ()
     folds: int = 0
+    shares_patients: bool = False
 
     def __post_init__(self) -> None:
         without = (self.train_without_patients, self.test_without_patients, self.test_without_recordings)

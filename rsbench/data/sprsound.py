@@ -18,9 +18,11 @@ import pandas as pd
 from ..core.errors import DataError, did_you_mean, shown
 from .annotations import Place, frames, places_of, read_each, read_text
 from .audio import audio_files, readable
+from .catalogue import absent, strangers
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
+from .publication import Archive, Publication
 from .splits import Split
 
 LABELS = ("Normal", "Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle")
@@ -41,7 +43,7 @@ OFFICIAL = pd.DataFrame(
     columns=["subset", "recordings", "patients", *LABELS, POOR_QUALITY],
 )
 # Later editions have places up to p8, and names without a patient's number.
-_NAME = re.compile(r"(?P<patient>\d*)_[\d.]+_[01]_(?P<location>p[1-8])_\d+", re.ASCII)
+NAME = re.compile(r"(?P<patient>\d*)_[\d.]+_[01]_(?P<location>p[1-8])_\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Described:
-    """A recording that is there, with its annotation."""
+    """A recording that is there, with its annotation. patient: where another edition spells the number otherwise."""
 
     annotation: Path
     recording: Path
     subset: str
+    patient: str = ""
 
 
 # The same sound as 41279835_14.1_0_p1_2945 of train2022, with other labels.
@@ -100,11 +103,24 @@ HOLDS = (
 )
 
 
+_REPOSITORY = "https://github.com/SJTU-YONGFU-RESEARCH-GRP/SPRSound"
+_COMMIT = "874eeb8736ddb78937c2fb5332fc7e7293d0f0ca"
+# All editions; folders named for tasks repeat recordings. GitHub packs a commit anew, with no sha256 to rely on.
+PUBLICATION = Publication(
+    _REPOSITORY,
+    "CC BY 4.0",
+    (Archive(f"{_REPOSITORY}/archive/{_COMMIT}.zip", f"SPRSound-{_COMMIT[:12]}.zip"),),
+    takes=r"[^/]+/(releases/)?(BioCAS20\d\d|Patient Summary)/.+|[^/]+/(LICENSE|README)[^/]*",
+    note="It is an archive of several GB.",
+)
+
+
 @register_dataset(
     "sprsound",
     summary=f"SPRSound 2022, 9089 events of 292 children. {HOLDS}",
     paper="Zhang et al., IEEE TBioCAS 16, 2022",
     defaults={"data.clip_s": 8.0},
+    publication=PUBLICATION,
     splits=[
         Split("sprsound", 1, "sprsound", "All 9089 events of 2022.", ALL, ALL),
         Split("sprsound-inter", 1, "sprsound", "Patients who are not in train2022.", TRAIN, INTER),
@@ -116,6 +132,7 @@ HOLDS = (
             TRAIN,
             INTRA,
             test_without_recordings=(TWIN,),
+            shares_patients=True,
         ),
         Split("sprsound-train", 1, "sprsound", "The training part of 2022.", TRAIN, TRAIN),
         Split(
@@ -127,34 +144,31 @@ def read_sprsound(root: Path) -> ClipTable:
     """Read the release of 2022, wherever its folders lie below `root`."""
     base, layout = _layout(root)
     parts = layout.parts(base)
-    audio = {folder: _audio_files(folder) for folder, _ in parts.values() if folder.is_dir()}
+    audio = {folder: audio_in(folder) for folder, _ in parts.values() if folder.is_dir()}
     annotated: dict[Path, set[str]] = {folder: set() for folder in audio}
     described: list[Described] = []
-    missing: list[str] = []
-    official = dict(zip(OFFICIAL["subset"], OFFICIAL["recordings"], strict=True))
+    unheard: set[str] = set()  # annotated, without a recording
     for subset, (wav, folder) in parts.items():
-        files = sorted(folder.glob("[!.]*.json"))
-        for path in files:
+        for path in sorted(folder.glob("[!.]*.json")):
             found = audio.get(wav, {}).get(path.stem)
             if found is None:
-                missing.append(path.stem)
+                unheard.add(path.stem)
                 continue
             annotated[wav].add(path.stem)
             described.append(Described(path, found, subset))
-        # No list of the official names is published, so of the others only their number is known.
-        missing += [f"a recording of {subset}"] * max(0, official[subset] - len(files))
     if not described:
         raise DataError(f"{base}: none of its annotations has a recording. {where_recordings_lie(root)}")
-    _refuse_unannotated(audio, annotated)
-    _refuse_in_two_subsets(described)
-    read = read_each(_read_recording, described)
+    refuse_unannotated(audio, annotated)
+    refuse_in_two_subsets(described)
+    read = read_each(read_recording, described)
     recordings = [recording for recording, _ in read]
     clips = [event for _, events in read for event in events]
+    names = [recording["recording"] for recording in recordings]
     return ClipTable(
         "sprsound",
         *frames([clip for clip in clips if clip["record_label"] != POOR_QUALITY], recordings),
         OFFICIAL,
-        tuple(missing),
+        tuple(sorted(unheard.union(absent("sprsound", names)))),
         tuple(_notes(recordings, clips)),
         places=places_of(clips),
     )
@@ -172,7 +186,8 @@ def _layout(root: Path) -> tuple[Path, Layout]:
     return base, best
 
 
-def _audio_files(folder: Path) -> dict[str, Path]:
+def audio_in(folder: Path) -> dict[str, Path]:
+    """Recordings of a folder by name. Raises DataError where it cannot be read."""
     with readable(folder):
         return audio_files(folder)
 
@@ -187,30 +202,35 @@ def _notes(recordings: list[dict], clips: list[dict]) -> list[str]:
             f"{len(unnumbered)} recordings name no patient, and each is taken for a patient of its own: "
             f"{', '.join(unnumbered[:NAMED])}."
         )
+    if others := strangers("sprsound", (recording["recording"] for recording in recordings)):
+        notes.append(f"{len(others)} recordings are not among those that were published: {', '.join(others[:NAMED])}.")
     if poor:
         notes.append(f"{len(poor)} events of {POOR_QUALITY} recordings are left out; the first: {poor[0]['place']}.")
     return notes
 
 
-def _read_recording(described: Described) -> tuple[dict, list[dict]]:
-    """The recording's row and a row per event."""
+def read_recording(described: Described, graded: bool = True) -> tuple[dict, list[dict]]:
+    """The recording's row and a row per event.
+
+    graded: whether its annotation must have a label of the recording, as those of 2022 have. Raises DataError.
+    """
     path = described.annotation
-    parts = _NAME.fullmatch(path.stem)
+    parts = NAME.fullmatch(path.stem)
     if parts is None:
         raise DataError(f"{path}: the name is not patient_age_gender_location_number. Put it right or remove the file.")
     record_label, events = read_events(path)
-    if record_label is None:
+    if record_label is None and graded:
         raise DataError(f"{path}: the field record_annotation is not there or of the wrong kind. Fetch the file again.")
-    if record_label not in RECORD_LABELS:
+    if record_label is not None and record_label not in RECORD_LABELS:
         hint = did_you_mean(shown(record_label), RECORD_LABELS)
         raise DataError(f"{path}, record_annotation: unknown label {shown(record_label)}.{hint}")
     known = {
-        "patient": parts["patient"] or path.stem,
+        "patient": described.patient or parts["patient"] or path.stem,
         "location": parts["location"],
         "recording": path.stem,
         "device": DEVICE,
         "subset": described.subset,
-        "record_label": record_label,
+        "record_label": record_label or "",
     }
     rows = [{**known, **event, "clip_id": f"{path.stem}:{index}"} for index, event in enumerate(events)]
     return {**known, "path": str(described.recording)}, rows
@@ -268,7 +288,7 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return fields
 
 
-def _refuse_in_two_subsets(described: list[Described]) -> None:
+def refuse_in_two_subsets(described: list[Described]) -> None:
     """A recording belongs to one subset: in train and in test it would be trained on and judged."""
     first: dict[str, Described] = {}
     for one in described:
@@ -277,7 +297,8 @@ def _refuse_in_two_subsets(described: list[Described]) -> None:
             raise DataError(f"{other.annotation} and {one.annotation} annotate one recording. Remove one of them.")
 
 
-def _refuse_unannotated(audio: dict[Path, dict[str, Path]], annotated: dict[Path, set[str]]) -> None:
+def refuse_unannotated(audio: dict[Path, dict[str, Path]], annotated: dict[Path, set[str]]) -> None:
+    """Raise DataError for a recording without an annotation: audio by folder and name, and the names annotated."""
     for folder, files in audio.items():
         for name in sorted(set(files) - annotated[folder]):
             raise DataError(

@@ -5,6 +5,7 @@ Input is checked in the order of blame: labels and annotations, then the sound f
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..core.seeds import derive
 from ..core.spec import RunSpec, run_id
 from ..core.weights import WeightsFile
 from ..data.clips import CLASSES, ClipTable, clip_bounds, domains_of, label_map
+from ..data.datasets import home
 from ..data.embeddings import EmbeddingFile, clips_hash
 from ..data.splits import Split, choose_folds, choose_validation, split
 from ..data.waveforms import Waveforms
@@ -141,6 +143,7 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     trains, tests = (tuple(split(name, own) for name in named) for named in (spec.data.trains, spec.data.test))
     names = list(dict.fromkeys(item.dataset for item in (*trains, *tests)))
     tables = {name: data_cache.table(name) for name in names}
+    refuse_other_editions(trains, tests, tables)
     index = create_quality(spec.quality.name, **spec.quality.params)
     refuse_seen_patients(spec.quality.name, index, tests, tables)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params) if spec.frontend else None
@@ -314,6 +317,23 @@ def refuse_splits(
             raise DataError(
                 f"data.test: split '{item.name}' keeps patients out of training ({patients}), and '{train.name}' "
                 f"trains on them. Train on it too: --train {item.name}."
+            )
+
+
+def refuse_other_editions(trains: Sequence[Split], tests: Sequence[Split], tables: Mapping[str, ClipTable]) -> None:
+    """Raise DataError where a test split of another edition of a data set holds a patient who is trained on."""
+    for train, item in itertools.product(trains, tests):
+        if item.dataset == train.dataset or home(item.dataset) != home(train.dataset):
+            continue
+        trained, tested = (
+            set(tables[side.dataset].clips["patient"][rows(tables[side.dataset].clips)])
+            for side, rows in ((train, train.train_rows), (item, item.test_rows))
+        )
+        if both := sorted(trained & tested):
+            raise DataError(
+                f"data.test: split '{item.name}' holds {len(both)} patients whom '{train.name}' trains on (for one, "
+                f"{both[0]}): '{item.dataset}' is another edition of '{home(item.dataset)}'. Choose a split of new "
+                "patients; see: rsbench list splits."
             )
 
 

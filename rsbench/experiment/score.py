@@ -32,7 +32,7 @@ from ..results.schema import (
 from .context import DataCache
 from .identity import code_of_readers
 from .predict import prediction_frame
-from .prepare import EMBEDDED_RATE_HZ, DatasetClips, labelled_clips, refuse_splits
+from .prepare import EMBEDDED_RATE_HZ, DatasetClips, labelled_clips, refuse_other_editions, refuse_splits
 from .record import dataset_used
 
 NAME = "predictions"  # in place of a backbone's
@@ -138,6 +138,7 @@ def _datasets(judged: Sequence[Split], trained: Split, data_cache: DataCache) ->
         made[name] = DatasetClips(table, clips.assign(quality=1.0), waveforms, clipped, None)
     training = trained.train_rows(made[trained.dataset].clips)
     refuse_splits(made, trained, judged, training)
+    refuse_other_editions((trained,), judged, {name: of.table for name, of in made.items()})
     made[trained.dataset] = made[trained.dataset].with_part("fit", training)
     for item in judged:
         of = made[item.dataset]

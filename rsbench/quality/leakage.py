@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..core.errors import DataError
 from ..data.clips import ClipTable
+from ..data.datasets import home
 from ..data.splits import Split, named_splits
 from ..results.schema import IndexUsed
 from .index import QUALITY, QualityIndex, create_quality
@@ -53,4 +54,5 @@ def index_used(index: QualityIndex) -> IndexUsed:
 
 
 def _seen_patients(index: QualityIndex, split: Split, table: ClipTable) -> set[str]:
-    return set(table.clips["patient"][split.test_rows(table.clips)]) & index.seen.get(split.dataset, frozenset())
+    seen = (patients for dataset, patients in index.seen.items() if home(dataset) == home(split.dataset))
+    return set(table.clips["patient"][split.test_rows(table.clips)]) & frozenset().union(*seen)

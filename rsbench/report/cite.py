@@ -70,6 +70,11 @@ def bibliography(runs: Sequence[Run], plugins: Sequence[str] = ()) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def reference(kind: str, name: str, plugins: Sequence[str] = ()) -> str:
+    """BibTeX of one loss, backbone or data set, "" where none is known. Raises PluginError as `bibliography` does."""
+    return _references(plugins).get((kind, name), "")
+
+
 def _rests(run: Run) -> Rests:
     if not run.begun:
         raise ResultsError(f"{run.path}: has no data.json: it failed before it was known what it rests on.")

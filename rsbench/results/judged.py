@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import ResultsError
+from ..data.datasets import home
 from ..data.identity import clips_id
 from ..data.splits import known_split, own_split
 from ..evaluation.counts import CodedClips
@@ -49,7 +51,8 @@ def check_judged(run: Run, split_name: str, rule_name: str, dataset: str, clips:
             f"metrics.json was made from {scored}. A split that a plugin brings needs its --plugin; else see: "
             f"rsbench rescore {run.run_id}"
         )
-    seen = set(run.data.quality_index.seen.get(dataset, ())).intersection(patients)
+    editions = (names for other, names in run.data.quality_index.seen.items() if home(other) == home(dataset))
+    seen = set(patients).intersection(itertools.chain(*editions))
     if seen:
         raise ResultsError(
             f"{run.run_id}: its quality index, {run.spec.quality.name}, was fitted on recordings of {len(seen)} "

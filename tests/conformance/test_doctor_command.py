@@ -58,7 +58,7 @@ def test_an_error_of_a_plugin_is_a_failed_check_with_its_place(cli: Cli) -> None
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["qlnug"], "There is no loss or backbone or index 'qlnug'. Did you mean 'qlung'?"),
+    (["qlnug"], "There is no loss or backbone or index or dataset 'qlnug'. Did you mean 'qlung'?"),
     (["--kind", "index", "qlung"], "There is no index 'qlung'."),
     (["ce:focal"], "loss 'ce' takes no name after a colon. Say ce."),
     (["timm:"], "backbone 'timm' takes no name after a colon"),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from rsbench.core.errors import DataError
+from rsbench.data.catalogue import catalogue
 from rsbench.data.clips import ClipTable, label_map
 from rsbench.data.splits import split
 from rsbench.data.sprsound import LABELS, OFFICIAL, read_sprsound
@@ -63,8 +64,16 @@ def test_missing_recordings_are_counted_and_named_where_their_names_are_known(sp
     root = sprsound(one_each())
     (root / f"BioCAS2022/test2022_wav/{INTER}.wav").unlink()
     table = read_sprsound(root)
-    assert len(table.missing) + len(table.recordings) == OFFICIAL["recordings"].sum() == 2683
     assert INTER in table.missing
+    published = catalogue("sprsound")
+    assert published is not None
+    assert len(published) == OFFICIAL["recordings"].sum() == 2683
+    assert set(table.missing) == {*published.index, INTER} - {TRAIN}
+
+
+def test_a_recording_that_was_not_published_is_noted(sprsound: Build) -> None:
+    notes = read_sprsound(sprsound(one_each())).notes
+    assert "2 recordings are not among those that were published: 40512331_8.2_1_p2_11, 65034376_1.5_0_p3_1." in notes
 
 
 def test_audio_without_annotation(sprsound: Build) -> None:

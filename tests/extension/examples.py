@@ -1,4 +1,4 @@
-"""The documentation's backbone and data set in ten lines as it shows them, and recordings in the layout of KAUH."""
+"""The documentation's backbone and data set in ten lines as it shows them, and recordings in the layout of its page."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def documented_command(word: str) -> list[str]:
     return str(found).split()
 
 
-def write_kauh(folder: Path, patients: int = 24) -> pd.DataFrame:
-    """Recordings of about a second, three a patient, named as those of KAUH are; returns what is in the names."""
+def write_ward(folder: Path, patients: int = 24) -> pd.DataFrame:
+    """Recordings of about a second, three a patient, named as the page has them; returns what is in the names."""
     generator = np.random.default_rng(0)
     folder.mkdir(parents=True)
     rows = []

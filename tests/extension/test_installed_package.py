@@ -29,7 +29,7 @@ pooled = "somebodys_lungs.pooled"
 half_done = "somebodys_lungs.half_done"
 
 [project.entry-points."rsbench.datasets"]
-kauh = "somebodys_lungs.kauh"
+ward = "somebodys_lungs.ward"
 
 [tool.setuptools]
 packages = ["somebodys_lungs"]
@@ -47,7 +47,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
     (modules / "__init__.py").write_text("")
     (modules / "pooled.py").write_text(documented("pooled.py"), encoding="utf-8")
-    (modules / "kauh.py").write_text(documented("kauh.py"), encoding="utf-8")
+    (modules / "ward.py").write_text(documented("ward.py"), encoding="utf-8")
     (modules / "half_done.py").write_text("import a_module_that_nobody_has\n")
     return project
 
@@ -92,18 +92,18 @@ def test_they_are_run_recorded_ranked_and_cited(
 ) -> None:
     """The package's backbone and data set, and the template's loss."""
     rsbench, out = ("-m", "rsbench"), tmp_path / "results"
-    options = ["--train", "kauh", "--test", "kauh,far", "--loss", "my_margin", "--backbone", "pooled", "--epochs", "1"]
+    options = ["--train", "ward", "--test", "ward,far", "--loss", "my_margin", "--backbone", "pooled", "--epochs", "1"]
     options += ["--root", str(recordings), "--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--out", str(out)]
     done = environment(*rsbench, "run", *options, "--quiet", "--json")
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
-    assert set(run["metrics"]["val"]) == {"kauh", "far"}
+    assert set(run["metrics"]["val"]) == {"ward", "far"}
 
     plugins = json.loads((Path(run["path"]) / "data.json").read_text())["identity"]["plugins"]
-    assert set(plugins) == {"loss:my_margin", "backbone:pooled", "dataset:kauh"}
+    assert set(plugins) == {"loss:my_margin", "backbone:pooled", "dataset:ward"}
     assert all(len(code) == 64 for code in plugins.values())
 
-    board = environment(*rsbench, "leaderboard", "--split", "kauh,far", "--results", out)
+    board = environment(*rsbench, "leaderboard", "--split", "ward,far", "--results", out)
     assert board.returncode == 0, board.stderr
     assert board.stdout.count("backbone pooled") == 2  # what all rows share stands once above each board
 
@@ -119,7 +119,7 @@ def test_the_template_keeps_the_contracts(environment: Python) -> None:
 
 def test_its_splits_are_listed(environment: Python) -> None:
     listed = environment(
-        "-c", "import sys; from rsbench.data.splits import split; print(split('kauh'), 'torch' in sys.modules)"
+        "-c", "import sys; from rsbench.data.splits import split; print(split('ward'), 'torch' in sys.modules)"
     )
     assert "Every fifth patient tests." in listed.stdout, listed.stderr
     assert listed.stdout.split()[-1] == "False"  # boards need the splits, and not torch

@@ -1,8 +1,9 @@
-"""What `data check` found, as tables."""
+"""What `data check` found, as tables, and what `data get` is about to fetch and has fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,8 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ...data.catalogue import catalogue
 from ...data.check import SHOWN, DataCheck
 from ...data.clips import CLASSES
+from ...data.fetching import Fetched
+from ...data.publication import Publication
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
 from ...evaluation.nuisance import MOST_UNSEEN, length_audit, length_warnings
@@ -48,6 +52,44 @@ def render(found: DataCheck, console: Console) -> None:
         console.print(f"[yellow]… and {len(found.doubts) - SHOWN} more.[/]")
     for problem in (*found.unreadable, *found.problems):
         console.print(f"[red]{escape(problem)}[/]")
+
+
+def render_publication(dataset: str, publication: Publication, folder: Path, reference: str, console: Console) -> None:
+    """Print where a data set comes from, under which licence, what to cite, and where it will lie."""
+    console.rule(f"[bold]{dataset}[/]")
+    console.print(f"Page:     {escape(publication.page)}")
+    console.print(f"Licence:  {escape(publication.licence)}")
+    for archive in publication.archives:
+        pinned = f"sha256 {archive.sha256}" if archive.sha256 else "no sha256 is published: what is in it is checked"
+        console.print(f"Archive:  {escape(archive.url)} ({pinned})")
+    console.print(f"Folder:   {escape(str(folder))}")
+    if publication.note:
+        console.print(f"Note:     {escape(publication.note)}")
+    console.print(f"Cite:\n{escape(reference)}" if reference else "Cite:     see its page", soft_wrap=True)
+
+
+def render_fetched(found: Fetched, console: Console) -> None:
+    """Print what was brought, and how it compares with what was published."""
+    table = found.table
+    for one in found.brought:
+        pinned = "as published" if one.archive.sha256 else "not published, written down"
+        console.print(f"{escape(one.archive.filename)}: sha256 {one.sha256} ({pinned})")
+    if catalogue(table.dataset) is None:
+        compared = "No list of the published names is known: their number and form were compared."
+    elif found.compared:
+        agree = found.compared - len(found.altered)
+        compared = f"Compared with the catalogue by name, and by sound: {agree} of {found.compared} agree."
+    else:
+        compared = "Compared with the catalogue by name; of their sound nothing is known there."
+    console.print(f"{table.dataset}: {len(table.recordings)} recordings in {escape(str(found.folder))}. {compared}")
+    for names, what in (
+        (table.missing, "missing"),
+        (found.strangers, "not published under this name"),
+        (found.altered, "not the sound that was published"),
+    ):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            console.print(f"[red]{len(names)} {what}: {escape(', '.join(names[:SHOWN]))}{more}[/]")
 
 
 def render_explained(frame: pd.DataFrame, by: str, console: Console) -> None:
