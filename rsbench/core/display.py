@@ -24,6 +24,7 @@ from .text import visible
 Advance = Callable[[int, str], None]
 
 LOG_EVERY_S = 15.0  # where there is no terminal to redraw, a line this often
+STEADY = 10  # steps, or a twentieth of all, whose pace tells how long the rest takes: the first ones wait for others
 
 
 class PlainConsole(Console):
@@ -101,8 +102,11 @@ class Display:
             now = time.monotonic()
             if now - max(started, self._last_line) >= LOG_EVERY_S:  # one line for all that go on in step
                 self._last_line = now
-                left = (now - started) / max(1, done - first) * (total - done)
-                self.say(f"{what}: {done} of {total}, about {duration(left)} left  {note}".rstrip())
+                made = done - first
+                left = ""
+                if made >= min(STEADY, (total - first) / 20):
+                    left = f", about {duration((now - started) / made * (total - done))} left"
+                self.say(f"{what}: {done} of {total}{left}  {note}".rstrip())
 
         return advance
 
