@@ -18,7 +18,7 @@ import numpy as np
 from .. import __version__
 from ..core.display import Display
 from ..core.downloads import DownloadError, bring_url
-from ..core.errors import DataError
+from ..core.errors import DataError, PluginError
 from ..core.files import explain_os_error, locked_file, remove, sha256_of, write_json
 from .audio import decode
 from .catalogue import altered, catalogue, strangers
@@ -74,7 +74,7 @@ def complete(dataset: str, folder: Path) -> bool:
     """Whether the reader finds every published recording in a folder."""
     try:
         return folder.is_dir() and not read_dataset(dataset, folder).missing
-    except DataError:
+    except (DataError, PluginError):  # what it needs is not there; what is wrong is said once it was fetched
         return False
 
 

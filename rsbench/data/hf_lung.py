@@ -115,8 +115,8 @@ def _parts(root: Path) -> dict[str, Path]:
         if folder.name in ("train", "test") and next(folder.glob("*_label.txt"), None):
             parts.setdefault(folder.name, folder)
     if not parts:
-        packed = sorted(path.name for path in root.glob("**/*.7z.001"))
-        unpack = f" Unpack {' and '.join(packed)} with 7z (7z x FILE) first." if packed else ""
+        packed = [str(path) for folder in folders_below(root) for path in sorted(folder.glob("*.7z.001"))]
+        unpack = f" Unpack {' and '.join(packed)} first, in its folder, with 7z x FILE." if packed else ""
         raise DataError(f"{root}: this folder must hold {HOLDS}.{unpack} {where_recordings_lie(root)}")
     return parts
 

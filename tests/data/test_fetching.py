@@ -16,6 +16,7 @@ from tiny import Cli, write_own_dataset
 
 from rsbench import ClipTable, register_dataset
 from rsbench.core.downloads import DownloadError, bring_url
+from rsbench.data import fetching
 from rsbench.data.datasets import DATASETS, Dataset
 from rsbench.data.folder import read_folder
 from rsbench.data.publication import Archive, Publication
@@ -149,6 +150,16 @@ def test_a_download_that_broke_off_goes_on_where_it_was(get: Get, files: Files, 
     assert f"{files.url}/shelf.zip cannot be downloaded" in err
     assert get("--yes")[0] == 0
     assert files.asked == ["", f"bytes={2 * 2**13}-"]
+
+
+def test_an_interrupt_says_that_the_command_goes_on(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetching, "bring_url", interrupted)
+    code, _, err = get("--yes")
+    assert code == 130
+    assert "A download goes on with the same command" in err
 
 
 @pytest.mark.parametrize("change", ["another version", "no parts", "nothing to tell versions by"])

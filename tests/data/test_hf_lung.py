@@ -104,7 +104,7 @@ def test_recordings_of_other_names_and_without_labels(hf_lung: Build) -> None:
 
 def test_archives_that_are_still_packed(tmp_path: Path) -> None:
     (tmp_path / "train.7z.001").touch()
-    with pytest.raises(DataError, match=r"Unpack train\.7z\.001 with 7z \(7z x FILE\) first"):
+    with pytest.raises(DataError, match=rf"Unpack {tmp_path}/train\.7z\.001 first, in its folder, with 7z x FILE"):
         read_hf_lung(tmp_path)
 
 

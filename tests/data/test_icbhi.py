@@ -184,3 +184,10 @@ def test_the_alias_is_needed(real_root: Path) -> None:
     subsets, notes = read_official_list(real_root / "icbhi" / "ICBHI_challenge_train_test.txt")
     assert set(ALIASES.values()) <= set(subsets)
     assert len(notes) == 1
+
+
+def test_all_patients_judge_what_was_trained_elsewhere(icbhi: Path) -> None:
+    clips = read_icbhi(icbhi).clips
+    rule = split("icbhi")
+    assert rule.test_rows(clips).all()
+    assert not rule.train_rows(clips).any()

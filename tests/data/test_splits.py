@@ -61,8 +61,8 @@ def test_an_unknown_split_is_told_of_the_nearest(name: str, near: str) -> None:
 
 
 def test_a_data_set_with_named_splits_has_none_of_its_own_name() -> None:
-    with pytest.raises(SpecError, match="There is no split 'icbhi'"):
-        split("icbhi")
+    with pytest.raises(SpecError, match="There is no split 'sprsound-later'"):
+        split("sprsound-later")
 
 
 def test_every_data_set_has_splits_with_folds_that_are_not_listed() -> None:

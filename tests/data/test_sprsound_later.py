@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import Cli
 
+from rsbench import QualityIndex
 from rsbench.core.errors import DataError
 from rsbench.data.catalogue import catalogue
 from rsbench.data.sources import Roots
@@ -16,6 +18,7 @@ from rsbench.data.splits import split
 from rsbench.data.sprsound import read_sprsound
 from rsbench.data.sprsound_later import PUBLISHED, read_sprsound_later
 from rsbench.experiment.prepare import refuse_other_editions
+from rsbench.quality.leakage import refuse_seen_patients
 
 OF_2022 = "40512331"  # a patient of train2022, by the catalogue
 EVENTS = {"event_annotation": [{"start": "239", "end": "2591", "type": "Normal"}]}
@@ -125,6 +128,19 @@ def test_who_is_trained_on_is_not_tested_in_another_edition(later: Path, sprsoun
     refuse_other_editions(trains, [split("sprsound-new"), split("sprsound-2024")], tables)
     with pytest.raises(DataError, match=rf"'sprsound-2023' holds 1 patients whom 'sprsound-train' trains .*{OF_2022}"):
         refuse_other_editions(trains, [split("sprsound-2023")], tables)
+
+
+def test_who_was_heard_by_an_index_is_not_judged_in_another_edition(later: Path) -> None:
+    class Knows(QualityIndex):
+        seen = {"sprsound": frozenset({OF_2022})}
+
+        def measure(self, samples: np.ndarray, rate: int) -> tuple[float, ...]:
+            return (0.0,)
+
+    tables = {"sprsound-later": read_sprsound_later(later)}
+    refuse_seen_patients("knows", Knows(), [split("sprsound-new")], tables)
+    with pytest.raises(DataError, match="recordings of 1 patients of the split 'sprsound-2023'.*--test sprsound-new"):
+        refuse_seen_patients("knows", Knows(), [split("sprsound-2023")], tables)
 
 
 def test_check_of_an_incomplete_edition(later: Path, cli: Cli, record: Callable[..., Path]) -> None:

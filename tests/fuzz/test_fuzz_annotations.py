@@ -12,10 +12,14 @@ from mutations import HOSTILE, mutated, teaches
 
 from rsbench.core.errors import DataError
 from rsbench.data.folder import read_folder
+from rsbench.data.hf_lung import read_intervals
 from rsbench.data.icbhi import read_cycles, read_official_list
+from rsbench.data.respiratory_tr import read_severities
 from rsbench.data.sprsound import read_events
 
 CYCLES = b"0.036\t1.500\t0\t0\r\n1.500\t3.000\t1\t0\r\n3.000\t4.500\t0\t1\r\n4.500\t5.900\t1\t1\r\n"
+PHASES = b"I 00:00:00.000 00:00:02.000\nD 00:00:01.500 00:00:02.050\nE 00:00:02.000 00:00:03.250\n"
+SEVERITIES = b"\xef\xbb\xbfPatient ID,Diagnosis\r\nH002,COPD3\r\nH045,COPD0\r\n"
 LIST = b"101_1b1_Al_sc_Meditron\ttest\n103_2b2_Ar_mc_LittC2SE\ttrain\n226_1b1_Pl_sc_Meditron\ttrain\n"
 EVENTS = json.dumps(
     {
@@ -48,6 +52,8 @@ def damaged(source: bytes, generator: random.Random) -> bytes:
         ("101_1b1_Al_sc_Meditron.txt", CYCLES, read_cycles),
         ("list.txt", LIST, read_official_list),
         ("40512331_8.1_1_p1_3544.json", EVENTS, read_events),
+        ("steth_20190821_12_00_25_label.txt", PHASES, read_intervals),
+        ("Labels.csv", SEVERITIES, read_severities),
     ],
 )
 def test_damaged_annotations_are_read_or_named(
