@@ -49,7 +49,6 @@ def check(
 ) -> None:
     """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken."""
     from ..data.check import check as check_table
-    from ..data.clips import label_map
     from ..data.sources import load_table
     from ..evaluation.nuisance import NUISANCES, explained
     from ..report.tables.data import render, render_explained
@@ -60,7 +59,7 @@ def check(
     console = standard_output()
     sound = True
     for name in dataset or roots.present():
-        found = check_table(load_table(name, roots, partial=True), label_map("four-class"))
+        found = check_table(load_table(name, roots, partial=True))
         render(found, console)
         if by:
             clips = _with_level(found) if by == "level" else found.clips

@@ -11,7 +11,8 @@ from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.files import write_csv, write_parquet
 from .audio import probe
-from .clips import CLASSES, ClipTable, clip_bounds, label_map
+from .clips import ClipTable, clip_bounds
+from .tasks import ICBHI_4
 
 LIST_COLUMNS = (
     "dataset",
@@ -62,6 +63,6 @@ def _listed(table: ClipTable, display: Display) -> pd.DataFrame:
     listed = clips.assign(
         dataset=table.dataset,
         path=clips["recording"].map(recordings).map(lambda path: str(Path(path).absolute())),
-        **{"class": label_map("four-class").indices(table).map(dict(enumerate(CLASSES)))},
+        **{"class": ICBHI_4.indices(table).map(dict(enumerate(ICBHI_4.classes)))},
     )
     return listed[list(LIST_COLUMNS)]

@@ -14,9 +14,9 @@ import pandas as pd
 from ..core.errors import DataError, SpecError, did_you_mean
 from ..core.spec import BackboneChoice, Choice, DataPart, QualityChoice, RunSpec, ValidationPart, run_id
 from ..core.text import SIGNS, is_plain_word
-from ..data.clips import CLASSES, label_map
 from ..data.predicted import PredictionsFile, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
+from ..data.tasks import ICBHI_4
 from ..evaluation.selection import DECLARED, rule
 from ..results.elsewhere import write_record
 from ..results.run import Run
@@ -31,8 +31,9 @@ from ..results.schema import (
 )
 from .context import DataCache
 from .identity import code_of_readers
+from .parts import refuse_splits
 from .predict import prediction_frame
-from .prepare import EMBEDDED_RATE_HZ, DatasetClips, labelled_clips, refuse_splits
+from .prepare import EMBEDDED_RATE_HZ, DatasetClips, labelled_clips
 from .record import dataset_used
 
 NAME = "predictions"  # in place of a backbone's
@@ -134,7 +135,7 @@ def _datasets(judged: Sequence[Split], trained: Split, data_cache: DataCache) ->
     made = {}
     for name in dict.fromkeys(item.dataset for item in (*judged, trained)):
         table, waveforms = data_cache.table(name), data_cache.waveforms(name, EMBEDDED_RATE_HZ)
-        clips, clipped = labelled_clips(table, waveforms, DataPart.model_fields["label_map"].default)
+        clips, clipped = labelled_clips(table, waveforms, ICBHI_4, ICBHI_4.label_map().name)
         made[name] = DatasetClips(table, clips.assign(quality=1.0), waveforms, clipped, None)
     training = trained.train_rows(made[trained.dataset].clips)
     refuse_splits(made, trained, judged, training)
@@ -177,7 +178,7 @@ def _rows(
 
 def _told(clips: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Clips as `refuse_other_clips` takes them."""
-    names = pd.Index(CLASSES)[clips["class_index"]]
+    names = pd.Index(ICBHI_4.classes)[clips["class_index"]]
     told = clips[["clip_id", "label", "subset", "patient", "part"]].assign(dataset=dataset)
     return told.assign(**{"class": names})
 
@@ -199,9 +200,9 @@ def _with_validation(validated: PredictionsFile, every: pd.DataFrame, trained: S
 
 def _frame(found: PredictionsFile, clips: pd.DataFrame, dataset: str, mark: str) -> pd.DataFrame:
     here, places = found.of(clips.assign(dataset=dataset))
-    logits = np.full((len(clips), len(CLASSES)), np.nan)
+    logits = np.full((len(clips), len(ICBHI_4.classes)), np.nan)
     logits[places] = found.logits[here]
-    return prediction_frame(clips, logits, np.full(len(clips), np.nan), mark)
+    return prediction_frame(clips, logits, np.full(len(clips), np.nan), mark, ICBHI_4)
 
 
 def _data_record(
@@ -218,7 +219,7 @@ def _data_record(
     training = clips[trained.train_rows(clips)]
     of_validation = clips.loc[clips["part"] == "validation", "patient"]
     fitted = training[training["part"] != "validation"]
-    map_name = DataPart.model_fields["label_map"].default
+    used = ICBHI_4.label_map()
     return DataUsed(
         schema_version=SCHEMA_VERSION,
         backbone=NAME,
@@ -230,15 +231,17 @@ def _data_record(
             predictions=_sha256(rows),
         ),
         splits={item.name: SplitUsed(version=item.version, dataset=item.dataset) for item in (trained, *judged)},
-        label_map=LabelMapUsed(name=map_name, version=label_map(map_name).version),
+        label_map=LabelMapUsed(name=used.name, version=used.version),
         synthetic=any(of.table.synthetic for of in datasets.values()),
         partial=any(of.table.partial for of in datasets.values()),
         train_patients=training["patient"].nunique(),
         validation_patients=tuple(sorted(set(of_validation))),
         folds=(),
-        class_counts={name: int((fitted["class_index"] == number).sum()) for number, name in enumerate(CLASSES)},
+        class_counts={
+            name: int((fitted["class_index"] == number).sum()) for number, name in enumerate(ICBHI_4.classes)
+        },
         quality_normaliser={},
-        datasets={name: dataset_used(of) for name, of in datasets.items()},
+        datasets={name: dataset_used(of, ICBHI_4) for name, of in datasets.items()},
         weights=WeightsUsed(
             source=UNKNOWN, sha256="", licence="", pretrained_on=declared.pretrained_on, origin="", loaded=0.0
         ),

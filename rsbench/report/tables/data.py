@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...data.check import SHOWN, DataCheck
-from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
 from ...evaluation.nuisance import MOST_UNSEEN, length_audit, length_warnings
@@ -131,7 +130,12 @@ def _beside(found: int, official: Any) -> str:
 
 def _splits_table(sides: pd.DataFrame) -> Table:
     """A row per side of a split, a column per class."""
-    table = Table("split", "side", *CLASSES, title="Clips of each class, and the effective number of their patients")
+    table = Table(
+        "split",
+        "side",
+        *dict.fromkeys(sides["class"]),
+        title="Clips of each class, and the effective number of their patients",
+    )
     for (name, side), rows in sides.groupby(["split", "side"], sort=False):
         cells = [f"{sum(sizes)} ({effective_number(sizes):.1f})" for sizes in rows["sizes"]]
         table.add_row(str(name), str(side), *cells)
