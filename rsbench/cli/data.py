@@ -73,6 +73,7 @@ def check(
 def clips(
     data: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     out: Annotated[Path, typer.Option(help="Where the list goes: a .csv or a .parquet.")],
+    task: Annotated[str, typer.Option(help="Whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
     plugin: PluginOption = None,
@@ -83,12 +84,15 @@ def clips(
     """
     from ..core.display import Display
     from ..data.clip_list import check_ending, clip_list, write_list
+    from ..data.levels import at_level
     from ..data.sources import load_table
+    from ..data.tasks import task as task_named
 
     check_ending(out)
     roots = _roots(root, plugin)
-    tables = [load_table(name.strip(), roots, partial=partial) for name in data.split(",")]
-    found = clip_list(tables, Display())
+    of = task_named(task)
+    tables = [at_level(load_table(name.strip(), roots, partial=partial), of.level) for name in data.split(",")]
+    found = clip_list(tables, Display(), of)
     write_list(out, found)
     typer.echo(f"{len(found)} clips in {out}")
 

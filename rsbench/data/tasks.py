@@ -40,9 +40,14 @@ class LabelMap:
     classes: Mapping[str, str | None]
     without: tuple[str, ...] = ()
 
+    @property
+    def knows_own_words(self) -> bool:
+        """Whether a data set may say of a word of its own which of the four it stands for."""
+        return all(word in self.classes for word in FOUR_WORDS)
+
     def words(self, table: ClipTable) -> dict[str, str | None]:
         """The class of every word that may label a clip of the table."""
-        own = table.words if all(word in self.classes for word in FOUR_WORDS) else {}
+        own = table.words if self.knows_own_words else {}
         known = {word: None if stands_for is None else self.classes[stands_for] for word, stands_for in own.items()}
         return {**self.classes, **known, **dict.fromkeys(self.without)}
 
@@ -124,10 +129,11 @@ class Task:
         unknown = table.clips[~table.clips["label"].isin(words)]
         if len(unknown):
             first = unknown.iloc[0]
+            remedy = "Say which it is in the words of the data set's clip table"
+            remedy = remedy if used.knows_own_words else "Choose a task that knows the words of this data set"
             raise DataError(
                 f"Data set '{table.dataset}', clip {first['clip_id']}, label: '{first['label']}' has no class under "
-                f"'{used.name}'. Say which it is in the words of the data set's clip table."
-                f"{did_you_mean(first['label'], words)}"
+                f"'{used.name}'. {remedy}.{did_you_mean(first['label'], words)}"
             )
         index = {word: None if name is None else self.classes.index(name) for word, name in words.items()}
         return table.clips["label"].map(index).astype("Int64")

@@ -324,6 +324,11 @@ def _check_embedded(spec: RunSpec) -> None:
     needs_file = BACKBONES.entry(name).value.needs_embeddings()
     if needs_file and no_file:
         raise SpecError(f"backbone '{name}' needs a file of embeddings: --backbone {name}:FILE (see rsbench embed).")
+    if needs_file and (level := task(spec.data.task).level) != "clip":
+        raise SpecError(
+            f"data.task={spec.data.task} is about a {level}, and files of embeddings hold annotated clips. Train on "
+            "the recordings themselves, with --set optim.freeze=all say."
+        )
     if not (needs_file or no_file):
         raise SpecError(f"backbone.weights={spec.backbone.weights}: '{name}' takes none. Leave --weights out.")
     if spec.augment.freq_masks or spec.augment.time_masks:
