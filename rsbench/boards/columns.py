@@ -148,6 +148,7 @@ def known_columns(task: Task) -> dict[str, Column]:
     """The columns that a board of the task can show, by name."""
     own = {f"recall_{name}": _figure(f"recall_{name}", f"recall {name}") for name in task.classes}
     own |= {f"auroc_{name}": _figure(f"auroc_{name}", f"AUROC {name}", 3) for name in task.findings}
+    own |= {name: _figure(name, name.replace("_", " ").replace("f1", "F1")) for name in task.label_figures}
     own |= {name: OWN_METRICS[name] for name in task.metrics}
     return FIGURES | own | ALWAYS | SOMETIMES
 
@@ -157,7 +158,9 @@ def column_groups(task: Task) -> dict[str, tuple[str, ...]]:
     recalls = tuple(f"recall_{name}" for name in task.classes)
     findings = tuple(f"auroc_{name}" for name in task.findings)
     curves = (*GROUPS["curves"], *findings)
-    return GROUPS | {"recall": recalls, "curves": curves, "all": (*FIGURES, *task.metrics, *recalls, *findings)}
+    every = (*FIGURES, *task.metrics, *recalls, *task.label_figures, *findings)
+    labels = {"labels": task.label_figures} if task.label_figures else {}
+    return GROUPS | {"recall": recalls, **labels, "curves": curves, "all": every}
 
 
 def columns_of(board: Board, asked: str | None) -> dict[str, Column]:

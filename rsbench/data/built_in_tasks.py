@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from .clips import FOUR_WORDS
-from .tasks import LabelMap, Task, register_task
+from .tasks import ICBHI_4, LabelMap, Task, register_task
 
 NORMAL_WORDS, ABNORMAL_WORDS = (
     ("normal", "Normal"),
@@ -19,6 +21,12 @@ def icbhi_2() -> Task:
     """Normal or abnormal: whether there is any crackle or wheeze."""
     words = dict.fromkeys(NORMAL_WORDS, "normal") | dict.fromkeys(ABNORMAL_WORDS, "abnormal")
     return Task("icbhi-2", ("normal", "abnormal"), "normal", (LabelMap("two-class", 1, words),))
+
+
+@register_task
+def crackle_wheeze() -> Task:
+    """Two labels, any crackle and any wheeze; the loss two_sigmoid has an output for each."""
+    return dataclasses.replace(ICBHI_4, name="crackle-wheeze", kind="multi-label")
 
 
 @register_task

@@ -23,6 +23,7 @@ NORMAL = 0  # the place of the reference class
 MOST_CLASSES = 100
 
 Level = Literal["clip", "recording", "patient"]
+Kind = Literal["single-label", "multi-label"]
 Metric = Literal["sprsound_score"]  # what a task may ask for beside what all have, see `evaluation.metrics`
 
 
@@ -63,6 +64,8 @@ class Task:
     findings: what several classes have in common → these classes; each has an AUROC of its own against the rest.
     level: what has a class: an annotated clip, a whole recording by its record label, or a patient by the diagnosis,
         whose recordings are heard one by one and judged together.
+    kind: of a multi-label task the findings are the labels, of which a clip has any number, and its classes are their
+        combinations, the reference that of none.
     metrics: figures of its own.
 
     Raises PluginError for a declaration that contradicts itself.
@@ -74,6 +77,7 @@ class Task:
     label_maps: tuple[LabelMap, ...]
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     level: Level = "clip"
+    kind: Kind = "single-label"
     metrics: tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
@@ -95,11 +99,16 @@ class Task:
             f"{shown(word)} is no {what} of a task.{did_you_mean(word, known)}"
             for what, words, known in (
                 ("level", (self.level,), get_args(Level)),
+                ("kind", (self.kind,), get_args(Kind)),
                 ("metric", self.metrics, get_args(Metric)),
             )
             for word in words
             if word not in known
         ]
+        if self.kind == "multi-label":
+            held = [tuple(name in classes for classes in self.findings.values()) for name in self.classes]
+            if not self.findings or any(held[NORMAL]) or len(set(held)) < len(held):
+                faults.append("of a multi-label task every class must be another combination of findings, none first.")
         if not self.label_maps:
             faults.append("it needs a label map, which says what class each word is.")
         named = [*self.findings.items(), *((one.name, tuple(one.classes.values())) for one in self.label_maps)]
@@ -142,6 +151,12 @@ class Task:
     def abnormal(self) -> tuple[int, ...]:
         """The indices of all classes but the reference."""
         return tuple(range(1, len(self.classes)))
+
+    @property
+    def label_figures(self) -> tuple[str, ...]:
+        """The names of the figures that each label has at an operating point; of a multi-label task alone."""
+        kinds = ("sensitivity", "specificity", "f1") if self.kind == "multi-label" else ()
+        return tuple(f"{kind}_{name}" for name in self.findings for kind in kinds)
 
     @property
     def logit_columns(self) -> tuple[str, ...]:

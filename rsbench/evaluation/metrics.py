@@ -47,7 +47,8 @@ def at_operating_point(
     """Sp, Se and Score of ICBHI's challenge (Rocha et al. 2019), and their company, at one operating point.
 
     Se counts exact hits among all abnormal classes pooled; `se_two_class` counts any abnormal call on an abnormal
-    clip. Macro-F1 and balanced accuracy are means over the classes that have clips.
+    clip. Macro-F1 and balanced accuracy are means over the classes that have clips; of a multi-label task over its
+    labels, each of which has its own sensitivity, specificity and F1.
 
     Args:
         labels: (N,).
@@ -73,6 +74,10 @@ def of_calls(labels: ArrayLike, called: IntArray, task: Task = ICBHI_4) -> dict[
     recalls = [_percent(*counts) for counts in zip(hits, support, strict=True)]
     f1 = [_percent(2 * hit, clips + given) for hit, clips, given in zip(hits, support, calls, strict=True)]
     present = [index for index, clips in enumerate(support) if clips]
+    means = {
+        "macro_f1": _mean(np.asarray([f1[index] for index in present])),
+        "balanced_accuracy": _mean(np.asarray([recalls[index] for index in present])),
+    }
     return {
         "sp": specificity,
         "se": sensitivity,
@@ -82,9 +87,22 @@ def of_calls(labels: ArrayLike, called: IntArray, task: Task = ICBHI_4) -> dict[
         **{name: OWN_METRICS[name](specificity, sensitivity) for name in task.metrics},
         **{f"recall_{name}": recall for name, recall in zip(task.classes, recalls, strict=True)},
         **{f"support_{name}": clips for name, clips in zip(task.classes, support, strict=True)},
-        "macro_f1": _mean(np.asarray([f1[index] for index in present])),
-        "balanced_accuracy": _mean(np.asarray([recalls[index] for index in present])),
+        **(_of_labels(confusion, task) if task.kind == "multi-label" else means),
     }
+
+
+def _of_labels(confusion: Sequence[Sequence[int]], task: Task) -> dict[str, float]:
+    """Figures of each label of a multi-label task, and their means over those that are defined."""
+    counts, figures = np.asarray(confusion), {}
+    for name in task.findings:
+        has = np.isin(np.arange(len(counts)), task.places(name))
+        found, missed, false = counts[has][:, has].sum(), counts[has][:, ~has].sum(), counts[~has][:, has].sum()
+        figures[f"sensitivity_{name}"] = _percent(found, found + missed)
+        figures[f"specificity_{name}"] = _percent(counts[~has][:, ~has].sum(), counts[~has].sum())
+        figures[f"f1_{name}"] = _percent(2 * found, 2 * found + missed + false) if found + missed else np.nan
+    both = [(figures[f"sensitivity_{name}"] + figures[f"specificity_{name}"]) / 2 for name in task.findings]
+    macro_f1 = _mean_known([figures[f"f1_{name}"] for name in task.findings])
+    return figures | {"macro_f1": macro_f1, "balanced_accuracy": _mean_known(both)}
 
 
 def sprsound_score(specificity: float, sensitivity: float) -> float:
@@ -159,18 +177,20 @@ def threshold_free(labels: ArrayLike, logits: ArrayLike, task: Task = ICBHI_4) -
 
     Areas rank clips by the log-odds of the classes in question: abnormal against normal; each finding of the task
     against the rest. `macro_auroc` is the mean over the classes of the AUROC of each against all others, of those that
-    have clips. `se_at_sp80` and `se_at_sp90` are the exact-hit Se, in percent, at the
-    smallest offset whose Sp on these very clips reaches 80 and 90 %: a point of the Sp–Se curve, not an operating
-    point that anyone could have chosen beforehand.
+    have clips; of a multi-label task over its labels. `se_at_sp80` and `se_at_sp90` are the exact-hit Se, in percent,
+    at the smallest offset whose Sp on these very clips reaches 80 and 90 %: a point of the Sp–Se curve, not an
+    operating point that anyone could have chosen beforehand.
     """
     truth = np.asarray(labels, dtype=np.int64)
     abnormal, odds = truth != NORMAL, abnormal_odds(logits)
+    of_findings = {f"auroc_{name}": _auroc_of(truth, logits, task.places(name)) for name in task.findings}
+    of_classes = [_auroc_of(truth, logits, (index,)) for index in range(len(task.classes))]
     curve = sp_se_curve(labels, logits)
     return {
         "auroc_abnormal": auroc(abnormal, odds),
         "auprc_abnormal": _auprc(abnormal, odds),
-        **{f"auroc_{name}": _auroc_of(truth, logits, task.places(name)) for name in task.findings},
-        "macro_auroc": _mean_known([_auroc_of(truth, logits, (index,)) for index in range(len(task.classes))]),
+        **of_findings,
+        "macro_auroc": _mean_known([*of_findings.values()] if task.kind == "multi-label" else of_classes),
         "se_at_sp80": _sensitivity_at(curve, 80.0),
         "se_at_sp90": _sensitivity_at(curve, 90.0),
     }

@@ -51,7 +51,6 @@ def shares_of(classes: int) -> dict[str, tuple[Share, ...]]:
         "score": (sp, se),
         "se_two_class": (se_two_class,),
         "score_two_class": (sp, se_two_class),
-        "balanced_accuracy": tuple(((index,), (index,)) for index in range(classes)),
     }
 
 

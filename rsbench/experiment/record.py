@@ -79,6 +79,7 @@ def task_used(task: Task) -> TaskUsed | None:
         reference=task.reference,
         findings=dict(task.findings),
         level=task.level,
+        kind=task.kind,
         metrics=task.metrics,
     )
 

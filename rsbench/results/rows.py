@@ -53,6 +53,7 @@ def figures_of(task: Task) -> tuple[str, ...]:
     return (
         *("sp", "se", "score", *task.metrics, "se_two_class", "score_two_class"),
         *(f"recall_{name}" for name in task.classes),
+        *task.label_figures,
         *("macro_f1", "balanced_accuracy"),
         *("auroc_abnormal", "auprc_abnormal", *(f"auroc_{name}" for name in task.findings), "macro_auroc"),
         *("se_at_sp80", "se_at_sp90", "auroc_within_length"),

@@ -45,7 +45,7 @@ from pydantic_core import PydanticCustomError
 
 from ..core.errors import PluginError
 from ..core.spec import RunSpec
-from ..data.tasks import LabelMap, Level, Metric, Task
+from ..data.tasks import Kind, LabelMap, Level, Metric, Task
 
 # Raised when a reader of the old shape would misread the new one. A field that comes with a default does not raise it.
 SCHEMA_VERSION = 1
@@ -125,6 +125,7 @@ class TaskUsed(RecordPart):
     reference: str
     findings: dict[str, tuple[str, ...]] = {}
     level: Level = "clip"
+    kind: Kind = "single-label"
     metrics: tuple[Metric, ...] = ()
 
     @model_validator(mode="after")
@@ -138,7 +139,7 @@ class TaskUsed(RecordPart):
     def as_task(self) -> Task:
         """The task, whose labels have all become classes."""
         own = LabelMap("classes", 1, {name: name for name in self.classes})
-        return Task(self.name, self.classes, self.reference, (own,), self.findings, self.level, self.metrics)
+        return Task(self.name, self.classes, self.reference, (own,), self.findings, self.level, self.kind, self.metrics)
 
 
 class Identity(RecordPart):

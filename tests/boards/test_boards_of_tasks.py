@@ -190,6 +190,17 @@ def test_predictions_made_elsewhere_are_judged_by_their_task(tiny_root: Path, tm
     assert "is about a recording" in wrong.err
 
 
+def test_a_multi_label_task_has_figures_of_each_label(tiny_root: Path, tmp_path: Path, cli: Cli) -> None:
+    run = run_tiny(tiny_root, tmp_path, loss="two_sigmoid", data__task="crackle-wheeze", select="last")
+    names = ("sensitivity_crackle", "specificity_wheeze", "f1_wheeze")
+    figures = run.figures("tiny", "last")["argmax"]
+    assert all(0 <= figures[name] <= 100 for name in names)
+    board = cli("leaderboard", "--split", "tiny", "--results", tmp_path, "--select", "last", "--columns", "labels")
+    assert all(name.replace("_", " ").replace("f1", "F1") in board.out for name in names)
+    assert "by label, tiny" in cli("show", run.path).out
+    assert cli("rescore", "--results", tmp_path).code == 0
+
+
 def test_tasks_are_listed(cli: Cli) -> None:
     shown = cli("list", "tasks").out
     for name in TASKS.names():

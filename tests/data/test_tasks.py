@@ -51,6 +51,12 @@ def indices(of: Task, labels: list[str], **given: Any) -> list[int | None]:
         ({"findings": {"any": ("wheeze", "both")}}, "'any' names 'both', which is none of its classes"),
         ({"level": "ward"}, "'ward' is no level of a task.*Known: clip, patient, recording"),
         ({"metrics": ("f2",)}, "'f2' is no metric"),
+        ({"kind": "multi"}, "'multi' is no kind of a task.*Did you mean 'multi-label'"),
+        ({"kind": "multi-label"}, "every class must be another combination of findings"),
+        (
+            {"kind": "multi-label", "findings": {"any": ("none", "wheeze")}},
+            "another combination of findings, none first",
+        ),
     ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(changed: dict[str, Any], said: str) -> None:
@@ -81,6 +87,7 @@ def test_every_task_knows_each_of_its_classes_by_some_word() -> None:
 @pytest.mark.parametrize(
     ("name", "labels", "expected"),
     [
+        ("crackle-wheeze", ["normal", "Rhonchi", "Fine Crackle", "both"], [0, 2, 1, 3]),
         ("icbhi-2", ["normal", "crackle", "wheeze", "both", *EVENTS], [0, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1]),
         ("sprsound-7", list(EVENTS), [0, 1, 2, 3, 4, 5, 6]),
         ("sprsound-record-5", ["Normal", "CAS", "DAS", "CAS & DAS", "Poor Quality"], [0, 1, 2, 3, 4]),

@@ -103,6 +103,27 @@ def test_the_four_classes_under_other_names_have_the_same_figures(seed: int) -> 
     assert list(two) == [named.get(key, key) for key in one]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_labels_of_a_multi_label_task_are_those_of_scikit_learn(seed: int) -> None:
+    of = task("crackle-wheeze")
+    labels, logits = drawn(seed, 4)
+    figures = at_operating_point(labels, logits, task=of) | threshold_free(labels, logits, of)
+    has = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])  # crackle, wheeze of the four combinations
+    truth, called = has[labels], has[logits.argmax(axis=1)]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) @ has
+    assert figures["macro_f1"] == pytest.approx(100 * sk.f1_score(truth, called, average="macro"))
+    assert figures["macro_auroc"] == pytest.approx(sk.roc_auc_score(truth, probabilities, average="macro"))
+    for place, name in enumerate(of.findings):
+        assert figures[f"f1_{name}"] == pytest.approx(100 * sk.f1_score(truth[:, place], called[:, place]))
+        assert figures[f"sensitivity_{name}"] == pytest.approx(100 * sk.recall_score(truth[:, place], called[:, place]))
+        specificity = sk.recall_score(truth[:, place], called[:, place], pos_label=0)
+        assert figures[f"specificity_{name}"] == pytest.approx(100 * specificity)
+    balanced = [sk.balanced_accuracy_score(truth[:, place], called[:, place]) for place in range(2)]
+    assert figures["balanced_accuracy"] == pytest.approx(100 * np.mean(balanced))
+    of_four = at_operating_point(labels, logits)
+    assert [figures[name] for name in ("sp", "se", "score")] == [of_four[name] for name in ("sp", "se", "score")]
+
+
 @pytest.mark.parametrize("classes", [2, 5])
 def test_counts_per_patient_give_the_figures(classes: int) -> None:
     labels, logits = drawn(1, classes)

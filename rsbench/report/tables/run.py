@@ -61,6 +61,8 @@ def run_tables(known: Known, *, everything: bool = False) -> Iterator[Table]:
     for split in known["spec"]["data"]["test"]:
         yield _scores(known, split)
         yield _recalls(known, split)
+        if _task(known).label_figures:
+            yield _labels(known, split)
         yield _ranking(known, split)
         yield _calibration(known, split)
         for name in rules:
@@ -290,6 +292,17 @@ def _recalls(known: Known, split: str) -> Table:
 def _task(known: Known) -> Task:
     told = known["data"].get("task")
     return TaskUsed(**told).as_task() if told else ICBHI_4
+
+
+def _labels(known: Known, split: str) -> Table:
+    """Of a multi-label task sensitivity, specificity and F1 of each label."""
+    named = _task(known).label_figures
+    headings = [name.replace("_", "\n").replace("f1", "F1") for name in named]
+    table = narrow_table(f"by label, {split}", ["selected", "at", *headings], words=2)
+    for name, of_splits in known["metrics"].items():
+        for point, figures in _points(of_splits[split]):
+            table.add_row(_selected(name), point, *(_number(figures[one], 1) for one in named))
+    return table
 
 
 def _points(figures: Known) -> Iterator[tuple[str, Known]]:
