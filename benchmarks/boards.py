@@ -30,7 +30,8 @@ from rsbench.boards.leaderboard import leaderboard
 from rsbench.core.display import Display
 from rsbench.core.files import write_parquet
 from rsbench.data.splits import split
-from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
+from rsbench.data.tasks import ICBHI_4
+from rsbench.evaluation.scoring import score_run
 from rsbench.results.index import board_rows
 from rsbench.results.run import Run, load_runs
 
@@ -51,10 +52,10 @@ def write_variant(run: Run, folder: Run, number: int) -> None:
     generator = np.random.default_rng(number)
     predictions = {name: run.predictions(name) for name in run.datasets}
     for name, frame in predictions.items():
-        logits = frame[list(LOGIT_COLUMNS)]
+        logits = frame[list(ICBHI_4.logit_columns)]
         noise = generator.normal(scale=logits.std(), size=logits.shape)
-        heard = np.eye(len(LOGIT_COLUMNS))[frame["label"]] * logits.to_numpy().std()  # enough for ranks
-        frame[list(LOGIT_COLUMNS)] = logits + noise + heard
+        heard = np.eye(len(ICBHI_4.logit_columns))[frame["label"]] * logits.to_numpy().std()  # enough for ranks
+        frame[list(ICBHI_4.logit_columns)] = logits + noise + heard
         frame["patient"] = [f"p{clip % PATIENTS:02d}" for clip in range(len(frame))]
         write_parquet(folder.path / "predictions" / f"{name}.parquet", frame)
     spec, data = run.folder.read_json("spec.json"), run.folder.read_json("data.json")

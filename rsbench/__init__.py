@@ -47,6 +47,7 @@ _HOMES = {
     "data.datasets": ("register_dataset",),
     "data.folder": ("clip_table",),
     "data.splits": ("Split",),
+    "data.tasks": ("LabelMap", "Task", "register_task"),
     "quality.index": ("QualityIndex", "register_quality"),
     "core.spec": ("Range", "RunSpec"),
     "results.run": ("Run",),
@@ -113,6 +114,9 @@ if TYPE_CHECKING:
     from .data.datasets import register_dataset as register_dataset
     from .data.folder import clip_table as clip_table
     from .data.splits import Split as Split
+    from .data.tasks import LabelMap as LabelMap
+    from .data.tasks import Task as Task
+    from .data.tasks import register_task as register_task
     from .quality.index import QualityIndex as QualityIndex
     from .quality.index import register_quality as register_quality
     from .results.run import Run as Run

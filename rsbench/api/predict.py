@@ -14,7 +14,7 @@ from ..core.errors import SpecError
 from ..core.plugins import load, prints_apart
 from ..experiment.context import DEFAULT_THREADS, device_named
 from ..inference.classifier import changed_code, load_classifier
-from ..inference.prediction import PROBABILITIES, Heard, Predictor
+from ..inference.prediction import Heard, Predictor, probability_columns
 from ..inference.recordings import Annotations, make_plan
 from ..report.tables.formats import Sheet
 from ..report.tables.prediction import prediction_table
@@ -47,7 +47,7 @@ class PredictedClips(Result):
         """The probabilities of the first clips."""
         from ..report.figures.results import prediction_figure
 
-        return prediction_figure(self.heard.rows, PROBABILITIES, self.model.describe())
+        return prediction_figure(self.heard.rows, probability_columns(self.model.run.task), self.model.describe())
 
 
 def predict(  # noqa: PLR0913 (all that a prediction can be told)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..core.display import Display
 from ..core.errors import ResultsError
-from ..evaluation.counts import HIT_COLUMNS
+from ..evaluation.counts import hit_columns
 from ..evaluation.optimism import split_half_optimism
 from ..evaluation.statistics import estimate
 from ..results.calls import ARGMAX
@@ -25,7 +25,7 @@ from ..results.rows import NEVER_MIXED
 from ..results.run import Run
 from .claims import SCORE, Question
 from .comparison import counts, with_baseline, with_errors
-from .leaderboard import POINT, aggregate, that_belong_together, what_to_know
+from .leaderboard import POINT, aggregate, task_of, that_belong_together, what_to_know
 from .methods import ABSENT, labels, shown_apart, with_methods
 
 RULES = ("oracle", "val", "last")
@@ -101,7 +101,8 @@ def audit(
         read = replace(read, rows=read.rows[read.rows["run_id"].isin(tracked)])
         methods = with_methods(that_belong_together(runs, read, split, name, only or {}, ()), ())
         rows, method = methods.rows, methods.names
-        table, more = with_errors(aggregate(methods), rows, read, method)
+        task = task_of(runs, rows)
+        table, more = with_errors(aggregate(methods, task), rows, read, method)
         notes += more
         if baseline is not None:
             table, more, _ = with_baseline(table, rows, read, method, Question(baseline))
@@ -122,7 +123,7 @@ def audit(
         notes.append(
             f"{left_out} run{'s' * (left_out > 1)} left out: not done, or not with the epochs of {', '.join(RULES)}"
         )
-    warnings = (*what_to_know(of_val.rows, reads["val"].counts(of_val.rows)[0]), *notes)
+    warnings = (*what_to_know(of_val.rows, reads["val"].judged(of_val.rows).effective_patients(task)), *notes)
     return Audit(split, pd.concat(parts, ignore_index=True), shared, baseline, tuple(dict.fromkeys(warnings)))
 
 
@@ -145,8 +146,8 @@ def _optimism(one: _Under, split: str, runs: Mapping[str, Run]) -> dict[str, pd.
         tracked = runs[run_id].tracked(split)
         if tracked is not None:
             design, _ = one.read.counts(at_argmax)
-            hits = tracked.sort_values(["epoch", "patient"])[list(HIT_COLUMNS)].to_numpy(dtype=np.int64)
-            found = split_half_optimism(hits.reshape(-1, len(design.patients), len(HIT_COLUMNS)), design.support)
+            hits = tracked.sort_values(["epoch", "patient"])[hit_columns(runs[run_id].task)].to_numpy(dtype=np.int64)
+            found = split_half_optimism(hits.reshape(-1, len(design.patients), hits.shape[1]), design.support)
             rows.append({"run_id": run_id, "optimism": found.points, "other_half": found.other_half})
     columns = ["optimism", "other_half"]
     of_runs = at_argmax.merge(pd.DataFrame(rows, columns=["run_id", *columns]), on="run_id")

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import SpecError, did_you_mean
-from ..data.clips import CLASSES, NORMAL
 from ..data.splits import CLAIMS_FROM
+from ..data.tasks import NORMAL
 from ..evaluation.counts import Design
 from ..evaluation.patients import effective_number
 from ..evaluation.statistics import Counts, counts_of, family, ranking_counts
@@ -91,7 +91,7 @@ def known_claim(name: str) -> Claim:
 
 def beneath(table: pd.DataFrame, claim: Claim) -> pd.Series:
     """Per row of a board why it may not stand first, in words; "" where it may, or where nothing is done."""
-    recalls = table[[f"recall_{name}_mean" for name in CLASSES if f"recall_{name}_mean" in table]]
+    recalls = table.filter(regex=r"^recall_.*_mean$")
     one_class = (recalls == 100).sum(axis=1).eq(1) & (recalls.fillna(0) == 0).sum(axis=1).eq(recalls.shape[1] - 1)
     low = table[f"{claim.column}_mean"] <= claim.floor
     return pd.Series(np.select([one_class & (claim is SCORE), low], [ONE_CLASS, claim.beneath], ""), table.index)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.errors import SpecError, did_you_mean
-from ..data.clips import CLASSES
+from ..data.tasks import Task
 from .claims import TOO_FEW
 from .comparison import OF_BOARD
 from .leaderboard import Board
@@ -85,12 +85,10 @@ FIGURES = {
     "balanced_accuracy": _figure("balanced_accuracy", "balanced accuracy"),
     "auroc": _figure("auroc_abnormal", "AUROC", 3),
     "auprc": _figure("auprc_abnormal", "AUPRC", 3),
-    "auroc_crackle": _figure("auroc_crackle", "AUROC crackle", 3),
-    "auroc_wheeze": _figure("auroc_wheeze", "AUROC wheeze", 3),
+    "macro_auroc": _figure("macro_auroc", "macro-AUROC", 3),
     "auroc_within_length": _figure("auroc_within_length", "AUROC\nwithin length", 3),
     "se_at_sp80": _figure("se_at_sp80", "Se at Sp .8"),
     "se_at_sp90": _figure("se_at_sp90", "Se at Sp .9"),
-    **{f"recall_{name}": _figure(f"recall_{name}", f"recall {name}") for name in CLASSES},
     "nll": _figure("nll", "NLL", 3),
     "brier": _figure("brier", "Brier", 3),
     "ece": _figure("ece", "ECE", 3),
@@ -103,6 +101,9 @@ FIGURES = {
     "worst_device": _figure("worst_device", "Score of the\nworst device"),
     "seconds": _figure("seconds", "seconds", 0),
 }
+
+# Figures that a task may ask for, beside its Score on boards.
+OWN_METRICS: Mapping[str, Column] = {"sprsound_score": _figure("sprsound_score", "Score of\nSPRSound")}
 
 # What only some boards have: of an oracle, against a baseline, beside the split in distribution.
 SOMETIMES = {
@@ -130,14 +131,10 @@ ALWAYS = {
     "origin": Column("origin", lambda row: str(row["origin"])),
     "seeds": Column("seeds", lambda row: f"{row['n_ok']}/{row['n_planned']}"),
 }
-COLUMNS = FIGURES | ALWAYS | SOMETIMES
-
 GROUPS = {
-    "recall": tuple(f"recall_{name}" for name in CLASSES),
     "calibration": ("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
-    "curves": ("auroc", "auprc", "auroc_crackle", "auroc_wheeze", "auroc_within_length", "se_at_sp80", "se_at_sp90"),
+    "curves": ("auroc", "auprc", "macro_auroc", "auroc_within_length", "se_at_sp80", "se_at_sp90"),
     "selective": ("risk", "aurc_confidence", "aurc_quality"),
-    "all": tuple(FIGURES),
 }
 DEFAULT = ("sp", "se", "score", "interval", "auroc", "auroc_interval", "ranks")
 DEFAULT_SOMETIMES = ("inflation", "shift", "rank_change")
@@ -147,28 +144,48 @@ OF_CLAIM = {  # what a baseline adds by default
 }
 
 
+def known_columns(task: Task) -> dict[str, Column]:
+    """The columns that a board of the task can show, by name."""
+    own = {f"recall_{name}": _figure(f"recall_{name}", f"recall {name}") for name in task.classes}
+    own |= {f"auroc_{name}": _figure(f"auroc_{name}", f"AUROC {name}", 3) for name in task.findings}
+    own |= {name: _figure(name, name.replace("_", " ").replace("f1", "F1")) for name in task.label_figures}
+    own |= {name: OWN_METRICS[name] for name in task.metrics}
+    return FIGURES | own | ALWAYS | SOMETIMES
+
+
+def column_groups(task: Task) -> dict[str, tuple[str, ...]]:
+    """The names that several columns can be asked for by."""
+    recalls = tuple(f"recall_{name}" for name in task.classes)
+    findings = tuple(f"auroc_{name}" for name in task.findings)
+    curves = (*GROUPS["curves"], *findings)
+    every = (*FIGURES, *task.metrics, *recalls, *task.label_figures, *findings)
+    labels = {"labels": task.label_figures} if task.label_figures else {}
+    return GROUPS | {"recall": recalls, **labels, "curves": curves, "all": every}
+
+
 def columns_of(board: Board, asked: str | None) -> dict[str, Column]:
     """The columns to show of a board, by name, in order; `seeds` come last.
 
     Args:
         board: whose table has to hold them.
-        asked: names of COLUMNS and GROUPS with commas between, in place of the default ones, or, after a "+", beside
-            them. None: the default ones.
+        asked: names of `known_columns` and `column_groups` with commas between, in place of the default ones, or,
+            after a "+", beside them. None: the default ones.
 
     Raises SpecError for an unknown name, and for a column that this board has not.
     """
     sometimes = (*DEFAULT_SOMETIMES, *OF_CLAIM[board.question.claim.name])
-    default = [*DEFAULT, *(name for name in sometimes if NEEDS[name] in board.table)]
+    default = [*DEFAULT, *board.task.metrics, *(name for name in sometimes if NEEDS[name] in board.table)]
     if board.baseline or not board.table["verdict"].isin(["", TOO_FEW]).all():
         default.append("verdict")
     if (~board.table["origin"].isin(["here", ""])).any():  # "": nothing of it is done
         default.append("origin")
     names = [name.strip() for name in (asked or "").removeprefix("+").split(",") if name.strip()]
-    chosen = [one for name in names for one in GROUPS.get(name, (name,))]
+    known, groups = known_columns(board.task), column_groups(board.task)
+    chosen = [one for name in names for one in groups.get(name, (name,))]
     for name in chosen:
-        if name not in COLUMNS:
-            raise SpecError(f"--columns {name}: there is no such column.{did_you_mean(name, [*COLUMNS, *GROUPS])}")
+        if name not in known:
+            raise SpecError(f"--columns {name}: there is no such column.{did_you_mean(name, [*known, *groups])}")
         if name in NEEDS and NEEDS[name] not in board.table:
             raise SpecError(f"--columns {name}: needs {HOW.get(name, '--baseline LOSS')}.")
     shown = chosen if names and not (asked or "").startswith("+") else [*default, *chosen]
-    return {name: COLUMNS[name] for name in dict.fromkeys([*shown, "seeds"])}
+    return {name: known[name] for name in dict.fromkeys([*shown, "seeds"])}

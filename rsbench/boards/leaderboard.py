@@ -16,13 +16,13 @@ import pandas as pd
 
 from ..core.display import Display
 from ..core.errors import ResultsError, SpecError, did_you_mean
-from ..data.clips import CLASSES
 from ..data.identity import mismatched
 from ..data.splits import CLAIMS_FROM
+from ..data.tasks import ICBHI_4, Task
 from ..evaluation.counts import Design
 from ..evaluation.selection import rule
 from ..results.index import BoardRows, board_rows
-from ..results.rows import FIGURES, NEVER_MIXED, NOT_EVEN_KNOWINGLY
+from ..results.rows import NEVER_MIXED, NOT_EVEN_KNOWINGLY, figures_of
 from ..results.run import LABELS_ONLY, Run
 from .claims import JUST_RANK, SCORE, Claim, Question, beneath
 from .comparison import Paired, with_baseline, with_errors, without_errors
@@ -31,7 +31,7 @@ from .published import declared_otherwise
 
 NO_SETTING = ("settings", "sources", "made_with")  # columns that are nothing to choose rows by
 POINT = "operating_point"
-NOBODY = Design((), np.empty((0, len(CLASSES)), dtype=np.int64))
+NOBODY = Design((), np.empty((0, 0), dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,15 @@ class Board:
     names: the columns of `table` that tell its methods apart.
     table: a row per method and operating point, first whoever has the best figure of the claim at argmax, last whoever
         is beneath its floor: all that names a method, its label in `method`, and in `study` what is not its loss; what
-        differs beside; `<figure>_mean` and `<figure>_sd` for FIGURES, n_ok, n_planned, origin, and what `with_errors`
-        and `with_baseline` add. On an oracle board `inflation` is the Score beyond that of `val`.
+        differs beside; `<figure>_mean` and `<figure>_sd` for `figures_of` the task, n_ok, n_planned, origin, and what
+        `with_errors` and `with_baseline` add. On an oracle board `inflation` is the Score beyond that of `val`.
     runs: a row per finished run and operating point; `method` is its label.
     shared: what all rows have in common.
     effective_patients: class → Kish's number; empty where nothing is done.
     unfinished: run ids that stand in n_planned alone, with their state.
     aside: what differs between rows beside their names, a line for each kind.
     warnings: what a reader should know.
+    task: what its clips are told apart into.
     question: what it was asked. paired: the errors of its differences, where it was asked for a baseline.
     """
 
@@ -62,6 +63,7 @@ class Board:
     unfinished: dict[str, str]
     aside: tuple[str, ...]
     warnings: tuple[str, ...]
+    task: Task = ICBHI_4
     question: Question = JUST_RANK
     paired: Paired | None = None
 
@@ -91,8 +93,7 @@ def leaderboard(
         runs: all of a results folder.
         split: its name.
         selection: "val", "last", "cv-refit" or "oracle".
-        only: column or setting ("optim.lr") → value; rows that are not so, or if none is, do not begin so, are left
-            out.
+        only: column or setting ("optim.lr") → value; other rows, or if none has it those that begin otherwise, go.
         mixed: columns of NEVER_MIXED that may differ all the same; they become columns of the board, but for `code`,
             over which it averages.
         question: what the board is asked.
@@ -114,9 +115,10 @@ def leaderboard(
     found = that_belong_together(runs, read, split, selection, only or {}, mixed)
     if rule(selection).judged_on == "test":
         found = _with_inflation(found, board_rows(runs, split, "val", cache=cache, display=display).rows)
+    task = task_of(runs, found)
     methods = with_methods(found, mixed)
     found, method = methods.rows, methods.names
-    table, notes, paired = aggregate(methods, question.claim), [], None
+    table, notes, paired = aggregate(methods, task, question.claim), [], None
     if found["design"].nunique() > 1:
         if question.baseline is not None:
             raise ResultsError(
@@ -131,6 +133,7 @@ def leaderboard(
         if question.baseline is not None:
             table, more, paired = with_baseline(table, found, read, method, question)
             notes += more
+    effective = design.effective_patients(task) if design.patients else {}
     names, alike = shown_apart(table, method)
     called = label_names(table, names)
     table["method"] = labels(table, called)
@@ -146,18 +149,24 @@ def leaderboard(
         table,
         done.assign(method=labels(done, called)),
         shared | {"partial": bool(found["partial"].any())},
-        design.effective_patients() if design.patients else {},
+        effective,
         dict(zip(undone["run_id"], undone["state"], strict=True)),
         tuple(methods.in_words()),
         (
             *_mixture_in_words(found, mixed),
-            *what_to_know(found, design),
+            *what_to_know(found, effective),
             *notes,
             *(f"left out: {why}" for why in read.damaged.values()),
         ),
+        task,
         question,
         paired,
     )
+
+
+def task_of(runs: Sequence[Run], found: pd.DataFrame) -> Task:
+    """The task of rows that share a board."""
+    return next(run.task for run in runs if run.run_id == found["run_id"].iloc[0])
 
 
 def that_belong_together(
@@ -191,7 +200,7 @@ def _only(found: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:
     for column, value in only.items():
         texts = _texts(found, column)
         if texts is None:
-            columns = set(found.columns) - {*NO_SETTING, *FIGURES}
+            columns = set(found.columns) - {*NO_SETTING, *figures_of(ICBHI_4)}
             raise SpecError(f"--only {column}={value}: a row has no such field.{did_you_mean(column, columns)}")
         # Of predictions made elsewhere nobody knows what keeps runs apart: they stand beside whichever is chosen.
         unknown = found[column].isna() if column in NEVER_MIXED else pd.Series(False, found.index)
@@ -227,9 +236,10 @@ def _refuse_mixture(found: pd.DataFrame, mixed: Sequence[str]) -> None:
         if len(values) > 1:
             parts = "; ".join(f"{column}={value} ({run_id})" for value, run_id in values.items())
             knowingly = f", or put them side by side knowingly with --allow-mixed {column}"
-            one = shlex.quote(f"{column}={values.index[0]}")
+            first = str(values.index[0])
+            one = f"--task {first}" if column == "task" else f"--only {shlex.quote(f'{column}={first}')}"
             raise ResultsError(
-                f"These runs do not belong on one board: they differ in {column}: {parts}. Choose one with --only "
+                f"These runs do not belong on one board: they differ in {column}: {parts}. Choose one with "
                 f"{one}{'' if column in NOT_EVEN_KNOWINGLY else knowingly}"
             )
 
@@ -278,7 +288,7 @@ def _refuse_other_audio(
                 )
 
 
-def aggregate(methods: Methods, claim: Claim = SCORE) -> pd.DataFrame:
+def aggregate(methods: Methods, task: Task, claim: Claim = SCORE) -> pd.DataFrame:
     """A row per method and operating point, best first, and last whoever is beneath the floor."""
     found, method = methods.rows, methods.names
     counts = found.groupby(method, dropna=False)["seed"].nunique().rename("n_planned")
@@ -289,7 +299,7 @@ def aggregate(methods: Methods, claim: Claim = SCORE) -> pd.DataFrame:
             f"{' and '.join(twice['run_id'].unique())} are the same method and seed twice. "
             "Delete one of the run folders."
         )
-    figures = [name for name in (*FIGURES, "inflation", "seconds") if name in done]
+    figures = [name for name in (*figures_of(task), "inflation", "seconds") if name in done]
     grouped = done.groupby([*method, POINT], dropna=False)
     finished = [
         grouped[figures].mean().add_suffix("_mean"),
@@ -308,10 +318,10 @@ def aggregate(methods: Methods, claim: Claim = SCORE) -> pd.DataFrame:
     return table.drop(columns=["beneath", "best"]).reset_index(drop=True)
 
 
-def what_to_know(found: pd.DataFrame, design: Design) -> list[str]:
+def what_to_know(found: pd.DataFrame, effective: Mapping[str, float]) -> list[str]:
+    """What a reader should know of rows; effective: class → effective patients, {} where nobody was judged."""
     warnings = []
-    if design.patients:
-        effective = design.effective_patients()
+    if effective:
         few = [name for name, count in effective.items() if count < CLAIMS_FROM]
         counts = ", ".join(f"{name} {count:.1f}" for name, count in effective.items())
         warnings.append(

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import ResultsError
-from ..data.clips import CLASSES
 from ..data.identity import mismatched
 from ..evaluation.counts import count_hits, design_of
 from ..evaluation.metrics import BoolArray
@@ -26,7 +25,7 @@ from ..results.rows import judgements
 from ..results.run import Run
 from .leaderboard import what_to_know
 
-MUST_AGREE = ("dataset", "labels_id", "label_map", "split_version", "protocol")  # columns of a row
+MUST_AGREE = ("dataset", "labels_id", "task", "label_map", "split_version", "protocol")  # columns of a row
 COMPARED = ("score", "sp", "se")
 PAIR = ("first", "second", "delta", "low", "high")  # of each of them
 MOST = 10  # clips that are listed
@@ -137,14 +136,14 @@ class _OnSplit:
         labels, patients = one.calls.labels, one.calls.clips["patient"]
         for point in _points(one, other):
             before, after = one.calls.right(point), other.calls.right(point)
-            for number, name in enumerate((ALL, *CLASSES), start=-1):
+            for number, name in enumerate((ALL, *one.calls.task.classes), start=-1):
                 chosen = labels == number if name != ALL else np.full(len(labels), True)
                 row = {"split": self.split, "rule": self.rule, "operating_point": point, "class": name}
                 yield row | _agreement(before[chosen], after[chosen], patients[chosen])
 
     def clips(self) -> pd.DataFrame:
         one, other = (judged.calls for judged in self.pairs[self.rule])
-        clip, names = np.arange(len(one.labels)), np.array(CLASSES)
+        clip, names = np.arange(len(one.labels)), np.array(one.task.classes)
         before, after = (calls.probabilities()[clip, one.labels] for calls in (one, other))
         found = pd.DataFrame(
             {
@@ -164,8 +163,9 @@ class _OnSplit:
 
     def notes(self) -> list[str]:
         pair = self.pairs[self.rule]
-        design = design_of(pair[0].calls.clips)
-        return [f"{self.split}: {note}" for note in what_to_know(pd.DataFrame([one.row for one in pair]), design)]
+        rows, task = pd.DataFrame([one.row for one in pair]), pair[0].calls.task
+        effective = design_of(pair[0].calls.clips, task).effective_patients(task)
+        return [f"{self.split}: {note}" for note in what_to_know(rows, effective)]
 
 
 def _on_split(first: Run, second: Run, split: str, rules: Sequence[str]) -> _OnSplit | str:
@@ -205,8 +205,8 @@ def _points(one: _Judged, other: _Judged) -> list[str]:
 
 def _paired(one: Predictions, other: Predictions, point: str) -> dict[str, Any]:
     """The figures of both at an operating point, and their difference with its interval over patients."""
-    design = design_of(one.clips)
-    hits = np.stack([count_hits(calls.clips, calls.called(point)) for calls in (one, other)])
+    design = design_of(one.clips, one.task)
+    hits = np.stack([count_hits(calls.clips, calls.called(point), calls.task) for calls in (one, other)])
     row: dict[str, Any] = {"clips": len(one.clips), "patients": len(design.patients)}
     for figure in COMPARED:
         counts = counts_of(figure, hits[:, None].astype(np.float64), design.support.astype(np.float64))

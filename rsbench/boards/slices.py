@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
-from ..data.clips import CLASSES, NORMAL
+from ..data.tasks import NORMAL
 from ..evaluation.counts import Hits, count_hits, design_of
 from ..evaluation.metrics import FloatArray, IntArray
 from ..evaluation.patients import effective_number
 from ..evaluation.selection import rule as selection_rule
-from ..evaluation.statistics import SHARES, Share
+from ..evaluation.statistics import Share, shares_of
 from ..results.calls import OPERATING_POINTS, Predictions
 from ..results.rows import refuse_unknown_split
 from ..results.run import Run, as_written
@@ -130,7 +130,9 @@ def _key(run: _OnSplit, by: str, thirds: Mapping[Index, pd.Series]) -> pd.Series
     """The slice of each clip of a run; slices sort as they should be listed."""
     clips = run.calls.clips
     if by == "class":
-        return pd.Series(pd.Categorical.from_codes(clips["label"].to_numpy(), pd.Index(CLASSES)), clips.index)
+        return pd.Series(
+            pd.Categorical.from_codes(clips["label"].to_numpy(), pd.Index(run.calls.task.classes)), clips.index
+        )
     if by in ("quality", "length"):
         return clips.index.to_series().map(thirds[run.index]).astype(thirds[run.index].dtype)
     return clips["location" if by == "site" else by].replace("", NOT_GIVEN)
@@ -199,9 +201,11 @@ def _sliced(run: _OnSplit, key: pd.Series, operating_point: str) -> pd.DataFrame
     """The rows of a run in what `slices` returns."""
     clips, called = run.calls.clips, run.calls.called(operating_point)
     as_patients = clips.assign(patient=key.astype(str))  # what is counted for each patient is counted for each slice
-    design, hits = design_of(as_patients), count_hits(as_patients, called)
-    counted = pd.DataFrame({name: _percent(SHARES[name], hits, design.support) for name in FIGURES if name in SHARES})
-    counted["hits"] = hits[:, : len(CLASSES)].sum(axis=1)
+    task = run.calls.task
+    design, hits = design_of(as_patients, task), count_hits(as_patients, called, task)
+    shares = shares_of(len(task.classes))
+    counted = pd.DataFrame({name: _percent(shares[name], hits, design.support) for name in FIGURES if name in shares})
+    counted["hits"] = hits[:, : len(task.classes)].sum(axis=1)
 
     groups = clips.groupby(key, observed=True)
     behind = pd.DataFrame({"clips": groups.size(), "patients": groups["patient"].nunique()})

@@ -15,11 +15,10 @@ import pandas as pd
 
 from ..core.display import Display
 from ..core.errors import ResultsError, SpecError
-from ..data.clips import NORMAL
 from ..data.splits import known_split
+from ..data.tasks import NORMAL
 from ..evaluation.counts import CodedClips
 from ..evaluation.metrics import FloatArray
-from ..evaluation.scoring import LOGIT_COLUMNS
 from ..evaluation.selection import rule
 from ..evaluation.statistics import counts_of, estimate
 from ..evaluation.transduction import ORACLE, POINTS, calls_at_points
@@ -104,13 +103,14 @@ def transductive(
     parts = [_method_rows(name, rows, told, support) for name, rows in kept.groupby("method", sort=False)]
     parts.sort(key=lambda part: -part["score_mean"].iloc[0])
     shared = {name: found[name].iloc[0] for name in NEVER_MIXED if found[name].nunique() == 1} | alike
-    warnings = (*what_to_know(found, read.judged(found)), *notes)
+    effective = read.judged(found).effective_patients(by_id[kept["run_id"].iloc[0]].task)
+    warnings = (*what_to_know(found, effective), *notes)
     return Transductive(split, selection, pd.concat(parts, ignore_index=True), shared, warnings)
 
 
 @dataclass(frozen=True, eq=False)
 class _OfRun:
-    """hits: (points, P, 5), see `count_hits`. called_normal: (points,) share of the clips."""
+    """hits: (points, P, C + 1), see `count_hits`. called_normal: (points,) share of the clips."""
 
     hits: FloatArray
     called_normal: FloatArray
@@ -124,11 +124,11 @@ def _of_run(run: Run, split: str, selection: str) -> _OfRun | None:
     chosen = rule(selection).selection(split)
     validation = pd.concat([of[(of["part"] == "validation") & (of["selection"] == chosen)] for of in stored])
     clips = run.calls(split, selection)
-    logits = validation[list(LOGIT_COLUMNS)].to_numpy(dtype=np.float64)
+    logits = validation[list(run.task.logit_columns)].to_numpy(dtype=np.float64)
     calls = calls_at_points(validation["label"], logits, clips.labels, clips.logits)
     if not calls:
         return None
-    coded = CodedClips.of(clips.clips)
+    coded = CodedClips.of(clips.clips, run.task)
     hits = np.stack([coded.hits(calls[point]) for point in POINTS]).astype(np.float64)
     return _OfRun(hits, np.array([(calls[point] == NORMAL).mean() for point in POINTS]))
 
@@ -136,7 +136,7 @@ def _of_run(run: Run, split: str, selection: str) -> _OfRun | None:
 def _method_rows(name: object, rows: pd.DataFrame, told: Mapping[str, _OfRun], support: FloatArray) -> pd.DataFrame:
     """A method's rows, one per point."""
     seeds = seeds_of(rows)
-    hits = np.full((len(POINTS), len(seeds), *support.shape[:1], 5), np.nan)
+    hits = np.full((len(POINTS), len(seeds), len(support), support.shape[1] + 1), np.nan)
     for run_id, seed in zip(rows["run_id"], rows["seed"], strict=True):
         hits[:, seeds.get_loc(seed)] = told[run_id].hits
     score = counts_of("score", hits, support)

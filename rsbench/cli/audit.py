@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, standard_output
+from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -26,6 +26,7 @@ def audit(
     baseline: Annotated[
         str | None, typer.Option(metavar="LOSS", help="Show the others' differences from it under each rule.")
     ] = None,
+    task: TaskOption = None,
     only: OnlyOption = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
     figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
@@ -43,7 +44,7 @@ def audit(
 
     known_format(format_)
     known_picture(figure)
-    chosen = rows_to_keep(only or [])
+    chosen = rows_to_keep(only or [], task)
     display, cache = Display(), results / ".index"
     runs = runs_to_show(results, display)
     found = [

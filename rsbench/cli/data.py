@@ -120,7 +120,6 @@ def check(
 ) -> None:
     """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken."""
     from ..data.check import check as check_table
-    from ..data.clips import label_map
     from ..data.sources import load_table
     from ..evaluation.nuisance import NUISANCES, explained
     from ..report.tables.data import render, render_explained
@@ -131,7 +130,7 @@ def check(
     console = standard_output()
     sound = True
     for name in dataset or roots.present():
-        found = check_table(load_table(name, roots, partial=True), label_map("four-class"))
+        found = check_table(load_table(name, roots, partial=True))
         render(found, console)
         if by:
             clips = _with_level(found) if by == "level" else found.clips
@@ -169,6 +168,7 @@ def names(
 def clips(
     data: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     out: Annotated[Path, typer.Option(help="Where the list goes: a .csv or a .parquet.")],
+    task: Annotated[str, typer.Option(help="Whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
     plugin: PluginOption = None,
@@ -179,12 +179,15 @@ def clips(
     """
     from ..core.display import Display
     from ..data.clip_list import check_ending, clip_list, write_list
+    from ..data.levels import at_level
     from ..data.sources import load_table
+    from ..data.tasks import task as task_named
 
     check_ending(out)
     roots = _roots(root, plugin)
-    tables = [load_table(name.strip(), roots, partial=partial) for name in data.split(",")]
-    found = clip_list(tables, Display())
+    of = task_named(task)
+    tables = [at_level(load_table(name.strip(), roots, partial=partial), of.level) for name in data.split(",")]
+    found = clip_list(tables, Display(), of)
     write_list(out, found)
     typer.echo(f"{len(found)} clips in {out}")
 

@@ -49,6 +49,6 @@ def export_model(
         display.say(line)
     difference = export_onnx(chosen, classifier, out)
     beside = out.with_suffix(".card.md")
-    use = how_to_use(classifier, clip_window(chosen.run.spec.data.window))
+    use = how_to_use(classifier, clip_window(chosen.run.spec.data.window), chosen.run.task.classes)
     write_bytes(beside, model_card(chosen, display, use).encode())
     typer.echo(f"kept in {out}, at most {difference:.1g} from PyTorch; model card in {beside}")

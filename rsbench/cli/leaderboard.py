@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, standard_output
+from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -19,6 +19,8 @@ rsbench leaderboard --split icbhi-official,sprsound --baseline ce --figure diffe
 rsbench leaderboard --split icbhi-official --columns +recall,calibration
 
 rsbench leaderboard --split icbhi-official --baseline quality.control=shuffled --claim auroc
+
+rsbench leaderboard --split sprsound --task sprsound-7 --columns +recall
 
 rsbench leaderboard --split sprsound --by quality
 
@@ -47,6 +49,7 @@ def leaderboard(
     by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site, quality or length.")] = None,
     published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
+    task: TaskOption = None,
     only: OnlyOption = None,
     allow_mixed: Annotated[
         list[str] | None,
@@ -78,7 +81,7 @@ def leaderboard(
         by=by,
         published=published,
         summary=summary,
-        only=rows_to_keep(only or []),
+        only=rows_to_keep(only or [], task),
         allow_mixed=allow_mixed or (),
     )
     print_sheets(found.sheets, format_, standard_output())

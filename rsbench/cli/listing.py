@@ -16,6 +16,7 @@ class ListedKind(enum.StrEnum):
     frontends = "frontends"
     splits = "splits"
     datasets = "datasets"
+    tasks = "tasks"
     indices = "indices"
     sweeps = "sweeps"
 

@@ -49,8 +49,12 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         callback=_load,
-        help="A .py file or module with losses, backbones, data sets or indices of yours; repeatable.",
+        help="A .py file or module with losses, backbones, data sets, tasks or indices of yours; repeatable.",
     ),
+]
+
+TaskOption = Annotated[
+    str | None, typer.Option(help="Keep only runs of this task; needed where there are several.", metavar="TASK")
 ]
 
 OnlyOption = Annotated[
@@ -86,15 +90,15 @@ class Format(enum.StrEnum):
     json = "json"
 
 
-def rows_to_keep(only: Sequence[str]) -> dict[str, str]:
-    """FIELD=VALUE as typed after --only. Raises SpecError for what is not."""
+def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]:
+    """FIELD=VALUE as typed after --only, and what was typed after --task. Raises SpecError for what is not."""
     from ..core.spec import parse_assignment
 
     for text in only:
         field, equals, _ = text.partition("=")
         if not (field.strip() and equals):
             raise SpecError(f"--only {text}: write FIELD=VALUE, for example --only loss=qlung.")
-    return {key: str(value) for key, value in map(parse_assignment, only)}
+    return {key: str(value) for key, value in map(parse_assignment, only)} | ({"task": task} if task else {})
 
 
 def standard_output() -> PlainConsole:

@@ -39,6 +39,8 @@ rsbench run --loss ce --backbone resnet --seeds 0-4 --set loss.class_weights=inv
 
 rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DATA --train icbhi-official
 
+rsbench run --loss ce --backbone cnn6 --task icbhi-2
+
 rsbench run --loss mine --plugin my_loss.py --backbone cnn6 --dry-run
 
 rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DATA --train icbhi-official --seeds 0-9
@@ -54,6 +56,9 @@ def run(
     train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,
     test: Annotated[
         str | None, typer.Option(help="Splits to judge on, with commas between; or DATASET-cv5, every patient.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What clips are told apart into; see: rsbench list tasks. Default: icbhi-4.")
     ] = None,
     root: RootOption = None,
     partial: PartialOption = False,
@@ -93,6 +98,7 @@ def run(
         "weights": weights,
         "train": train,
         "test": test,
+        "task": task,
         "epochs": epochs,
         "select": select,
     }
@@ -162,7 +168,6 @@ def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
 
 def _announce(experiment: Experiment, context: RunContext) -> None:
     """What is about to happen: data, clips per class and split, device, parameters."""
-    from ..data.clips import CLASSES
     from ..experiment.build import build_model
     from ..experiment.prepare import class_table
 
@@ -172,8 +177,8 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     if experiment.partial:
         say("PARTIAL: an incomplete set; its rows carry their own fingerprint and share no board with the full set.")
     say(
-        f"{spec.loss.name} on {spec.backbone.name}, clips of {spec.data.clip_s:g} s (window {spec.data.window}): "
-        f"{', '.join(CLASSES)}"
+        f"{spec.loss.name} on {spec.backbone.name}, clips of {spec.data.clip_s:g} s (window {spec.data.window}), "
+        f"{spec.data.task}: {', '.join(experiment.task.classes)}"
     )
     for split, part, counts, patients in class_table(experiment):
         say(f"  {split} {part}: {' / '.join(map(str, counts))} clips, {patients} patients")

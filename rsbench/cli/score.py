@@ -37,6 +37,7 @@ def score(
         str, typer.Option(help="What its weights had learnt from, with commas between; none for random ones.")
     ] = "unknown",
     out: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    task: Annotated[str, typer.Option(help="What the predictions tell apart; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
     plugin: PluginOption = None,
@@ -44,7 +45,7 @@ def score(
 ) -> None:
     """Judge predictions that another program made: they become a row like that of a run.
 
-    Columns: clip_id as rsbench data clips lists it, and p_CLASS or logit_CLASS for normal, crackle, wheeze and both, or
+    Columns: clip_id as rsbench data clips lists it, and p_CLASS or logit_CLASS for every class of the task, or
     called. Every test clip once. Labels come from the data set. Boards say what was declared, and rank no row whose
     epoch was chosen otherwise than theirs.
     """
@@ -60,7 +61,7 @@ def score(
     fitted_on = tuple(name.strip() for name in pretrained_on.split(",") if name.strip() not in ("", "none"))
     data_cache = DataCache(Roots.parse(root or (), os.environ), partial=partial, display=Display(quiet=quiet))
     tests = [name.strip() for name in split.split(",")]
-    declared = Declared(method, select, seed, fitted_on)
+    declared = Declared(method, select, seed, fitted_on, task)
     run = score_file(predictions, declared, tests, train, validation, out, data_cache)
     print_table(run_table({method: [run.metrics]}, run.spec.data.test, run.spec.select), standard_output())
     typer.echo(f"kept in {run.path}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import OnlyOption, PluginOption, ResultsOption, rows_to_keep, standard_output
+from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -24,6 +24,7 @@ def transductive(
     split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
     results: ResultsOption = Path("results"),
     select: Annotated[str, typer.Option(help="How the epoch was chosen: val, val-auroc, last or cv-refit.")] = "val",
+    task: TaskOption = None,
     only: OnlyOption = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
     plugin: PluginOption = None,
@@ -39,7 +40,7 @@ def transductive(
     from ..results.shipped import runs_to_show
 
     known_format(format_)
-    chosen = rows_to_keep(only or [])
+    chosen = rows_to_keep(only or [], task)
     display, cache = Display(), results / ".index"
     runs = runs_to_show(results, display)
     found = [make_board(runs, name.strip(), select, chosen, cache=cache, display=display) for name in split.split(",")]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ..core.cache import cache_dir
 from ..data.audio import probe
-from ..data.clips import LABEL_MAPS, ClipTable, clip_bounds
+from ..data.clips import ClipTable, clip_bounds
 from ..data.consistency import refuse_doubtful
 from ..data.datasets import DATASETS, read_dataset
 from ..data.identity import labels_id
 from ..data.sources import SYNTHETIC, Roots
 from ..data.splits import named_splits
+from ..data.tasks import ICBHI_4
 from .checks import Case, Check, contract, expect
 
 NAMED = 3  # patients and subsets that a finding names
@@ -62,12 +63,12 @@ def recordings_name_patients(case: Case) -> None:
 
 
 @contract(
-    "Every label has a class under every label map, or is said to have none.",
+    "Every label has a class under every label map of the default task, or is said to have none.",
     "Add the word to the `words` of its clip table, with a class or None.",
 )
 def words_have_a_class(case: Case) -> None:
-    for label_map in LABEL_MAPS.values():
-        label_map.indices(table_of(case))
+    for label_map in ICBHI_4.label_maps:
+        ICBHI_4.indices(table_of(case), label_map.name)
 
 
 @contract(

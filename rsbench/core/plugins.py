@@ -26,12 +26,15 @@ from .registry import Entry, Registry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
 BUILT_IN_MODULES = ("rsbench.features.frontends",)
-BUILT_IN_DATASETS = tuple(
+BUILT_IN_DATA = tuple(
     f"rsbench.data.{module}"
-    for module in ("icbhi", "sprsound", "sprsound_later", "kauh", "hf_lung", "respiratory_tr", "synthetic")
+    for module in (
+        *("icbhi", "sprsound", "sprsound_later", "kauh", "hf_lung", "respiratory_tr", "synthetic"),
+        "built_in_tasks",
+    )
 )
 ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
-DATASETS_GROUP = "rsbench.datasets"
+DATA_GROUPS = ("rsbench.datasets", "rsbench.tasks")
 
 broken: dict[str, str] = {}  # what could not be imported: entry point → traceback
 _imported: dict[str, Path] = {}  # what a user named and was imported: module, or file → its file
@@ -53,7 +56,7 @@ def discover() -> None:
 def discover_losses() -> None:
     """Import what may bring losses: where there are only the built-in ones, neither pandas nor an index of quality."""
     installed = entry_points()
-    if any(installed.select(group=group) for group in (*ENTRY_POINT_GROUPS, DATASETS_GROUP)) or _named_outside():
+    if any(installed.select(group=group) for group in (*ENTRY_POINT_GROUPS, *DATA_GROUPS)) or _named_outside():
         discover()
     else:
         _import_package(BUILT_IN_PACKAGES[0])
@@ -61,10 +64,11 @@ def discover_losses() -> None:
 
 @functools.cache
 def discover_datasets() -> None:
-    """Import what may bring data sets and their splits: boards need no more, and so no torch."""
-    for name in BUILT_IN_DATASETS:
+    """Import what may bring data sets, their splits and tasks: boards need no more, and so no torch."""
+    for name in BUILT_IN_DATA:
         importlib.import_module(name)
-    _load_installed(DATASETS_GROUP)
+    for group in DATA_GROUPS:
+        _load_installed(group)
     for plugin in _named_outside():
         _import_once(plugin)
 

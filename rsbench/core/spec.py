@@ -22,6 +22,7 @@ from .settings import DEEPEST, parse_settings
 
 PROTOCOL: Literal[2] = 2  # of new runs; those of an earlier one can be read, and stand on boards of their own
 DEFAULT_TRAIN = "synthetic"
+DEFAULT_TASK = "icbhi-4"
 DEFAULT_CLIP_S = 8.0
 LONGEST_CLIP_S = 60
 MOST_SEEDS = 10_000  # of a command or a study
@@ -33,6 +34,7 @@ SHORT_KEYS = {
     "backbone": "backbone.name",
     "frontend": "frontend.name",
     "quality": "quality.name",
+    "task": "data.task",
     "weights": "backbone.weights",
     "train": "data.train",
     "test": "data.test",
@@ -41,6 +43,7 @@ SHORT_KEYS = {
 
 # Fields that came after runs were made: what these were made with is left out of the text that a run id hashes.
 LATER_FIELDS: dict[tuple[str, str], Any] = {
+    ("data", "task"): DEFAULT_TASK,
     ("data", "window"): "repeat",
     ("data", "adapt"): "none",
     ("augment", "mixup"): 0.0,
@@ -118,6 +121,7 @@ Window = Annotated[str, Field(description="how clips come to that length: repeat
 class DataPart(Part):
     train: str = DEFAULT_TRAIN  # several splits, of a data set each, have commas between
     test: Names
+    task: str = DEFAULT_TASK
     label_map: str = "four-class"
     clip_s: ClipSeconds = DEFAULT_CLIP_S
     window: Window = "repeat"

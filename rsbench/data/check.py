@@ -12,11 +12,12 @@ import pandas as pd
 from ..core.errors import DataError
 from .audio import AudioInfo, decode
 from .catalogue import altered
-from .clips import CLASSES, ClipTable, LabelMap, clip_bounds
+from .clips import ClipTable, clip_bounds
 from .consistency import doubts, same_samples, same_sound_on_both_sides
 from .identity import sketch
 from .splits import Split, named_splits, own_split
 from .sprsound import POOR_QUALITY
+from .tasks import ICBHI_4, Task
 
 NAMED = 3  # recordings that a doubt names
 SHOWN = 10  # names of missing recordings printed before they are only counted
@@ -70,13 +71,14 @@ class DataCheck:
         return not self.broken and not self.table.partial
 
 
-def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
+def check(table: ClipTable, task: Task = ICBHI_4, map_name: str | None = None) -> DataCheck:
     """Decode every recording and count what there is. What is wrong is not raised: the result says it."""
     infos, sketches, oddities, unreadable = _decode(table.recordings)
     twins = same_samples(table.recordings, infos, sketches)
     durations_s = pd.Series({name: info.frames / info.rate for name, info in infos.items()}, dtype=float)
     clipped, problems = _bounds(table, durations_s)
     rules = [rule for rule in named_splits().values() if rule.dataset == table.dataset] or [own_split(table.dataset)]
+    classed = table.clips.assign(class_index=task.indices(table, map_name)).dropna(subset="class_index")
     formats = pd.DataFrame(
         [(info.rate, info.subtype, info.channels) for info in infos.values()],
         columns=["rate", "coding", "channels"],
@@ -87,7 +89,7 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         formats=formats.value_counts().rename("recordings").reset_index().sort_values("rate"),
         devices=table.recordings.groupby(["subset", "device"]).size().rename("recordings").reset_index(),
         durations_s=durations_s,
-        splits=_sides(table, label_map, rules),
+        splits=_sides(classed, task, rules),
         on_both_sides={rule.name: both for rule in rules if (both := _on_both_sides(table.clips, rule))},
         unreadable=tuple(unreadable),
         problems=(*problems, *same_sound_on_both_sides(table, rules, twins)),
@@ -98,7 +100,7 @@ def check(table: ClipTable, label_map: LabelMap) -> DataCheck:
         doubts=(*doubts(table, rules), *_otherwise_than_published(table.dataset, sketches)),
         oddities=oddities,
         rules=tuple(rules),
-        clips=_classed(table, label_map, durations_s, {name: info.rate for name, info in infos.items()}),
+        clips=_heard(table, classed, durations_s, {name: info.rate for name, info in infos.items()}),
     )
 
 
@@ -189,23 +191,21 @@ def _counts(table: ClipTable) -> pd.DataFrame:
     return pd.DataFrame(long, columns=["subset", "what", "found", "official"]).astype({"official": "Int64"})
 
 
-def _sides(table: ClipTable, label_map: LabelMap, rules: list[Split]) -> pd.DataFrame:
-    clips = table.clips.assign(class_index=label_map.indices(table)).dropna(subset="class_index")
+def _sides(clips: pd.DataFrame, task: Task, rules: list[Split]) -> pd.DataFrame:
     rows = []
     for rule in rules:
         for side, chosen in (("train", rule.train_rows(clips)), ("test", rule.test_rows(clips))):
             if not chosen.any():
                 continue
             part = clips[chosen]
-            for index, name in enumerate(CLASSES):
+            for index, name in enumerate(task.classes):
                 sizes = tuple(part["patient"][part["class_index"] == index].value_counts())
                 rows.append((rule.name, side, name, sum(sizes), len(sizes), sizes))
     return pd.DataFrame(rows, columns=["split", "side", "class", "clips", "patients", "sizes"])
 
 
-def _classed(table: ClipTable, label_map: LabelMap, durations_s: pd.Series, rates: dict[str, int]) -> pd.DataFrame:
+def _heard(table: ClipTable, clips: pd.DataFrame, durations_s: pd.Series, rates: dict[str, int]) -> pd.DataFrame:
     """The clips that have a class and a readable recording; those without a sample are problems of their own."""
-    clips = table.clips.assign(class_index=label_map.indices(table)).dropna(subset="class_index")
     clips = clips[clips["recording"].isin(durations_s.index)]
     paths = table.recordings.set_index("recording")["path"]
     clips = clips.assign(

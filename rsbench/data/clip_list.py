@@ -11,7 +11,8 @@ from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.files import write_csv, write_parquet
 from .audio import probe
-from .clips import CLASSES, ClipTable, clip_bounds, label_map
+from .clips import ClipTable, clip_bounds
+from .tasks import ICBHI_4, Task
 
 LIST_COLUMNS = (
     "dataset",
@@ -21,7 +22,7 @@ LIST_COLUMNS = (
     "start_s",
     "end_s",  # never past the end of the file
     "label",
-    "class",  # under the four-class map; empty for a label that it leaves out
+    "class",  # under the task's default label map; empty for a label that it leaves out
     "patient",
     "device",
     "location",
@@ -36,13 +37,13 @@ def check_ending(path: Path) -> None:
         raise SpecError(f"--out {path}: give it an ending that says what to write: {' or '.join(WRITERS)}.")
 
 
-def clip_list(tables: Sequence[ClipTable], display: Display) -> pd.DataFrame:
-    """The clips of all tables, LIST_COLUMNS, in their order.
+def clip_list(tables: Sequence[ClipTable], display: Display, task: Task = ICBHI_4) -> pd.DataFrame:
+    """The clips of all tables, LIST_COLUMNS, in their order, with the classes of a task.
 
     Raises DataError when a recording's header cannot be read, a clip ends too far past its file, or a label is
     unknown.
     """
-    return pd.concat([_listed(table, display) for table in tables], ignore_index=True)
+    return pd.concat([_listed(table, display, task) for table in tables], ignore_index=True)
 
 
 def write_list(path: Path, clips: pd.DataFrame) -> None:
@@ -50,7 +51,7 @@ def write_list(path: Path, clips: pd.DataFrame) -> None:
     WRITERS[path.suffix](path, clips)
 
 
-def _listed(table: ClipTable, display: Display) -> pd.DataFrame:
+def _listed(table: ClipTable, display: Display, task: Task) -> pd.DataFrame:
     recordings = table.recordings.set_index("recording")["path"]
     durations_s = []
     with display.track(f"reading {table.dataset}", len(recordings)) as advance:
@@ -62,6 +63,6 @@ def _listed(table: ClipTable, display: Display) -> pd.DataFrame:
     listed = clips.assign(
         dataset=table.dataset,
         path=clips["recording"].map(recordings).map(lambda path: str(Path(path).absolute())),
-        **{"class": label_map("four-class").indices(table).map(dict(enumerate(CLASSES)))},
+        **{"class": task.indices(table).map(dict(enumerate(task.classes)))},
     )
     return listed[list(LIST_COLUMNS)]

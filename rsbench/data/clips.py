@@ -1,24 +1,23 @@
-"""The clip table: one row per labelled clip, whatever data set it comes from, and the label maps over it."""
+"""The clip table: one row per labelled clip, whatever data set it comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from ..core.errors import DataError, SpecError, did_you_mean, shown
+from ..core.errors import DataError
 
-CLASSES = ("normal", "crackle", "wheeze", "both")
-NORMAL = 0
+FOUR_WORDS = ("normal", "crackle", "wheeze", "both")  # labels that every data set may use
 
 CLIP_COLUMNS = (
     "clip_id",  # "<recording>:<index of the clip in its recording>", unique in a data set
     "recording",  # the recording's name, without ending
     "start_s",
     "end_s",  # infinite where the clip ends with its recording, whatever that one's length
-    "label",  # the data set's own word; a label map makes a class of it
+    "label",  # the data set's own word; a task's label map makes a class of it
     "patient",
     "device",
     "location",
@@ -37,7 +36,8 @@ class ClipTable:
         empty where nobody has published counts.
     missing: official recordings that the root does not hold.
     notes: what was mended while reading, in words.
-    words: the class of each label that is the data set's own word; None leaves its clips out.
+    words: which of FOUR_WORDS each label that is the data set's own word stands for; None leaves its clips out.
+    diagnoses: called by tasks of patients, gives patient → diagnosis; {} where the data set does not say.
     places: where clips are written down, by clip_id: "FILE, line 3".
     """
 
@@ -50,6 +50,7 @@ class ClipTable:
     synthetic: bool = False
     words: Mapping[str, str | None] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
+    diagnoses: Callable[[], Mapping[str, str]] = dict
 
     def place(self, clip_id: str) -> str:
         """Where a clip is written down, or its id where nobody said."""
@@ -64,61 +65,6 @@ class ClipTable:
         """Those of its own words that label a clip, in their order."""
         used = set(self.clips["label"])
         return {word: self.words[word] for word in sorted(self.words) if word in used}
-
-
-@dataclass(frozen=True)
-class LabelMap:
-    """A versioned map from labels to the four classes; None leaves the clip out.
-
-    classes: the words of the protocol's data sets; a data set's own words are added to them.
-    without: words left out whatever any data set says of them.
-    """
-
-    name: str
-    version: int
-    classes: Mapping[str, str | None]
-    without: tuple[str, ...] = ()
-
-    def indices(self, table: ClipTable) -> pd.Series:
-        """Class index per clip of the table, <NA> for those left out. Raises DataError for a word without a class."""
-        classes = {**self.classes, **table.words, **dict.fromkeys(self.without)}
-        unknown = table.clips[~table.clips["label"].isin(classes)]
-        if len(unknown):
-            first = unknown.iloc[0]
-            raise DataError(
-                f"Data set '{table.dataset}', clip {first['clip_id']}, label: '{first['label']}' has no class under "
-                f"'{self.name}'. Say which it is in the words of the data set's clip table."
-                f"{did_you_mean(first['label'], classes)}"
-            )
-        index = {word: None if name is None else CLASSES.index(name) for word, name in classes.items()}
-        return table.clips["label"].map(index).astype("Int64")
-
-
-_FOUR_CLASSES: dict[str, str | None] = {
-    **{name: name for name in CLASSES},
-    "Normal": "normal",
-    "Fine Crackle": "crackle",
-    "Coarse Crackle": "crackle",
-    "Wheeze": "wheeze",
-    "Rhonchi": "wheeze",
-    "Stridor": "wheeze",
-    "Wheeze+Crackle": "both",
-}
-
-LABEL_MAPS = {
-    label_map.name: label_map
-    for label_map in (
-        LabelMap("four-class", 1, _FOUR_CLASSES),
-        LabelMap("four-class-strict", 1, _FOUR_CLASSES, without=("Rhonchi", "Stridor", "I C B")),
-    )
-}
-
-
-def label_map(name: str) -> LabelMap:
-    """A label map by name. Raises SpecError with a suggestion."""
-    if name not in LABEL_MAPS:
-        raise SpecError(f"data.label_map: there is no label map {shown(name)}.{did_you_mean(name, LABEL_MAPS)}")
-    return LABEL_MAPS[name]
 
 
 TOLERANCE_S = 0.1

@@ -20,7 +20,7 @@ import pandas as pd
 
 from ..core.errors import DataError, PluginError, did_you_mean, shown
 from .annotations import Place, frames, places_of, read_each, read_table
-from .clips import CLASSES, ClipTable
+from .clips import FOUR_WORDS, ClipTable
 from .layout import folders_below, is_file, names_in, recordings_in
 from .splits import named_splits
 
@@ -58,7 +58,7 @@ def clip_table(
         dataset: its name.
         root: the folder that paths are relative to.
         clips: a row per clip. Rows of one recording agree in what is the recording's: patient, device, ….
-        words: the class of each label that is the data set's own word; None leaves its clips out.
+        words: which of the four each label that is the data set's own word stands for; None leaves its clips out.
 
     Raises:
         DataError: a column or a file is not there, or a value is not what it must be; it names clip and column.
@@ -66,10 +66,10 @@ def clip_table(
     """
     words = dict(words or {})
     for word, name in words.items():
-        if name is not None and name not in CLASSES:
+        if name is not None and name not in FOUR_WORDS:
             raise PluginError(
                 f"Data set '{dataset}', words: '{word}' stands for {name!r}, which is no class. "
-                f"Write None, or one of {', '.join(CLASSES)}."
+                f"Write None, or one of {', '.join(FOUR_WORDS)}."
             )
     _check_columns(Place(f"Data set '{dataset}'", "columns"), [str(column) for column in clips.columns])
     return _table(dataset, root, _records(dataset, clips), words)
@@ -119,7 +119,7 @@ def _check_columns(place: Place, columns: Sequence[str]) -> None:
 
 
 def _table(dataset: str, root: Path, rows: Iterable[Row], words: Mapping[str, str | None]) -> ClipTable:
-    labels = (*CLASSES, *words)
+    labels = (*FOUR_WORDS, *words)
     names: NamesOnDisk = {}
     found = read_each(lambda row: (row[0], _read_clip(row[1], root, row[0], labels, names)), rows)
     clips: list[dict[str, Any]] = []

@@ -7,6 +7,7 @@ with a line a cycle: start, end (s), crackle, wheeze (0 or 1).
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .splits import Split
 
 DATABASE = "ICBHI_final_database"
 OFFICIAL_LIST = "ICBHI_challenge_train_test.txt"
+DIAGNOSES = ("patient_diagnosis.csv", "ICBHI_Challenge_diagnosis.txt")  # one file under two names
 LAYOUT = f"{DATABASE}/ (each recording as .wav or .flac beside its .txt) and {OFFICIAL_LIST}"
 
 LABELS = {("0", "0"): "normal", ("1", "0"): "crackle", ("0", "1"): "wheeze", ("1", "1"): "both"}
@@ -109,7 +111,15 @@ def read_icbhi(root: Path) -> ClipTable:
         recordings.append({**known, "path": str(audio[name]), "record_label": ""})
         clips += [{**known, **cycle, "clip_id": f"{name}:{index}"} for index, cycle in enumerate(cycles)]
     missing = tuple(sorted(set(subsets) - set(audio)))
-    table = ClipTable("icbhi", *frames(clips, recordings), OFFICIAL, missing, (*notes, *also), places=places_of(clips))
+    table = ClipTable(
+        "icbhi",
+        *frames(clips, recordings),
+        OFFICIAL,
+        missing,
+        (*notes, *also),
+        places=places_of(clips),
+        diagnoses=functools.partial(read_diagnoses, root),
+    )
     _assert_official(table, root)
     return table
 
@@ -179,6 +189,26 @@ def read_official_list(path: Path) -> tuple[dict[str, str], list[str]]:
     if not subsets:
         raise DataError(f"{path}: the official list is empty. Fetch it again.")
     return subsets, notes
+
+
+def read_diagnoses(root: Path) -> dict[str, str]:
+    """Patient → diagnosis, from the file of the official distribution at or below `root`.
+
+    Raises DataError where there is none, or naming file and line of what is no patient and a diagnosis.
+    """
+    files = [path for folder in folders_below(root) for name in DIAGNOSES if (path := folder / name).is_file()]
+    if not files:
+        raise DataError(f"{root}: there is no {DIAGNOSES[0]}, which says what each patient has. Put it there.")
+    diagnoses: dict[str, str] = {}
+    for number, (place, line) in enumerate(read_lines(files[0])):
+        patient, _, diagnosis = (part.strip() for part in line.replace("\t", ",").partition(","))
+        if not number and not patient.isdigit():
+            continue  # a header, which some copies have
+        if not (re.fullmatch(r"\d{3}", patient) and diagnosis):
+            raise place.error("patient, diagnosis", f"{shown(line)} is not a patient's number and a diagnosis.")
+        if diagnoses.setdefault(patient, diagnosis) != diagnosis:
+            raise place.error("diagnosis", f"patient {patient} has another one in an earlier line. Fetch it again.")
+    return diagnoses
 
 
 def read_cycles(path: Path) -> list[dict]:

@@ -3,7 +3,7 @@
 Columns: `clip_id`, as `rsbench data clips` lists it, and for every class `logit_<class>` or `p_<class>`, or for all of
 them `called`, the name of a class. `dataset` is needed only where two data sets have a clip of one name. `class` and
 `label`, as in that list, need not be there; where they are, they must agree with the data set. Other columns are left
-alone. An npz holds the same as arrays, and may have (N, 4) `logits` or `probabilities` in the order of CLASSES.
+alone. An npz holds the same as arrays, and may have (N, C) `logits` or `probabilities` in the order of the classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, did_you_mean, first_line, shown
 from ..core.files import check_plain
-from .clips import CLASSES
+from .tasks import ICBHI_4, Task
 
 Floats = NDArray[np.float64]
 Kind = Literal["logits", "probabilities", "labels"]
@@ -71,13 +71,13 @@ class PredictionsFile:
         return here, places[here]
 
 
-def read_predicted(path: Path) -> PredictionsFile:
+def read_predicted(path: Path, task: Task = ICBHI_4) -> PredictionsFile:
     """Read and check a csv, parquet or npz. Raises DataError naming the file, the column and the remedy."""
     if path.suffix not in _READERS:
         raise DataError(f"{path}: give it an ending that says what it holds: {', '.join(_READERS)}.")
     try:
         check_plain(path)
-        frame = _READERS[path.suffix](path)
+        frame = _READERS[path.suffix](path, task)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file.") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
@@ -96,7 +96,7 @@ def read_predicted(path: Path) -> PredictionsFile:
             f"{path}: column 'clip_id': {shown(twice['clip_id'].iloc[0])} is there twice, and so are {len(twice) - 1} "
             "more. Give one prediction of each clip: of several models or views their mean, or a file each."
         )
-    return PredictionsFile(path, *_logits(path, frame, rows["clip_id"]), rows)
+    return PredictionsFile(path, *_logits(path, frame, rows["clip_id"], task), rows)
 
 
 def _words(column: pd.Series) -> pd.Series:
@@ -104,7 +104,7 @@ def _words(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column.notna(), "").astype(str)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, task: Task) -> pd.DataFrame:
     """With commas or, as spreadsheets of many countries write it, semicolons and decimal commas."""
     with path.open(encoding="utf-8-sig") as lines:
         head = lines.readline()
@@ -115,32 +115,32 @@ def _read_csv(path: Path) -> pd.DataFrame:
     )
 
 
-def _read_npz(path: Path) -> pd.DataFrame:
+def _read_npz(path: Path, task: Task) -> pd.DataFrame:
     with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as arrays:
         columns: dict[str, Any] = {}
         for name in arrays.files:
             array = arrays[name]
-            if name in MATRICES and array.ndim == 2 and array.shape[1] == len(CLASSES):
-                columns |= {f"{MATRICES[name]}{one}": array[:, number] for number, one in enumerate(CLASSES)}
+            if name in MATRICES and array.ndim == 2 and array.shape[1] == len(task.classes):
+                columns |= {f"{MATRICES[name]}{one}": array[:, number] for number, one in enumerate(task.classes)}
             elif array.ndim == 1:
                 columns[name] = array
             else:
-                raise ValueError(f"its array '{name}' is {array.shape}, neither (N,) nor (N, {len(CLASSES)})")
+                raise ValueError(f"its array '{name}' is {array.shape}, neither (N,) nor (N, {len(task.classes)})")
     return pd.DataFrame(columns)  # ValueError where arrays are not of one length
 
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+_READERS: dict[str, Callable[[Path, Task], pd.DataFrame]] = {
     ".csv": _read_csv,
-    ".parquet": pd.read_parquet,
+    ".parquet": lambda path, task: pd.read_parquet(path),
     ".npz": _read_npz,
 }
 
 
-def _logits(path: Path, frame: pd.DataFrame, clips: pd.Series) -> tuple[Kind, Floats]:
+def _logits(path: Path, frame: pd.DataFrame, clips: pd.Series, task: Task) -> tuple[Kind, Floats]:
     """What the file says of each clip, as logits (N, C)."""
     kinds: dict[str, Kind] = {LOGITS: "logits", PROBABILITIES: "probabilities"}
     for prefix, kind in kinds.items():
-        columns = [f"{prefix}{name}" for name in CLASSES]
+        columns = [f"{prefix}{name}" for name in task.classes]
         missing = [name for name in columns if name not in frame]
         if len(missing) == len(columns):
             continue
@@ -149,10 +149,10 @@ def _logits(path: Path, frame: pd.DataFrame, clips: pd.Series) -> tuple[Kind, Fl
         found = np.stack([_numbers(path, name, frame[name], clips) for name in columns], axis=1)
         return kind, found if kind == "logits" else _of_probabilities(path, found, columns, clips)
     if CALLED in frame:
-        return "labels", _of_labels(path, frame[CALLED], clips)
+        return "labels", _of_labels(path, frame[CALLED], clips, task)
     raise DataError(
         f"{path}: nothing says what was predicted (there are: {_listed(frame)}). Give {LOGITS}<class> or "
-        f"{PROBABILITIES}<class> for each of {', '.join(CLASSES)}, or '{CALLED}'."
+        f"{PROBABILITIES}<class> for each of {', '.join(task.classes)}, or '{CALLED}'."
     )
 
 
@@ -193,16 +193,16 @@ def _of_probabilities(path: Path, found: Floats, columns: list[str], clips: pd.S
     return logits
 
 
-def _of_labels(path: Path, called: pd.Series, clips: pd.Series) -> Floats:
-    codes = pd.Index(CLASSES).get_indexer(pd.Index(called.astype(str)))
+def _of_labels(path: Path, called: pd.Series, clips: pd.Series, task: Task) -> Floats:
+    codes = pd.Index(task.classes).get_indexer(pd.Index(called.astype(str)))
     unknown = np.flatnonzero(codes < 0)
     if len(unknown):
         word = str(called.iloc[unknown[0]])
         raise DataError(
             f"{path}: column '{CALLED}' of clip {shown(clips.iloc[unknown[0]])} is {shown(word)}, which is no class."
-            f"{did_you_mean(word, CLASSES)}"
+            f"{did_you_mean(word, task.classes)}"
         )
-    one_hot: Floats = np.eye(len(CLASSES))[codes]
+    one_hot: Floats = np.eye(len(task.classes))[codes]
     return one_hot
 
 

@@ -17,7 +17,7 @@ from ..core.errors import DataError, PluginError, SpecError, did_you_mean, shown
 from ..core.plugins import discover_datasets
 from ..core.registry import Registry
 from ..core.seeds import derive
-from .clips import CLASSES, NORMAL
+from .tasks import ICBHI_4, NORMAL, Task
 
 VALIDATION_DRAWS = 1000
 CLAIMS_FROM = 15  # effective patients below which nothing is claimed on a class
@@ -178,7 +178,9 @@ def _too_few_patients(free: int, wanted: int) -> DataError:
     )
 
 
-def choose_folds(clips: pd.DataFrame, folds: int, seed: int, never: Collection[str] = ()) -> list[tuple[str, ...]]:
+def choose_folds(
+    clips: pd.DataFrame, folds: int, seed: int, never: Collection[str] = (), task: Task = ICBHI_4
+) -> list[tuple[str, ...]]:
     """The patients that each fold holds out, sorted; classes are spread as evenly as patients allow.
 
     Args:
@@ -186,6 +188,7 @@ def choose_folds(clips: pd.DataFrame, folds: int, seed: int, never: Collection[s
         folds: how many, at least 2.
         seed: decides who is with whom.
         never: patients who are held out of no fold, because a test split has them too.
+        task: whose classes these are.
 
     Raises DataError when there are fewer patients than folds, or a class would be missing from a fitting part.
     """
@@ -195,10 +198,10 @@ def choose_folds(clips: pd.DataFrame, folds: int, seed: int, never: Collection[s
     free = clips[~clips["patient"].isin(list(never))]
     _refuse_few(free, folds, asked)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=derive(seed, "folds") % 2**32)
-    return [_held_out(clips, free.iloc[rows], asked) for _, rows in splitter.split(*_to_part(free))]
+    return [_held_out(clips, free.iloc[rows], asked, task) for _, rows in splitter.split(*_to_part(free))]
 
 
-def fixed_folds(clips: pd.DataFrame, folds: int) -> list[tuple[str, ...]]:
+def fixed_folds(clips: pd.DataFrame, folds: int, task: Task = ICBHI_4) -> list[tuple[str, ...]]:
     """The patients of each fold of `<data set>-cvK`, sorted; classes are spread as evenly as patients allow.
 
     They follow from the clips alone, in whatever order these come. Nothing is drawn: how scikit-learn shuffles groups
@@ -207,6 +210,7 @@ def fixed_folds(clips: pd.DataFrame, folds: int) -> list[tuple[str, ...]]:
     Args:
         clips: columns patient and class_index, a row per clip.
         folds: how many, at least 2.
+        task: whose classes these are.
 
     Raises as `choose_folds` does.
     """
@@ -215,7 +219,7 @@ def fixed_folds(clips: pd.DataFrame, folds: int) -> list[tuple[str, ...]]:
     asked = f"cv{folds}"
     _refuse_few(clips, folds, asked)
     parted = StratifiedGroupKFold(folds).split(*_to_part(clips))
-    return [_held_out(clips, clips.iloc[rows], asked) for _, rows in parted]
+    return [_held_out(clips, clips.iloc[rows], asked, task) for _, rows in parted]
 
 
 def _to_part(clips: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
@@ -231,14 +235,14 @@ def _refuse_few(clips: pd.DataFrame, folds: int, asked: str) -> None:
         )
 
 
-def _held_out(clips: pd.DataFrame, held_out: pd.DataFrame, asked: str) -> tuple[str, ...]:
+def _held_out(clips: pd.DataFrame, held_out: pd.DataFrame, asked: str, task: Task) -> tuple[str, ...]:
     """The patients of a fold. Raises DataError where nothing of a class is left to fit."""
     held = held_out["patient"].unique()
     fitted = clips["class_index"][~clips["patient"].isin(held)]
-    absent = np.setdiff1d(np.arange(len(CLASSES)), fitted)
+    absent = np.setdiff1d(np.arange(len(task.classes)), fitted)
     if len(absent):
         raise DataError(
-            f"{asked}: all patients with class '{CLASSES[absent[0]]}' fall into one fold, so that nothing of it is "
-            "left to fit. Train on a larger split, or ask for another number of folds."
+            f"{asked}: all patients with class '{task.classes[absent[0]]}' fall into one fold, so that nothing of it "
+            "is left to fit. Train on a larger split, or ask for another number of folds."
         )
     return tuple(sorted(held))

@@ -18,7 +18,7 @@ import soundfile
 from ..core.cache import build_once
 from ..core.seeds import derive
 from . import synthesis
-from .clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
+from .clips import CLIP_COLUMNS, FOUR_WORDS, RECORDING_COLUMNS, ClipTable
 from .datasets import register_dataset
 from .splits import Split
 from .synthesis import Chest, Device, Samples, Span
@@ -28,7 +28,7 @@ SEED = 20261122
 LOCATIONS = ("Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr")
 RECORDINGS_PER_PATIENT = 2
 
-# What ails a patient decides how often each class of CLASSES is heard.
+# What ails a patient decides how often each of FOUR_WORDS is heard.
 CONDITIONS = {
     "healthy": (1.00, 0.00, 0.00, 0.00),
     "fibrosis": (0.35, 0.60, 0.01, 0.04),
@@ -227,7 +227,7 @@ def _chest(rng: np.random.Generator, domain: Domain) -> Chest:
 
 def _record(rng: np.random.Generator, domain: Domain, patient: Patient) -> tuple[Samples, list[tuple[int, int, str]]]:
     """A recording within ±1, and its cycles as (first sample, one past the last, label)."""
-    labels = rng.choice(CLASSES, size=rng.integers(3, 6), p=patient.class_shares)
+    labels = rng.choice(FOUR_WORDS, size=rng.integers(3, 6), p=patient.class_shares)
     pause = np.zeros(round(rng.uniform(0.1, 0.4) * domain.rate))
     sounds = [pause, *(_cycle(rng, domain, patient, label) for label in labels), pause]
     edges = np.cumsum([len(sound) for sound in sounds])

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..data.clips import CLASSES, NORMAL
+from ..data.tasks import ICBHI_4, NORMAL, Task
 from .metrics import FloatArray, IntArray, abnormal_odds
 from .patients import effective_number
-
-COUNTED = len(CLASSES) + 1  # the hits of each class, and last the abnormal clips called anything abnormal
 
 Hits = NDArray[np.int32]
 
@@ -23,7 +21,7 @@ class Design:
     """Who was judged: what all runs on one split of one data set share.
 
     patients: P names, sorted.
-    support: (P, 4) test clips of each patient and class, classes as in CLASSES.
+    support: (P, C) test clips of each patient and class, in the order of the task's classes.
     """
 
     patients: tuple[str, ...]
@@ -37,11 +35,11 @@ class Design:
     def parse(cls, text: str) -> Design:
         """The design of a `text()`."""
         patients, support = json.loads(text)
-        return cls(tuple(patients), np.asarray(support, dtype=np.int64).reshape(-1, len(CLASSES)))
+        return cls(tuple(patients), np.asarray(support, dtype=np.int64))
 
-    def effective_patients(self) -> dict[str, float]:
+    def effective_patients(self, task: Task = ICBHI_4) -> dict[str, float]:
         """Kish's effective number of patients per class: (Σn)² / Σn² over clips per patient; 0 for no clip."""
-        return {name: effective_number(clips) for name, clips in zip(CLASSES, self.support.T, strict=True)}
+        return {name: effective_number(clips) for name, clips in zip(task.classes, self.support.T, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +54,21 @@ class CodedClips:
     labels: IntArray
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> CodedClips:
+    def of(cls, rows: pd.DataFrame, task: Task = ICBHI_4) -> CodedClips:
         """Those of a frame with the columns patient and label (class index), a row per clip."""
+        classes = len(task.classes)
         code, patients = pd.factorize(rows["patient"].astype(str), sort=True)
         labels = rows["label"].to_numpy()
-        support = _tally(len(CLASSES) * code + labels, len(patients), len(CLASSES))
+        support = _tally(classes * code + labels, len(patients), classes)
         return cls(Design(tuple(patients), support), code, labels)
 
     def hits(self, called: IntArray) -> Hits:
-        """(P, 5), see `count_hits`."""
-        truth = self.labels
+        """(P, C + 1), see `count_hits`."""
+        truth, classes = self.labels, self.design.support.shape[1]
         hit, noticed = called == truth, (truth != NORMAL) & (called != NORMAL)
-        cell = np.concatenate([COUNTED * self.code[hit] + truth[hit], COUNTED * self.code[noticed] + len(CLASSES)])
-        return _tally(cell, len(self.design.patients), COUNTED).astype(np.int32)
+        counted = classes + 1
+        cell = np.concatenate([counted * self.code[hit] + truth[hit], counted * self.code[noticed] + classes])
+        return _tally(cell, len(self.design.patients), counted).astype(np.int32)
 
     def ranked(self, logits: FloatArray) -> FloatArray:
         """(P, 2), see `rank_hits`."""
@@ -80,31 +80,34 @@ class CodedClips:
         return np.stack([np.bincount(self.code[kind], shares, patients) for kind, shares in kinds], axis=1)
 
 
-def design_of(rows: pd.DataFrame) -> Design:
+def design_of(rows: pd.DataFrame, task: Task = ICBHI_4) -> Design:
     """The design of judged clips: columns patient and label (class index), a row per clip."""
-    return CodedClips.of(rows).design
+    return CodedClips.of(rows, task).design
 
 
-def count_hits(rows: pd.DataFrame, called: IntArray) -> Hits:
-    """(P, 5) by patient, in the order of `design_of`: clips of each class called by it, abnormal ones called abnormal.
+def count_hits(rows: pd.DataFrame, called: IntArray, task: Task = ICBHI_4) -> Hits:
+    """(P, C + 1) by patient, in the order of `design_of`: hits of each class, and last abnormal clips called abnormal.
 
     Args:
         rows: N judged clips; columns patient and label (class index).
         called: (N,) the class index that each was given.
+        task: whose classes these are.
     """
-    return CodedClips.of(rows).hits(called)
+    return CodedClips.of(rows, task).hits(called)
 
 
-HIT_COLUMNS = (*(f"hits_{name}" for name in CLASSES), "called_abnormal")
+def hit_columns(task: Task) -> list[str]:
+    """What the columns of `count_hits` are called where they are stored."""
+    return [*(f"hits_{name}" for name in task.classes), "called_abnormal"]
 
 
-def hits_table(rows: pd.DataFrame, called: IntArray) -> pd.DataFrame:
-    """`count_hits` with the names: columns patient and HIT_COLUMNS, a row per patient, in the order of `design_of`."""
+def hits_table(rows: pd.DataFrame, called: IntArray, task: Task = ICBHI_4) -> pd.DataFrame:
+    """`count_hits` with the names: columns patient and hit_columns, a row per patient, in the order of `design_of`."""
     patients = sorted(rows["patient"].astype(str).unique())
-    return pd.DataFrame(count_hits(rows, called), columns=list(HIT_COLUMNS)).assign(patient=patients)
+    return pd.DataFrame(count_hits(rows, called, task), columns=hit_columns(task)).assign(patient=patients)
 
 
-def rank_hits(rows: pd.DataFrame, logits: FloatArray) -> FloatArray:
+def rank_hits(rows: pd.DataFrame, logits: FloatArray, task: Task = ICBHI_4) -> FloatArray:
     """(P, 2) by patient, in the order of `design_of`: how its clips are ranked, abnormal ones and normal ones.
 
     Of an abnormal clip the share of all normal clips that have lower odds of being abnormal, of a normal clip the share
@@ -114,9 +117,10 @@ def rank_hits(rows: pd.DataFrame, logits: FloatArray) -> FloatArray:
 
     Args:
         rows: N judged clips; columns patient and label (class index).
-        logits: (N, 4).
+        logits: (N, C).
+        task: whose classes these are.
     """
-    return CodedClips.of(rows).ranked(logits)
+    return CodedClips.of(rows, task).ranked(logits)
 
 
 def _share_below(others: FloatArray, values: FloatArray) -> FloatArray:

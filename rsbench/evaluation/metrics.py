@@ -1,13 +1,14 @@
 """The field's metrics, from labels and logits alone.
 
-Everywhere below `labels` is (N,) class indices into `CLASSES` and `logits` is (N, 4). Sp, Se, Score, recalls,
-macro-F1 and balanced accuracy are in percent; areas, probabilities and errors are in [0, 1]. What the labels cannot
-define (no clip of that kind) is NaN, never 0.
+Everywhere below `labels` is (N,) class indices of a task and `logits` is (N, C), a column per class; "normal" is the
+task's reference class, the first, and "abnormal" are all others. Sp, Se, Score, recalls, macro-F1 and balanced accuracy
+are in percent; areas, probabilities and errors are in [0, 1]. What the labels cannot define (no clip of that kind) is
+NaN, never 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,7 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.clips import CLASSES, NORMAL
-
-ABNORMAL = tuple(index for index in range(len(CLASSES)) if index != NORMAL)
-CRACKLE = (CLASSES.index("crackle"), CLASSES.index("both"))
-WHEEZE = (CLASSES.index("wheeze"), CLASSES.index("both"))
+from ..data.tasks import ICBHI_4, NORMAL, Metric, Task
 
 CALIBRATION_BINS = 15  # equal-width, as in Guo et al. 2017
 
@@ -33,9 +30,9 @@ def normal_gap(logits: ArrayLike) -> tuple[FloatArray, IntArray]:
 
     A clip is called normal at every offset from its gap upwards: ties go to normal, as argmax gives them.
     """
-    scores = np.asarray(logits, dtype=np.float64).reshape(-1, len(CLASSES))
-    abnormal = scores[:, ABNORMAL]
-    return abnormal.max(axis=1) - scores[:, NORMAL], np.asarray(ABNORMAL)[abnormal.argmax(axis=1)]
+    scores = np.asarray(logits, dtype=np.float64)
+    abnormal = scores[:, NORMAL + 1 :]
+    return abnormal.max(axis=1) - scores[:, NORMAL], NORMAL + 1 + abnormal.argmax(axis=1)
 
 
 def predicted_classes(logits: ArrayLike, normal_offset: float | FloatArray = 0.0) -> IntArray:
@@ -45,46 +42,80 @@ def predicted_classes(logits: ArrayLike, normal_offset: float | FloatArray = 0.0
 
 
 def at_operating_point(
-    labels: ArrayLike, logits: ArrayLike, normal_offset: float | FloatArray = 0.0
+    labels: ArrayLike, logits: ArrayLike, normal_offset: float | FloatArray = 0.0, task: Task = ICBHI_4
 ) -> dict[str, float]:
     """Sp, Se and Score of ICBHI's challenge (Rocha et al. 2019), and their company, at one operating point.
 
-    Se counts exact hits among crackle, wheeze and both pooled; `se_two_class` counts any abnormal call on an
-    abnormal clip. Macro-F1 and balanced accuracy are means over the classes that have clips.
+    Se counts exact hits among all abnormal classes pooled; `se_two_class` counts any abnormal call on an abnormal
+    clip. Macro-F1 and balanced accuracy are means over the classes that have clips; of a multi-label task over its
+    labels, each of which has its own sensitivity, specificity and F1.
 
     Args:
         labels: (N,).
-        logits: (N, 4).
+        logits: (N, C).
         normal_offset: added to the normal logit, one or (N,); 0 is argmax, +∞ always normal, −∞ never.
+        task: whose classes these are.
     """
-    return of_calls(labels, predicted_classes(logits, normal_offset))
+    return of_calls(labels, predicted_classes(logits, normal_offset), task)
 
 
-def of_calls(labels: ArrayLike, called: IntArray) -> dict[str, float]:
+def of_calls(labels: ArrayLike, called: IntArray, task: Task = ICBHI_4) -> dict[str, float]:
     """The same of the class indices (N,) that N clips were given."""
-    cells = len(CLASSES) * np.asarray(labels, dtype=np.int64) + called
+    classes = len(task.classes)
+    cells = classes * np.asarray(labels, dtype=np.int64) + called
     # Rows are labels. As lists: of so few numbers each operation on an array takes longer than all of them.
-    confusion = np.bincount(cells, minlength=len(CLASSES) ** 2).reshape(len(CLASSES), -1).tolist()
+    confusion = np.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()
     hits = [row[index] for index, row in enumerate(confusion)]
     support, calls = [sum(row) for row in confusion], [sum(column) for column in zip(*confusion, strict=True)]
-    abnormal = sum(support[index] for index in ABNORMAL)
+    abnormal = sum(support[index] for index in task.abnormal)
     specificity = _percent(hits[NORMAL], support[NORMAL])
-    sensitivity = _percent(sum(hits[index] for index in ABNORMAL), abnormal)
-    two_class = _percent(sum(support[index] - confusion[index][NORMAL] for index in ABNORMAL), abnormal)
+    sensitivity = _percent(sum(hits[index] for index in task.abnormal), abnormal)
+    two_class = _percent(sum(support[index] - confusion[index][NORMAL] for index in task.abnormal), abnormal)
     recalls = [_percent(*counts) for counts in zip(hits, support, strict=True)]
     f1 = [_percent(2 * hit, clips + given) for hit, clips, given in zip(hits, support, calls, strict=True)]
     present = [index for index, clips in enumerate(support) if clips]
+    means = {
+        "macro_f1": _mean(np.asarray([f1[index] for index in present])),
+        "balanced_accuracy": _mean(np.asarray([recalls[index] for index in present])),
+    }
     return {
         "sp": specificity,
         "se": sensitivity,
         "score": (specificity + sensitivity) / 2,
         "se_two_class": two_class,
         "score_two_class": (specificity + two_class) / 2,
-        **{f"recall_{name}": recall for name, recall in zip(CLASSES, recalls, strict=True)},
-        **{f"support_{name}": clips for name, clips in zip(CLASSES, support, strict=True)},
-        "macro_f1": _mean(np.asarray([f1[index] for index in present])),
-        "balanced_accuracy": _mean(np.asarray([recalls[index] for index in present])),
+        **{name: OWN_METRICS[name](specificity, sensitivity) for name in task.metrics},
+        **{f"recall_{name}": recall for name, recall in zip(task.classes, recalls, strict=True)},
+        **{f"support_{name}": clips for name, clips in zip(task.classes, support, strict=True)},
+        **(_of_labels(confusion, task) if task.kind == "multi-label" else means),
     }
+
+
+def _of_labels(confusion: Sequence[Sequence[int]], task: Task) -> dict[str, float]:
+    """Figures of each label of a multi-label task, and their means over those that are defined."""
+    counts, figures = np.asarray(confusion), {}
+    for name in task.findings:
+        has = np.isin(np.arange(len(counts)), task.places(name))
+        found, missed, false = counts[has][:, has].sum(), counts[has][:, ~has].sum(), counts[~has][:, has].sum()
+        figures[f"sensitivity_{name}"] = _percent(found, found + missed)
+        figures[f"specificity_{name}"] = _percent(counts[~has][:, ~has].sum(), counts[~has].sum())
+        figures[f"f1_{name}"] = _percent(2 * found, 2 * found + missed + false) if found + missed else np.nan
+    both = [(figures[f"sensitivity_{name}"] + figures[f"specificity_{name}"]) / 2 for name in task.findings]
+    macro_f1 = _mean_known([figures[f"f1_{name}"] for name in task.findings])
+    return figures | {"macro_f1": macro_f1, "balanced_accuracy": _mean_known(both)}
+
+
+def sprsound_score(specificity: float, sensitivity: float) -> float:
+    """The Score of SPRSound's challenge (Zhang et al., BioCAS 2022), in percent.
+
+    The mean of the average of Sp and Se and of their harmonic mean, which is 0 where both are.
+    """
+    both = specificity + sensitivity
+    harmonic = 2 * specificity * sensitivity / both if both else both  # NaN stays
+    return (both / 2 + harmonic) / 2
+
+
+OWN_METRICS: Mapping[Metric, Callable[[float, float], float]] = {"sprsound_score": sprsound_score}  # of Sp and Se
 
 
 @dataclass(frozen=True)
@@ -141,40 +172,45 @@ def sp_se_curve(labels: ArrayLike, logits: ArrayLike) -> pd.DataFrame:
     )
 
 
-def threshold_free(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
+def threshold_free(labels: ArrayLike, logits: ArrayLike, task: Task = ICBHI_4) -> dict[str, float]:
     """What does not depend on where the normal class begins.
 
-    Areas rank clips by the log-odds of the classes in question: abnormal against normal; any crackle and any
-    wheeze (both included) against the rest. `se_at_sp80` and `se_at_sp90` are the exact-hit Se, in percent, at the
-    smallest offset whose Sp on these very clips reaches 80 and 90 %: a point of the Sp–Se curve, not an operating
-    point that anyone could have chosen beforehand.
+    Areas rank clips by the log-odds of the classes in question: abnormal against normal; each finding of the task
+    against the rest. `macro_auroc` is the mean over the classes of the AUROC of each against all others, of those that
+    have clips; of a multi-label task over its labels. `se_at_sp80` and `se_at_sp90` are the exact-hit Se, in percent,
+    at the smallest offset whose Sp on these very clips reaches 80 and 90 %: a point of the Sp–Se curve, not an
+    operating point that anyone could have chosen beforehand.
     """
     truth = np.asarray(labels, dtype=np.int64)
-    abnormal, odds = np.isin(truth, ABNORMAL), abnormal_odds(logits)
+    abnormal, odds = truth != NORMAL, abnormal_odds(logits)
+    of_findings = {f"auroc_{name}": _auroc_of(truth, logits, task.places(name)) for name in task.findings}
+    of_classes = [_auroc_of(truth, logits, (index,)) for index in range(len(task.classes))]
     curve = sp_se_curve(labels, logits)
     return {
         "auroc_abnormal": auroc(abnormal, odds),
         "auprc_abnormal": _auprc(abnormal, odds),
-        "auroc_crackle": auroc(np.isin(truth, CRACKLE), _log_odds(logits, CRACKLE)),
-        "auroc_wheeze": auroc(np.isin(truth, WHEEZE), _log_odds(logits, WHEEZE)),
+        **of_findings,
+        "macro_auroc": _mean_known([*of_findings.values()] if task.kind == "multi-label" else of_classes),
         "se_at_sp80": _sensitivity_at(curve, 80.0),
         "se_at_sp90": _sensitivity_at(curve, 90.0),
     }
 
 
-def mean_auroc(labels: ArrayLike, logits: ArrayLike) -> float:
-    """The mean of the AUROCs of `threshold_free`: of those that the labels define, NaN where they define none.
+def mean_auroc(labels: ArrayLike, logits: ArrayLike, task: Task = ICBHI_4) -> float:
+    """The mean of the AUROCs of abnormal and of each finding: of those that the labels define, NaN where of none.
 
     It does not jump as a clip crosses an operating point, so that it moves less from epoch to epoch than the Score.
     """
     truth = np.asarray(labels, dtype=np.int64)
-    areas = [auroc(np.isin(truth, classes), _log_odds(logits, classes)) for classes in (ABNORMAL, CRACKLE, WHEEZE)]
-    return _mean(np.asarray([area for area in areas if not np.isnan(area)]))
+    return _mean_known(
+        [_auroc_of(truth, logits, classes) for classes in (task.abnormal, *map(task.places, task.findings))]
+    )
 
 
 def abnormal_odds(logits: ArrayLike) -> FloatArray:
     """(N,) log-odds of any abnormal class against normal: what AUROC ranks clips by."""
-    return _log_odds(logits, ABNORMAL)
+    scores = np.asarray(logits, dtype=np.float64)
+    return _log_odds(scores, range(NORMAL + 1, scores.shape[1]))
 
 
 def auroc(positive: BoolArray, score: FloatArray) -> float:
@@ -203,7 +239,7 @@ def calibration(
 
 
 def divided(logits: ArrayLike, temperature: float | FloatArray) -> FloatArray:
-    """(N, 4) logits after a temperature, one or (N,)."""
+    """(N, C) logits after a temperature, one or (N,)."""
     scaled: FloatArray = np.asarray(logits, dtype=np.float64) / np.asarray(temperature).reshape(-1, 1)
     return scaled
 
@@ -248,6 +284,11 @@ def _mean(values: NDArray[np.generic]) -> float:
     return float(values.mean()) if values.size else np.nan
 
 
+def _mean_known(areas: Sequence[float]) -> float:
+    """The mean of those that are defined."""
+    return _mean(np.asarray([area for area in areas if not np.isnan(area)]))
+
+
 def _percent(part: int, whole: int) -> float:
     return 100 * float(part) / float(whole) if whole else np.nan
 
@@ -255,8 +296,13 @@ def _percent(part: int, whole: int) -> float:
 def _log_odds(logits: ArrayLike, classes: Sequence[int]) -> FloatArray:
     """(N,) log p(classes)/p(others): ranks as the probability does, and does not saturate at large scales."""
     scores = np.asarray(logits, dtype=np.float64)
-    others = [index for index in range(len(CLASSES)) if index not in classes]
+    others = [index for index in range(scores.shape[1]) if index not in classes]
     return _logsumexp(scores[:, list(classes)]) - _logsumexp(scores[:, others])
+
+
+def _auroc_of(truth: IntArray, logits: ArrayLike, classes: Sequence[int]) -> float:
+    """The AUROC of some classes against the rest."""
+    return auroc(np.isin(truth, classes), _log_odds(logits, classes))
 
 
 def _logsumexp(scores: FloatArray) -> FloatArray:
@@ -286,8 +332,8 @@ def _sensitivity_at(curve: pd.DataFrame, specificity: float) -> float:
 
 
 def _calibration(labels: ArrayLike, logits: ArrayLike) -> dict[str, float]:
-    truth = np.eye(len(CLASSES))[np.asarray(labels, dtype=np.int64)]
     probabilities = scipy.special.softmax(np.asarray(logits, dtype=np.float64), axis=1)
+    truth = np.eye(probabilities.shape[1])[np.asarray(labels, dtype=np.int64)]
     return {
         "nll": negative_log_likelihood(labels, logits),
         "brier": _mean(((probabilities - truth) ** 2).sum(axis=1)),

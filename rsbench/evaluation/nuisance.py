@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..data.clips import CLASSES, NORMAL
 from ..data.splits import Split
-from .metrics import ABNORMAL, FloatArray, IntArray, abnormal_odds, at_operating_point, auroc
+from ..data.tasks import ICBHI_4, NORMAL, Task
+from .metrics import FloatArray, IntArray, abnormal_odds, at_operating_point, auroc
 from .patients import area_under_curve, patient_codes
 
 DECILES = 10  # bins of equally many clips that a number is cut into
@@ -45,7 +45,7 @@ def auroc_within(labels: ArrayLike, logits: ArrayLike, number: ArrayLike) -> flo
 
     Args:
         labels: (N,) class indices.
-        logits: (N, 4).
+        logits: (N, C).
         number: (N,). The figure is NaN where one is missing, or no decile holds both kinds of clip.
     """
     abnormal, odds = np.asarray(labels) != NORMAL, abnormal_odds(logits)
@@ -116,7 +116,7 @@ def length_warnings(audit: pd.DataFrame) -> list[str]:
     return lines
 
 
-def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str) -> pd.DataFrame:
+def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str, task: Task = ICBHI_4) -> pd.DataFrame:
     """How much of a result could a nuisance alone explain?
 
     Of every value of it (numbers: deciles of the training side) the training side says how the classes share it. Each
@@ -128,6 +128,7 @@ def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str) -> pd.DataF
         clips: a row per clip: class_index, the column of the nuisance, and subset, patient and recording.
         splits: of their data set. Those without one of the sides, or that test on what they train on, give no row.
         by: one of NUISANCES.
+        task: whose classes these are.
 
     Returns:
         Columns split; values, how many there are in train; unseen, the share of test clips whose value train has not;
@@ -143,8 +144,8 @@ def explained(clips: pd.DataFrame, splits: Sequence[Split], by: str) -> pd.DataF
         known, asked = _values(train, test, by)
         unseen = float((~asked.isin(known.unique())).mean())
         row = {"split": split.name, "values": known.nunique(), "unseen": unseen}
-        row |= _judged(train, test, known, asked) if unseen < MOST_UNSEEN else {}
-        rows.append(row | {"auroc_train": _auroc_of_others(train, known)})
+        row |= _judged(train, test, known, asked, task) if unseen < MOST_UNSEEN else {}
+        rows.append(row | {"auroc_train": _auroc_of_others(train, known, task)})
     figures = ["sp", "se", "score", "auroc", "auroc_train"]
     return pd.DataFrame(rows, columns=["split", "values", "unseen", *figures])
 
@@ -159,26 +160,29 @@ def _values(train: pd.DataFrame, test: pd.DataFrame, by: str) -> tuple[pd.Series
     return known, asked
 
 
-def _counts(clips: pd.DataFrame, *by: pd.Series) -> pd.DataFrame:
-    """Clips of each class (columns 0 to 3), a row per value, or per pair of values."""
+def _counts(clips: pd.DataFrame, task: Task, *by: pd.Series) -> pd.DataFrame:
+    """Clips of each class (a column each), a row per value, or per pair of values."""
     counted = clips.groupby([*by, clips["class_index"]]).size()
-    return counted.unstack(fill_value=0).reindex(columns=range(len(CLASSES)), fill_value=0)
+    return counted.unstack(fill_value=0).reindex(columns=range(len(task.classes)), fill_value=0)
 
 
-def _judged(train: pd.DataFrame, test: pd.DataFrame, known: pd.Series, asked: pd.Series) -> dict[str, float]:
-    found = _counts(train, known)
+def _judged(
+    train: pd.DataFrame, test: pd.DataFrame, known: pd.Series, asked: pd.Series, task: Task
+) -> dict[str, float]:
+    found = _counts(train, task, known)
     counts, support = found.reindex(asked, fill_value=0).to_numpy(), found.sum().to_numpy()
-    gains = counts / np.maximum([support[NORMAL], *[support[list(ABNORMAL)].sum()] * len(ABNORMAL)], 1)
+    gains = counts / np.maximum([support[NORMAL], *[support[NORMAL + 1 :].sum()] * len(task.abnormal)], 1)
     labels = test["class_index"].to_numpy(np.int64)
-    figures = at_operating_point(labels, gains)  # of equal gains normal is called
+    figures = at_operating_point(labels, gains, task=task)  # of equal gains normal is called
     of_test = {key: figures[key] for key in ("sp", "se", "score")}
     return of_test | {"auroc": auroc(labels != NORMAL, _odds(counts, support[np.newaxis]))}
 
 
-def _auroc_of_others(train: pd.DataFrame, known: pd.Series) -> float:
+def _auroc_of_others(train: pd.DataFrame, known: pd.Series, task: Task) -> float:
     """AUROC on the training side, each clip ranked by the clips of other patients."""
     patients, value = train["patient"].astype(str).rename("patient"), known.rename("value")
-    of_value, of_patient, of_both = _counts(train, value), _counts(train, patients), _counts(train, value, patients)
+    of_value, of_patient = _counts(train, task, value), _counts(train, task, patients)
+    of_both = _counts(train, task, value, patients)
     others = of_value.reindex(value).to_numpy() - of_both.reindex(list(zip(value, patients, strict=True))).to_numpy()
     support = of_value.sum().to_numpy() - of_patient.reindex(patients).to_numpy()
     return auroc((train["class_index"] != NORMAL).to_numpy(), _odds(others, support))
@@ -191,11 +195,12 @@ def _odds(counts: IntArray, support: IntArray) -> FloatArray:
     the value.
 
     Args:
-        counts: (N, 4) clips of each class with the value.
-        support: (N, 4) or (1, 4) clips of each class.
+        counts: (N, C) clips of each class with the value.
+        support: (N, C) or (1, C) clips of each class.
     """
     normal, abnormal = (
-        counts[:, of].sum(axis=1) / np.maximum(support[:, of].sum(axis=1), 1) for of in ([NORMAL], list(ABNORMAL))
+        counts[:, of].sum(axis=1) / np.maximum(support[:, of].sum(axis=1), 1)
+        for of in (slice(NORMAL, NORMAL + 1), slice(NORMAL + 1, None))
     )
     with np.errstate(divide="ignore"):
         odds: FloatArray = np.log(np.where(normal + abnormal > 0, abnormal, 1.0))

@@ -35,7 +35,7 @@ def per_clip(chosen: float | Sequence[float], fold: ArrayLike) -> float | FloatA
 
 
 def fit_operating_point(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
-    """The operating point of validation clips: labels (N,), logits (N, 4), N ≥ 1."""
+    """The operating point of validation clips: labels (N,), logits (N, C), N ≥ 1."""
     return OperatingPoint(choose_normal_offset(labels, logits), fit_temperature(labels, logits))
 
 

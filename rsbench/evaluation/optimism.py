@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.clips import NORMAL
-from .metrics import ABNORMAL, FloatArray
+from ..data.tasks import NORMAL
+from .metrics import FloatArray
 
 DIVISIONS = 200  # of the patients into halves
 
@@ -33,8 +33,8 @@ def split_half_optimism(hits: NDArray[np.int64], support: NDArray[np.int64], see
     """Choose the best epoch on half of the patients, and judge it on the others; over many divisions.
 
     Args:
-        hits: (epochs, P, 5), as `counts.count_hits`.
-        support: (P, 4) clips of each patient and class.
+        hits: (epochs, P, C + 1), as `counts.count_hits`.
+        support: (P, C) clips of each patient and class.
         seed: of the divisions.
 
     NaN where no division has normal and abnormal clips on both sides.
@@ -55,7 +55,7 @@ def split_half_optimism(hits: NDArray[np.int64], support: NDArray[np.int64], see
 
 def _scores(hits: NDArray[np.int64], support: NDArray[np.int64], half: NDArray[np.bool_]) -> FloatArray:
     """(divisions, epochs) Scores of the patients of a half."""
-    abnormal = list(ABNORMAL)
+    abnormal = list(range(NORMAL + 1, support.shape[1]))
     shares = []
     for of in ([NORMAL], abnormal):
         right = half @ hits[..., of].sum(axis=-1).T.astype(np.float64)

@@ -16,7 +16,6 @@ Kish counts them, by their clips) and seeds, and intervals take Student's t with
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from ..data.clips import CLASSES, NORMAL
-from .metrics import ABNORMAL
+from ..data.tasks import NORMAL
 from .patients import CONFIDENCE, effective_number, exponential_weights, shared_training, unbiased
 
 FloatArray = NDArray[np.float64]
@@ -36,24 +34,24 @@ _DRAWS = 20_000  # of the largest |t| of a family
 _ROUNDING = 1e-7  # points, below which a standard error is that of sums in another order
 _CHUNK = 4_000_000  # numbers in memory at a time, about
 
-TWO_CLASS = len(CLASSES)  # where counts hold the abnormal clips called anything abnormal, behind the classes' own hits
-
 # A figure is a mean of shares; a share is hits of some columns over clips of some classes.
 Share = tuple[tuple[int, ...], tuple[int, ...]]
-_SP: Share = ((NORMAL,), (NORMAL,))
-_SE: Share = (ABNORMAL, ABNORMAL)
-_SE_TWO_CLASS: Share = ((TWO_CLASS,), ABNORMAL)
-_RECALLS: Mapping[str, Share] = {name: ((index,), (index,)) for index, name in enumerate(CLASSES)}
 
-SHARES: Mapping[str, tuple[Share, ...]] = {
-    "sp": (_SP,),
-    "se": (_SE,),
-    "score": (_SP, _SE),
-    "se_two_class": (_SE_TWO_CLASS,),
-    "score_two_class": (_SP, _SE_TWO_CLASS),
-    "balanced_accuracy": tuple(_RECALLS.values()),
-    **{f"recall_{name}": (share,) for name, share in _RECALLS.items()},
-}
+
+def shares_of(classes: int) -> dict[str, tuple[Share, ...]]:
+    """What each figure is the mean of, for so many classes.
+
+    Hits have a column per class, and behind them that of the abnormal clips called anything abnormal.
+    """
+    abnormal = tuple(range(NORMAL + 1, classes))
+    sp, se, se_two_class = ((NORMAL,), (NORMAL,)), (abnormal, abnormal), ((classes,), abnormal)
+    return {
+        "sp": (sp,),
+        "se": (se,),
+        "score": (sp, se),
+        "se_two_class": (se_two_class,),
+        "score_two_class": (sp, se_two_class),
+    }
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,15 @@ class Counts:
 
 
 def counts_of(figure: str, hits: FloatArray, support: FloatArray) -> Counts:
-    """What a figure of SHARES is made of.
+    """What a figure of `shares_of` is made of.
 
     Args:
-        figure: a key of SHARES.
-        hits: (methods, seeds, P, 5) per patient: clips of each class called by their own class, then the abnormal clips
-            called anything abnormal. NaN where a method lacks a seed.
-        support: (P, 4) clips of each patient and class.
+        figure: a key of `shares_of`.
+        hits: (methods, seeds, P, C + 1) per patient: clips of each class called by their own class, then the abnormal
+            clips called anything abnormal. NaN where a method lacks a seed.
+        support: (P, C) clips of each patient and class.
     """
-    shares = SHARES[figure]
+    shares = shares_of(support.shape[1])[figure]
     parts = [hits[..., list(columns)].sum(axis=-1) for columns, _ in shares]
     clips = [support[:, list(classes)].sum(axis=1) for _, classes in shares]
     return Counts(np.stack(parts, axis=-1), np.stack(clips, axis=-1).astype(np.float64))
@@ -103,7 +101,7 @@ def ranking_counts(ranked: FloatArray, support: FloatArray) -> Counts:
 
     Args:
         ranked: (methods, seeds, P, 2), see `evaluation.counts.rank_hits`. NaN where a method lacks a seed.
-        support: (P, 4) clips of each patient and class.
+        support: (P, C) clips of each patient and class.
     """
     normal = support[:, NORMAL]
     clips = np.stack([support.sum(axis=1) - normal, normal], axis=-1)

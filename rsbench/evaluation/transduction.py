@@ -14,8 +14,8 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from ..data.clips import CLASSES, NORMAL
-from .metrics import ABNORMAL, FloatArray, IntArray, normal_gap, predicted_classes
+from ..data.tasks import NORMAL
+from .metrics import FloatArray, IntArray, normal_gap, predicted_classes
 from .operating_point import LARGEST_TEMPERATURE, choose_normal_offset
 
 ORACLE = "ORACLE"
@@ -37,7 +37,7 @@ _CONVERGED = 1e-7
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logits → log-probabilities up to a constant: logits / temperature + bias, (4,) with 0 for normal.
+    """Logits → log-probabilities up to a constant: logits / temperature + bias, (C,) with 0 for normal.
 
     Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar, ICML 2020): EM without it errs, since the
     probabilities that a model means seldom add up to the frequencies that it was trained with.
@@ -48,9 +48,10 @@ class Calibration:
 
     @classmethod
     def fitted(cls, labels: ArrayLike, logits: ArrayLike) -> Calibration:
-        """With the least NLL of validation clips: labels (N,), logits (N, 4), N ≥ 1."""
+        """With the least NLL of validation clips: labels (N,), logits (N, C), N ≥ 1."""
         truth, scores = np.asarray(labels, dtype=np.int64), np.asarray(logits, dtype=np.float64)
-        own = np.eye(len(CLASSES))[truth]
+        classes = scores.shape[1]
+        own = np.eye(classes)[truth]
 
         def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
             """NLL and its gradient by 1/temperature and the biases of the abnormal classes."""
@@ -59,25 +60,25 @@ class Calibration:
             beyond = (np.exp(log_p) - own) / len(truth)
             return -(log_p * own).sum() / len(truth), np.append((beyond * scores).sum(), beyond.sum(axis=0)[1:])
 
-        bounds = [(1 / LARGEST_TEMPERATURE, LARGEST_TEMPERATURE), *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * len(ABNORMAL)]
+        bounds = [(1 / LARGEST_TEMPERATURE, LARGEST_TEMPERATURE), *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * (classes - 1)]
         found = scipy.optimize.minimize(
-            loss, np.array([1.0, 0.0, 0.0, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B"
+            loss, np.array([1.0] + [0.0] * (classes - 1)), jac=True, bounds=bounds, method="L-BFGS-B"
         )
         return cls(1 / float(found.x[0]), np.concatenate([[0.0], found.x[1:]]))
 
     def log_probabilities(self, logits: ArrayLike) -> FloatArray:
-        """(N, 4) of logits (N, 4)."""
+        """(N, C) of logits (N, C)."""
         scores = np.asarray(logits, dtype=np.float64) / self.temperature + self.bias
         log_p: FloatArray = scipy.special.log_softmax(scores, axis=1)
         return log_p
 
 
 def class_shares(log_probabilities: FloatArray, before: FloatArray) -> FloatArray:
-    """(4,) the class frequencies under which test clips are likeliest, by EM (Saerens, Latinne, Decaestecker 2002).
+    """(C,) the class frequencies under which test clips are likeliest, by EM (Saerens, Latinne, Decaestecker 2002).
 
     Args:
-        log_probabilities: (N, 4) of the test clips, calibrated where the frequencies were `before`.
-        before: (4,) those of validation.
+        log_probabilities: (N, C) of the test clips, calibrated where the frequencies were `before`.
+        before: (C,) those of validation.
     """
     shares = before
     for _ in range(_MOST_ROUNDS):
@@ -99,9 +100,9 @@ def calls_at_points(
 
     Args:
         validation_labels: (M,).
-        validation_logits: (M, 4).
+        validation_logits: (M, C).
         test_labels: (N,).
-        test_logits: (N, 4).
+        test_logits: (N, C).
     """
     offset = choose_normal_offset(validation_labels, validation_logits)
     if np.isnan(offset):
@@ -127,7 +128,7 @@ def _score_offset(shares: FloatArray) -> float:
 
     A right call of a normal clip gains 1 / their number, of an abnormal one 1 / the number of all abnormal ones.
     """
-    return float(np.log(shares[list(ABNORMAL)].sum() / shares[NORMAL]))
+    return float(np.log(shares[NORMAL + 1 :].sum() / shares[NORMAL]))
 
 
 def _offset_for(called_normal: float, logits: ArrayLike) -> float:

@@ -19,7 +19,9 @@ from ..core.spec import RunSpec
 from ..data.clips import ClipTable
 from ..data.embeddings import EmbeddingFile, read_embeddings
 from ..data.identity import labels_id
+from ..data.levels import at_level
 from ..data.sources import Roots, load_table
+from ..data.tasks import Level
 from ..data.waveforms import Waveforms, prepare
 from ..training.checkpoint import SAVE_EVERY_S
 from .resolve import resolve
@@ -117,20 +119,22 @@ class DataCache:
         self.roots = roots
         self.partial = partial
         self.display = display
-        self._tables: dict[str, ClipTable] = {}
-        self._labels_ids: dict[str, str] = {}
+        self._tables: dict[tuple[str, Level], ClipTable] = {}
+        self._labels_ids: dict[tuple[str, Level], str] = {}
         self._waveforms: dict[tuple[str, int], Waveforms] = {}
         self._embeddings: dict[Path, EmbeddingFile] = {}
 
-    def table(self, dataset: str) -> ClipTable:
-        if dataset not in self._tables:
-            self._tables[dataset] = load_table(dataset, self.roots, partial=self.partial)
-        return self._tables[dataset]
+    def table(self, dataset: str, level: Level = "clip") -> ClipTable:
+        """A data set as it lies there; above the level of clips, its recordings as clips, see `at_level`."""
+        if (dataset, level) not in self._tables:
+            as_read = load_table(dataset, self.roots, partial=self.partial) if level == "clip" else self.table(dataset)
+            self._tables[dataset, level] = at_level(as_read, level)
+        return self._tables[dataset, level]
 
-    def labels_id(self, dataset: str) -> str:
-        if dataset not in self._labels_ids:
-            self._labels_ids[dataset] = labels_id(self.table(dataset))
-        return self._labels_ids[dataset]
+    def labels_id(self, dataset: str, level: Level = "clip") -> str:
+        if (dataset, level) not in self._labels_ids:
+            self._labels_ids[dataset, level] = labels_id(self.table(dataset, level))
+        return self._labels_ids[dataset, level]
 
     def waveforms(self, dataset: str, rate: int) -> Waveforms:
         """A data set's recordings at a rate in Hz, with a progress bar where they are not in the cache."""

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..core.errors import StorageError
 from ..core.files import read_sealed, remove, write_sealed
+from ..data.tasks import Task
 from ..evaluation.metrics import at_operating_point
 from ..evaluation.scoring import HEADLINE
 from ..evaluation.selection import better, rule
@@ -33,7 +34,7 @@ from .prepare import Experiment, hold_out
 class Folds:
     """What the folds chose.
 
-    epoch, score: the chosen epoch, and its Score over all patients held out. predictions: PREDICTION_COLUMNS of
+    epoch, score: the chosen epoch, and its Score over all patients held out. predictions: `prediction_columns` of
     them at that epoch, part "validation". table: a row per fold and epoch. waited_s: see `TrainingState`.
     """
 
@@ -49,6 +50,7 @@ class Folds:
 class HeldOut:
     """A fold after its training: its clips, and their logits (E, N, C) and margins (E, N) after every epoch."""
 
+    task: Task
     clips: pd.DataFrame
     logits: np.ndarray
     margin_rad: np.ndarray
@@ -57,8 +59,12 @@ class HeldOut:
 
     def figures(self, epoch: int) -> dict[str, float]:
         """Sp, Se and Score after an epoch, counted from 0."""
-        result = at_operating_point(self.clips["class_index"], self.logits[epoch])
+        result = _result([self], epoch)
         return {name: result[name] for name in HEADLINE}
+
+    def predictions(self, epoch: int, selection: str) -> pd.DataFrame:
+        """`prediction_columns` after an epoch, counted from 0."""
+        return prediction_frame(self.clips, self.logits[epoch], self.margin_rad[epoch], selection, self.task)
 
 
 def cross_validate(
@@ -75,9 +81,7 @@ def cross_validate(
     context.display.say(
         f"chosen by the folds: epoch {epoch + 1}, Score {score:.1f} over all patients held out ({each})"
     )
-    predictions = pd.concat(
-        [prediction_frame(fold.clips, fold.logits[epoch], fold.margin_rad[epoch], selection) for fold in folds]
-    )
+    predictions = pd.concat([fold.predictions(epoch, selection) for fold in folds])
     waited_s = sum(fold.waited_s for fold in folds)
     return Folds(selection, epoch + 1, score, predictions, _table(folds, epoch), waited_s)
 
@@ -115,6 +119,7 @@ def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -
     if len(epochs) < plan.until:
         return None
     return HeldOut(
+        fold.task,
         fold.train_data.clips.iloc[rows],
         np.stack([kept["logits"] for kept in epochs]),
         np.stack([kept["margin_rad"] for kept in epochs]),
@@ -129,14 +134,18 @@ def _kept(checkpoints: Checkpoints, epoch: int) -> Path:
 
 def _best_epoch(folds: Sequence[HeldOut]) -> tuple[int, float]:
     """The epoch, counted from 0, with the best Score over the clips of all folds; the first one of several."""
-    labels = np.concatenate([fold.clips["class_index"] for fold in folds])
-    logits = np.concatenate([fold.logits for fold in folds], axis=1)
     best, best_score = 0, float("nan")
-    for epoch, of_epoch in enumerate(logits):
-        score = at_operating_point(labels, of_epoch)["score"]
+    for epoch in range(len(folds[0].logits)):
+        score = _result(folds, epoch)["score"]
         if better(score, best_score):
             best, best_score = epoch, score
     return best, best_score
+
+
+def _result(folds: Sequence[HeldOut], epoch: int) -> dict[str, float]:
+    """The figures of some folds together, at argmax after an epoch, counted from 0."""
+    rows, task = pd.concat([fold.predictions(epoch, "") for fold in folds]), folds[0].task
+    return at_operating_point(rows["label"], rows[list(task.logit_columns)].to_numpy(dtype=np.float64), task=task)
 
 
 def _table(folds: Sequence[HeldOut], chosen: int) -> pd.DataFrame:

@@ -35,7 +35,7 @@ ClipsOf = Callable[[int, Experiment], tuple[ClipSet, ClipSet]]
 class Tested:
     """What all folds came to.
 
-    predictions: PREDICTION_COLUMNS of every clip as test, once per selection, and of those that validated each fold.
+    predictions: `prediction_columns` of every clip as test, once per selection, and of those that validated each fold.
     epochs: means over folds, a row per epoch. table: a row per fold and epoch. chosen: selection → its epochs.
     fitted: clips that were trained on, in all folds and epochs. waited_s: see `TrainingState`.
     """

@@ -12,6 +12,7 @@ from ..core.weights import WeightsFile, find_weights
 from ..data.datasets import DATASETS
 from ..data.embeddings import EmbeddingFile
 from ..data.sources import Roots
+from ..data.tasks import TASKS
 from ..quality.index import QualityIndex
 from ..results.schema import Identity
 from .resolve import registered
@@ -48,6 +49,12 @@ def identity_of(spec: RunSpec, labels: dict[str, str], weights: WeightsFile, ind
         built_in={part: code_sha256(it) for part, it in parts.items() if is_built_in(it)},
         quality_index=index.fitted_sha256,
     )
+
+
+def code_of_task(name: str) -> dict[str, str]:
+    """`task:name` → hash of the code of a task that a plugin brought; {} of one that ships here."""
+    entry = TASKS.entry(name)
+    return {} if is_built_in(entry) else {f"{TASKS.kind}:{name}": code_sha256(entry)}
 
 
 def code_of_readers(datasets: Iterable[str]) -> dict[str, str]:

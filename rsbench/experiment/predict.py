@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from ..core.display import Display
 from ..core.errors import RunFailed
 from ..core.spec import RunSpec
+from ..data.tasks import Task
 from ..evaluation.counts import hits_table
 from ..evaluation.metrics import FloatArray, at_operating_point, mean_auroc, predicted_classes
-from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, PREDICTION_COLUMNS
+from ..evaluation.scoring import HEADLINE, prediction_columns
 from ..evaluation.selection import rule
 from ..training.adaptation import ADAPTATIONS, adapted
 from ..training.checkpoint import Checkpoints, TrainingState
 from ..training.clipset import ClipSet, why_no_numbers
 from ..training.loop import Evaluation
 from ..training.predict import Model, ModelOutputs, predict
+from .pooling import of_patients
 from .prepare import Experiment
 
 EMBEDDINGS_AT_ONCE = 4096
@@ -50,15 +52,17 @@ def evaluate(model: Model, clips: Mapping[str, ClipSet], experiment: Experiment)
             ]
             predicted[split] = np.concatenate([of.logits.double().numpy() for of in outputs])
         known = pd.concat([experiment.datasets[name].clips.iloc[rows] for name, rows in looked_at])
-        known, logits = known.assign(label=known["class_index"]), predicted[split]
-        result = at_operating_point(known["label"], logits)
+        unknown = np.full(len(known), np.nan)
+        known = prediction_frame(known, predicted[split], unknown, selection, experiment.task)
+        logits = known[list(experiment.task.logit_columns)].to_numpy(dtype=np.float64)
+        result = at_operating_point(known["label"], logits, task=experiment.task)
         decides = rule(rule_name).figure
         if decides == "mean_auroc":
-            result["mean_auroc"] = mean_auroc(known["label"], logits)
+            result["mean_auroc"] = mean_auroc(known["label"], logits, experiment.task)
         scores[selection] = result[decides]
         figures |= {f"{selection}_{key}": result[key] for key in dict.fromkeys((*HEADLINE, decides))}
         if split:
-            tables[split] = hits_table(known, predicted_classes(logits))
+            tables[split] = hits_table(known, predicted_classes(logits), experiment.task)
     return Evaluation(scores, figures, tables)
 
 
@@ -105,8 +109,9 @@ def _judged(experiment: Experiment) -> dict[str, list[tuple[str, np.ndarray]]]:
 class Chosen:
     """What the chosen epochs make of every clip that was not fitted, by data set.
 
-    predictions: PREDICTION_COLUMNS, once per chosen epoch. axes: (N, at most 32), see `on_principal_axes`, of the clips
-    that stand under the first of the run's rules in `predictions`, in their order; {} without validation clips.
+    predictions: `prediction_columns`, once per chosen epoch. axes: (N, at most 32), see `on_principal_axes`, of the
+    clips that stand under the first of the run's rules in `predictions`, in their order; {} without validation clips,
+    and of a task of patients.
     """
 
     predictions: dict[str, pd.DataFrame]
@@ -141,13 +146,15 @@ def predict_chosen(
                 experiment.datasets[name].rows("test"),
                 experiment.spec,
                 lambda count: advance(count, ""),
-                keep_embeddings=shown in chosen_by,
+                keep_embeddings=shown in chosen_by and experiment.task.level != "patient",
             )
             known = experiment.datasets[name].clips.iloc[rows[name]]
             if predicted.embeddings is not None:
                 seen[name] = predicted.embeddings.numpy()
             frames.setdefault(name, []).extend(
-                prediction_frame(known, predicted.logits.numpy(), predicted.margin_rad.numpy(), selection)
+                prediction_frame(
+                    known, predicted.logits.numpy(), predicted.margin_rad.numpy(), selection, experiment.task
+                )
                 for selection in chosen_by
             )
     return Chosen(
@@ -195,12 +202,16 @@ def _of_validation(
     return np.concatenate([seen[name][np.isin(rows[name], validation)] for name, validation in trained.items()])
 
 
-def prediction_frame(clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.ndarray, selection: str) -> pd.DataFrame:
-    """PREDICTION_COLUMNS of clips, from their logits (N, C) and margins (N,)."""
+def prediction_frame(
+    clips: pd.DataFrame, logits: np.ndarray, margin_rad: np.ndarray, selection: str, task: Task
+) -> pd.DataFrame:
+    """`prediction_columns` of clips, from their logits (N, C) and margins (N,); of a task of patients, of these."""
     frame = clips.drop(columns="label").rename(columns={"class_index": "label"})
-    frame = frame.assign(**dict(zip(LOGIT_COLUMNS, logits.T, strict=True)), margin_rad=margin_rad, selection=selection)
+    frame = frame.assign(**dict(zip(task.logit_columns, logits.T, strict=True)))
+    frame = frame.assign(margin_rad=margin_rad, selection=selection)
     frame = frame.assign(length_s=frame["end_s"] - frame["start_s"])
-    return frame[list(PREDICTION_COLUMNS)]
+    frame = frame[list(prediction_columns(task))]
+    return of_patients(frame, task) if task.level == "patient" else frame
 
 
 def _concerns(selection: str, dataset: str, experiment: Experiment) -> bool:

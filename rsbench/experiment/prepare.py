@@ -5,7 +5,6 @@ Input is checked in the order of blame: labels and annotations, then the sound f
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +18,10 @@ from ..core.errors import DataError
 from ..core.seeds import derive
 from ..core.spec import RunSpec, run_id
 from ..core.weights import WeightsFile
-from ..data.clips import CLASSES, ClipTable, clip_bounds, domains_of, label_map
-from ..data.datasets import home
+from ..data.clips import ClipTable, clip_bounds, domains_of
 from ..data.embeddings import EmbeddingFile, clips_hash
 from ..data.splits import Split, choose_folds, choose_validation, split
+from ..data.tasks import Task, task
 from ..data.waveforms import Waveforms
 from ..evaluation.selection import rule
 from ..features.frontends import FrontendModule, create_frontend
@@ -32,7 +31,7 @@ from ..quality.measuring import measure_clips
 from ..results.schema import Identity
 from .context import DataCache
 from .identity import as_weights, backbone_name, identity_of, weights_of
-from .parts import of_fold, tested_folds
+from .parts import of_fold, refuse_other_editions, refuse_shared_patients, refuse_splits, tested_folds
 
 EMBEDDED_RATE_HZ = 16_000  # at which recordings are decoded where nothing but their lengths and bands is wanted
 
@@ -86,6 +85,11 @@ class Experiment:
     quality_normaliser: dict[str, float]
     frontend: FrontendModule | None
     weights: WeightsFile
+
+    @property
+    def task(self) -> Task:
+        """What clips are told apart into."""
+        return task(self.spec.data.task)
 
     @property
     def train(self) -> Split:
@@ -142,7 +146,8 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
     own = data_cache.roots.own_datasets()
     trains, tests = (tuple(split(name, own) for name in named) for named in (spec.data.trains, spec.data.test))
     names = list(dict.fromkeys(item.dataset for item in (*trains, *tests)))
-    tables = {name: data_cache.table(name) for name in names}
+    level = task(spec.data.task).level
+    tables = {name: data_cache.table(name, level) for name in names}
     refuse_other_editions(trains, tests, tables)
     index = create_quality(spec.quality.name, **spec.quality.params)
     refuse_seen_patients(spec.quality.name, index, tests, tables)
@@ -159,11 +164,11 @@ def prepare_experiment(spec: RunSpec, data_cache: DataCache) -> Experiment:
         validation = tested[0][1]
     else:
         divided, validation = _with_parts(read, trains, tests, spec)
-    counts = _class_counts(divided, trains)
+    counts = _class_counts(divided, trains, task(spec.data.task))
     measures = _measure_quality(divided, index, data_cache.display)
     datasets, normaliser = _with_quality(divided, measures, index, spec)
 
-    identity = identity_of(spec, {name: data_cache.labels_id(name) for name in names}, weights, index)
+    identity = identity_of(spec, {name: data_cache.labels_id(name, level) for name in names}, weights, index)
     backbone = backbone_name(spec.backbone) + (f":{embeddings.provenance.backbone}" if embeddings else "")
     return Experiment(
         spec=spec,
@@ -207,7 +212,7 @@ def _fitted_anew(experiment: Experiment, train_data: DatasetClips, patients: Col
     return replace(
         experiment,
         datasets=datasets,
-        class_counts=_class_counts(datasets, experiment.trains),
+        class_counts=_class_counts(datasets, experiment.trains, experiment.task),
         validation_patients=tuple(patients),
         quality_normaliser=normaliser,
     )
@@ -226,17 +231,17 @@ def _read_clips(
     table: ClipTable, waveforms: Waveforms, embeddings: EmbeddingFile | None, spec: RunSpec
 ) -> DatasetClips:
     """A data set's clips, all of them part "unused", without a quality."""
-    clips, clipped = labelled_clips(table, waveforms, spec.data.label_map)
+    clips, clipped = labelled_clips(table, waveforms, task(spec.data.task), spec.data.label_map)
     if embeddings:
         return DatasetClips(table, clips, waveforms, clipped, _embedded(embeddings, table, clips))
     made = BACKBONES.entry(spec.backbone.name).value.given(clips)
     return DatasetClips(table, clips, waveforms, clipped, None if made is None else made[:, np.newaxis])
 
 
-def labelled_clips(table: ClipTable, waveforms: Waveforms, map_name: str) -> tuple[pd.DataFrame, int]:
+def labelled_clips(table: ClipTable, waveforms: Waveforms, of: Task, map_name: str) -> tuple[pd.DataFrame, int]:
     """The clips that have a class, all of them part "unused" and without a quality; how many ends were clipped."""
     clips, clipped = clip_bounds(table.clips, waveforms.durations_s, table.places)
-    clips = clips.assign(class_index=label_map(map_name).indices(table))
+    clips = clips.assign(class_index=of.indices(table, map_name))
     paths = table.recordings.set_index("recording")["path"]
     clips = clips.dropna(subset="class_index").assign(
         path=lambda kept: kept["recording"].map(paths), part="unused", fold=-1, quality=np.nan
@@ -261,7 +266,7 @@ def _folds(train_data: DatasetClips, train: Split, spec: RunSpec) -> tuple[tuple
         return ()
     fitted = train_data.clips.iloc[train_data.rows("fit")]
     never = _patients_elsewhere(train_data, train)
-    return tuple(choose_folds(fitted, spec.validation.folds, spec.seed, never))
+    return tuple(choose_folds(fitted, spec.validation.folds, spec.seed, never, task(spec.data.task)))
 
 
 def _with_parts(
@@ -282,6 +287,8 @@ def _with_parts(
         clips = datasets[train.dataset].clips
         training = train.train_rows(clips)
         refuse_splits(datasets, train, tests, training)
+        if task(spec.data.task).level == "patient":
+            refuse_shared_patients(datasets, train, tests, training)
         never = _patients_elsewhere(datasets[train.dataset], train)
         candidates = clips.loc[training, ["patient", "class_index"]]
         patients = choose_validation(candidates, spec.validation.fraction, spec.seed, never)
@@ -294,62 +301,19 @@ def _with_parts(
     return divided, tuple(validation)
 
 
-def refuse_splits(
-    datasets: Mapping[str, DatasetClips], train: Split, tests: Sequence[Split], training: pd.Series
-) -> None:
-    """Raise DataError where a split has no clip, or training has what a test split keeps out of it."""
-    clips = datasets[train.dataset].clips
-    if not training.any():
-        raise DataError(f"data.train: split '{train.name}' has no training clip. Choose another with --train.")
-    for item in tests:
-        rows = item.test_rows(datasets[item.dataset].clips)
-        if not rows.any():
-            raise DataError(f"data.test: split '{item.name}' has no test clip. Choose another with --test.")
-        if item.dataset == train.dataset and (rows & training).any():
-            clip = clips["clip_id"][rows & training].iloc[0]
-            raise DataError(
-                f"data.test: split '{item.name}' holds clips that '{train.name}' trains on (for one, {clip}). "
-                "Choose splits that share none."
-            )
-        kept_out = training & clips["patient"].isin(item.train_without_patients)
-        if item.dataset == train.dataset and kept_out.any():
-            patients = ", ".join(sorted(set(clips["patient"][kept_out])))
-            raise DataError(
-                f"data.test: split '{item.name}' keeps patients out of training ({patients}), and '{train.name}' "
-                f"trains on them. Train on it too: --train {item.name}."
-            )
-
-
-def refuse_other_editions(trains: Sequence[Split], tests: Sequence[Split], tables: Mapping[str, ClipTable]) -> None:
-    """Raise DataError where a test split of another edition of a data set holds a patient who is trained on."""
-    for train, item in itertools.product(trains, tests):
-        if item.dataset == train.dataset or home(item.dataset) != home(train.dataset):
-            continue
-        trained, tested = (
-            set(tables[side.dataset].clips["patient"][rows(tables[side.dataset].clips)])
-            for side, rows in ((train, train.train_rows), (item, item.test_rows))
-        )
-        if both := sorted(trained & tested):
-            raise DataError(
-                f"data.test: split '{item.name}' holds {len(both)} patients whom '{train.name}' trains on (for one, "
-                f"{both[0]}): '{item.dataset}' is another edition of '{home(item.dataset)}'. Choose a split of new "
-                "patients; see: rsbench list splits."
-            )
-
-
 def _patients_elsewhere(train_data: DatasetClips, train: Split) -> set[str]:
     """Patients with clips outside the training side, whom some test split may hold: they decide nothing."""
     clips = train_data.clips
     return set(clips["patient"][~train.train_rows(clips)])
 
 
-def _class_counts(datasets: Mapping[str, DatasetClips], trains: Sequence[Split]) -> tuple[int, ...]:
+def _class_counts(datasets: Mapping[str, DatasetClips], trains: Sequence[Split], of: Task) -> tuple[int, ...]:
     """Clips to fit per class, over all data sets that are trained on."""
     parts = (datasets[train.dataset] for train in trains)
     fitted = np.concatenate([part.clips["class_index"].to_numpy()[part.rows("fit")] for part in parts])
-    counts = np.bincount(fitted, minlength=len(CLASSES))
+    counts = np.bincount(fitted, minlength=len(of.classes))
     names = ",".join(train.name for train in trains)
-    for name, count in zip(CLASSES, counts, strict=True):
+    for name, count in zip(of.classes, counts, strict=True):
         if count == 0:
             raise DataError(
                 f"data.train: split '{names}' has no training clip of class '{name}'. "
@@ -400,5 +364,5 @@ def class_table(experiment: Experiment) -> Iterator[tuple[str, str, list[int], i
         clips = experiment.datasets[item.dataset].clips
         parts.append((item.name, "test", clips[item.test_rows(clips)]))
     for name, part, chosen in parts:
-        counts = np.bincount(chosen["class_index"], minlength=len(CLASSES))
+        counts = np.bincount(chosen["class_index"], minlength=len(experiment.task.classes))
         yield name, part, counts.tolist(), int(chosen["patient"].nunique())

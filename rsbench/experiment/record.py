@@ -7,22 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..data.clips import CLASSES, label_map
 from ..data.identity import clips_id
 from ..data.splits import Split
+from ..data.tasks import ICBHI_4, Task
 from ..quality.leakage import index_used
-from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, LabelMapUsed, SplitUsed, WeightsUsed
+from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, LabelMapUsed, SplitUsed, TaskUsed, WeightsUsed
 from .parts import of_fold
 from .prepare import DatasetClips, Experiment
 
 
 def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
     """What data.json says. weights: what the backbone was given of its own."""
-    used = label_map(experiment.spec.data.label_map)
+    task = experiment.task
+    used = task.label_map(experiment.spec.data.label_map)
     every = (*experiment.trains, *experiment.tests)
     fitted = _fitted(experiment)
     whose = ["dataset", "clip_id"]
-    classes = np.bincount(fitted.drop_duplicates(whose)["class_index"], minlength=len(CLASSES)).tolist()
+    classes = np.bincount(fitted.drop_duplicates(whose)["class_index"], minlength=len(task.classes)).tolist()
     names = fitted["clip_id"] if not experiment.tested_folds else fitted["fold"].astype(str) + ":" + fitted["clip_id"]
     return DataUsed(
         schema_version=SCHEMA_VERSION,
@@ -30,7 +31,8 @@ def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
         track=experiment.track,
         identity=experiment.identity,
         splits={split.name: SplitUsed(version=split.version, dataset=split.dataset) for split in every},
-        label_map=LabelMapUsed(name=experiment.spec.data.label_map, version=used.version),
+        label_map=LabelMapUsed(name=used.name, version=used.version),
+        task=task_used(task),
         synthetic=experiment.synthetic,
         partial=experiment.partial,
         train_patients=len(fitted[["dataset", "patient"]].drop_duplicates()),
@@ -39,11 +41,11 @@ def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
         validation_folds=experiment.validation_folds,
         fitted_id=clips_id(names, fitted["class_index"]),
         domains=experiment.domains,
-        class_counts=dict(zip(CLASSES, classes, strict=True)),
+        class_counts=dict(zip(task.classes, classes, strict=True)),
         quality_index=index_used(experiment.index),
         quality_normaliser={} if experiment.tested_folds else experiment.quality_normaliser,
         datasets={
-            name: dataset_used(_as_tested(clips, experiment.tests)) for name, clips in experiment.datasets.items()
+            name: dataset_used(_as_tested(clips, experiment.tests), task) for name, clips in experiment.datasets.items()
         },
         weights=weights,
     )
@@ -67,14 +69,30 @@ def _as_tested(dataset: DatasetClips, tests: Sequence[Split]) -> DatasetClips:
     return dataset
 
 
-def dataset_used(clips: DatasetClips) -> DatasetUsed:
+def task_used(task: Task) -> TaskUsed | None:
+    """What data.json says of a task; nothing of the default one."""
+    if task == ICBHI_4:
+        return None
+    return TaskUsed(
+        name=task.name,
+        classes=task.classes,
+        reference=task.reference,
+        findings=dict(task.findings),
+        level=task.level,
+        kind=task.kind,
+        metrics=task.metrics,
+    )
+
+
+def dataset_used(clips: DatasetClips, task: Task) -> DatasetUsed:
     """What data.json says of a data set."""
     counts = clips.clips.groupby("part")["class_index"].value_counts().unstack(fill_value=0)
     return DatasetUsed(
         recordings=len(clips.table.recordings),
         clips=len(clips.clips),
         clips_per_part={
-            str(part): {CLASSES[int(str(index))]: int(n) for index, n in row.items()} for part, row in counts.iterrows()
+            str(part): {task.classes[int(str(index))]: int(n) for index, n in row.items()}
+            for part, row in counts.iterrows()
         },
         missing_recordings=len(clips.table.missing),
         clipped_ends=clips.clipped_ends,

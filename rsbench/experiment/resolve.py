@@ -14,8 +14,10 @@ from pydantic import BaseModel, ValidationError
 from ..core.backbone import BACKBONES, Backbone, Frontend
 from ..core.errors import SpecError, did_you_mean, shown
 from ..core.loss import LOSSES, Loss
+from ..core.plugins import is_built_in
 from ..core.registry import Entry, Registry
 from ..core.spec import (
+    DEFAULT_TASK,
     DEFAULT_TRAIN,
     PROTOCOL,
     SHORT_KEYS,
@@ -26,9 +28,9 @@ from ..core.spec import (
     RunSpec,
     flatten,
 )
-from ..data.clips import label_map
 from ..data.datasets import DATASETS
 from ..data.splits import Split, known_split, split
+from ..data.tasks import TASKS, task
 from ..data.windows import clip_window
 from ..evaluation.selection import rule
 from ..features.augment import check_quirks
@@ -54,6 +56,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     trains = _training_splits(user, own_datasets)
     trained_on = tuple(train.name for train in trains)
     layered: dict[str, Any] = {"data.test": trained_on, "quality.name": QualityChoice().name}
+    layered["data.label_map"] = task(str(user.get("data.task", DEFAULT_TASK))).label_map().name
     layered |= _frontend_settings(backbone, user)
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
     for train in reversed(trains):  # the first one has the last word
@@ -70,7 +73,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     nested = _nest(layered | user | _window_settings(user, "data."), RunSpec)
     _resolve_choices(nested, {"loss": LOSSES, "backbone": BACKBONES, "frontend": FRONTENDS, "quality": QUALITY})
     spec = _validated(nested, RunSpec)
-    label_map(spec.data.label_map)
+    task(spec.data.task).label_map(spec.data.label_map)
     check_quirks(spec.augment.quirks)
     _check_folds(spec, [split(name, own_datasets) for name in (*spec.data.trains, *spec.data.test)])
     _check_protocol(spec)
@@ -321,6 +324,11 @@ def _check_embedded(spec: RunSpec) -> None:
     needs_file = BACKBONES.entry(name).value.needs_embeddings()
     if needs_file and no_file:
         raise SpecError(f"backbone '{name}' needs a file of embeddings: --backbone {name}:FILE (see rsbench embed).")
+    if needs_file and (level := task(spec.data.task).level) != "clip":
+        raise SpecError(
+            f"data.task={spec.data.task} is about a {level}, and files of embeddings hold annotated clips. Train on "
+            "the recordings themselves, with --set optim.freeze=all say."
+        )
     if not (needs_file or no_file):
         raise SpecError(f"backbone.weights={spec.backbone.weights}: '{name}' takes none. Leave --weights out.")
     if spec.augment.freq_masks or spec.augment.time_masks:
@@ -359,5 +367,7 @@ def registered(spec: RunSpec) -> dict[str, Entry[Any]]:
         (BACKBONES, spec.backbone.name),
         *((FRONTENDS, choice.name) for choice in (spec.frontend,) if choice),
         (QUALITY, spec.quality.name),
+        # What ships here is no code but a declaration, which the label map's version and the classes stand for.
+        *((TASKS, name) for name in (task(spec.data.task).name,) if not is_built_in(TASKS.entry(name))),
     )
     return {f"{registry.kind}:{name}": registry.entry(name) for registry, name in parts}

@@ -229,7 +229,7 @@ def _execute(
         folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
     for name, places in result.axes.items():
         folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
-    metrics = score_run(result.predictions, experiment.tests, spec.select, tuple(experiment.training))
+    metrics = score_run(result.predictions, experiment.tests, spec.select, tuple(experiment.training), experiment.task)
     folder.write_json(store.METRICS, metrics)
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in result.chosen.items()}))
     folder.write_json(store.COST, _cost(result, device, time.monotonic() - started - result.waited_s))

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import DataError, SpecError, did_you_mean
-from ..core.spec import BackboneChoice, Choice, DataPart, QualityChoice, RunSpec, ValidationPart, run_id
+from ..core.spec import DEFAULT_TASK, BackboneChoice, Choice, DataPart, QualityChoice, RunSpec, ValidationPart, run_id
 from ..core.text import SIGNS, is_plain_word
-from ..data.clips import CLASSES, label_map
 from ..data.predicted import PredictionsFile, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
+from ..data.tasks import Task, task
 from ..evaluation.selection import DECLARED, rule
 from ..results.elsewhere import write_record
 from ..results.run import Run
@@ -30,10 +30,11 @@ from ..results.schema import (
     WeightsUsed,
 )
 from .context import DataCache
-from .identity import code_of_readers
+from .identity import code_of_readers, code_of_task
+from .parts import refuse_other_editions, refuse_splits
 from .predict import prediction_frame
-from .prepare import EMBEDDED_RATE_HZ, DatasetClips, labelled_clips, refuse_other_editions, refuse_splits
-from .record import dataset_used
+from .prepare import EMBEDDED_RATE_HZ, DatasetClips, labelled_clips
+from .record import dataset_used, task_used
 
 NAME = "predictions"  # in place of a backbone's
 UNKNOWN = "unknown"
@@ -41,12 +42,16 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Declared:
-    """What is said of predictions. pretrained_on: what the method's weights had learnt from, in its authors' words."""
+    """What is said of predictions.
+
+    pretrained_on: what the method's weights had learnt from, in its authors' words. task: what they tell apart.
+    """
 
     method: str
     select: str
     seed: int
     pretrained_on: tuple[str, ...] = (UNKNOWN,)
+    task: str = DEFAULT_TASK
 
 
 def score_file(
@@ -78,11 +83,12 @@ def score_file(
     judged = [split(name, own) for name in tests]
     trained = split(train, own) if train else judged[0]
     _check_splits(judged, trained)
-    found = read_predicted(path)
-    validated = read_predicted(validation) if validation else None
+    of = task(declared.task)
+    found = read_predicted(path, of)
+    validated = read_predicted(validation, of) if validation else None
     spec = _spec(declared, judged, trained)
-    datasets = _datasets(judged, trained, data_cache)
-    rows = _rows(found, validated, judged, trained, datasets, spec.select[0])
+    datasets = _datasets(judged, trained, of, data_cache)
+    rows = _rows(found, validated, judged, trained, datasets, spec.select[0], of)
     data = _data_record(found, validated, declared, judged, trained, datasets, rows, data_cache)
     run = Run(out / "runs" / run_id(spec, data.identity.document(), NAME))
     with run.folder.locked():
@@ -97,6 +103,11 @@ def score_file(
 def _check(declared: Declared) -> None:
     if not is_plain_word(declared.method):
         raise SpecError(f"--method {declared.method}: write one word, of letters, digits and {SIGNS}.")
+    if (level := task(declared.task).level) != "clip":
+        raise SpecError(
+            f"--task {declared.task}: is about a {level}, and predictions of annotated clips are judged here. Choose "
+            "another task; see: rsbench list tasks."
+        )
     if declared.select not in DECLARED:
         raise SpecError(
             f"--select {declared.select}: say how the epoch was chosen; unknown where nobody knows."
@@ -122,19 +133,24 @@ def _spec(declared: Declared, judged: Sequence[Split], trained: Split) -> RunSpe
         backbone=BackboneChoice(name=NAME, pretrained_on=declared.pretrained_on),
         frontend=None,
         quality=QualityChoice(control="constant"),  # qualities are of no clip
-        data=DataPart(train=trained.name, test=tuple(item.name for item in judged)),
+        data=DataPart(
+            train=trained.name,
+            test=tuple(item.name for item in judged),
+            task=declared.task,
+            label_map=task(declared.task).label_map().name,
+        ),
         validation=ValidationPart(fraction=0),
         select=(DECLARED[declared.select],),
         seed=declared.seed,
     )
 
 
-def _datasets(judged: Sequence[Split], trained: Split, data_cache: DataCache) -> dict[str, DatasetClips]:
+def _datasets(judged: Sequence[Split], trained: Split, of_task: Task, data_cache: DataCache) -> dict[str, DatasetClips]:
     """Clips of all splits' data sets, a quality of 1 each; test clips are part "test", the training side "fit"."""
     made = {}
     for name in dict.fromkeys(item.dataset for item in (*judged, trained)):
         table, waveforms = data_cache.table(name), data_cache.waveforms(name, EMBEDDED_RATE_HZ)
-        clips, clipped = labelled_clips(table, waveforms, DataPart.model_fields["label_map"].default)
+        clips, clipped = labelled_clips(table, waveforms, of_task, of_task.label_map().name)
         made[name] = DatasetClips(table, clips.assign(quality=1.0), waveforms, clipped, None)
     training = trained.train_rows(made[trained.dataset].clips)
     refuse_splits(made, trained, judged, training)
@@ -153,9 +169,10 @@ def _rows(
     trained: Split,
     datasets: dict[str, DatasetClips],
     rule_name: str,
+    of_task: Task,
 ) -> dict[str, pd.DataFrame]:
     """Predictions by data set as a record stores them; the parts of `datasets` follow, where clips validated."""
-    every = pd.concat([_told(of.clips, name) for name, of in datasets.items()], ignore_index=True)
+    every = pd.concat([_told(of.clips, name, of_task) for name, of in datasets.items()], ignore_index=True)
     test = every[every["part"] == "test"]
     named = " or ".join(f"'{item.name}'" for item in judged)
     refuse_other_clips(found, test, every, f"a test clip of {named}")
@@ -167,18 +184,18 @@ def _rows(
         for name, of in datasets.items():
             rows = [item.test_rows(of.clips) for item in of_mark if item.dataset == name]
             tested = of.clips[np.any(rows, axis=0)] if rows else of.clips[:0]
-            frames[name].append(_frame(found, tested, name, mark))
+            frames[name].append(_frame(found, tested, name, mark, of_task))
         if validated:
             clips = datasets[trained.dataset].clips
             frames[trained.dataset].append(
-                _frame(validated, clips[clips["part"] == "validation"], trained.dataset, mark)
+                _frame(validated, clips[clips["part"] == "validation"], trained.dataset, mark, of_task)
             )
     return {name: pd.concat(parts, ignore_index=True) for name, parts in frames.items()}
 
 
-def _told(clips: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def _told(clips: pd.DataFrame, dataset: str, of_task: Task) -> pd.DataFrame:
     """Clips as `refuse_other_clips` takes them."""
-    names = pd.Index(CLASSES)[clips["class_index"]]
+    names = pd.Index(of_task.classes)[clips["class_index"]]
     told = clips[["clip_id", "label", "subset", "patient", "part"]].assign(dataset=dataset)
     return told.assign(**{"class": names})
 
@@ -198,11 +215,11 @@ def _with_validation(validated: PredictionsFile, every: pd.DataFrame, trained: S
     return of.with_part("validation", of.clips["clip_id"].isin(wanted["clip_id"]))
 
 
-def _frame(found: PredictionsFile, clips: pd.DataFrame, dataset: str, mark: str) -> pd.DataFrame:
+def _frame(found: PredictionsFile, clips: pd.DataFrame, dataset: str, mark: str, of_task: Task) -> pd.DataFrame:
     here, places = found.of(clips.assign(dataset=dataset))
-    logits = np.full((len(clips), len(CLASSES)), np.nan)
+    logits = np.full((len(clips), len(of_task.classes)), np.nan)
     logits[places] = found.logits[here]
-    return prediction_frame(clips, logits, np.full(len(clips), np.nan), mark)
+    return prediction_frame(clips, logits, np.full(len(clips), np.nan), mark, of_task)
 
 
 def _data_record(
@@ -219,7 +236,8 @@ def _data_record(
     training = clips[trained.train_rows(clips)]
     of_validation = clips.loc[clips["part"] == "validation", "patient"]
     fitted = training[training["part"] != "validation"]
-    map_name = DataPart.model_fields["label_map"].default
+    of_task = task(declared.task)
+    used = of_task.label_map()
     return DataUsed(
         schema_version=SCHEMA_VERSION,
         backbone=NAME,
@@ -227,19 +245,22 @@ def _data_record(
         identity=Identity(
             labels={name: data_cache.labels_id(name) for name in datasets},
             weights="",
-            plugins=code_of_readers(datasets),
+            plugins=code_of_readers(datasets) | code_of_task(declared.task),
             predictions=_sha256(rows),
         ),
         splits={item.name: SplitUsed(version=item.version, dataset=item.dataset) for item in (trained, *judged)},
-        label_map=LabelMapUsed(name=map_name, version=label_map(map_name).version),
+        label_map=LabelMapUsed(name=used.name, version=used.version),
+        task=task_used(of_task),
         synthetic=any(of.table.synthetic for of in datasets.values()),
         partial=any(of.table.partial for of in datasets.values()),
         train_patients=training["patient"].nunique(),
         validation_patients=tuple(sorted(set(of_validation))),
         folds=(),
-        class_counts={name: int((fitted["class_index"] == number).sum()) for number, name in enumerate(CLASSES)},
+        class_counts={
+            name: int((fitted["class_index"] == number).sum()) for number, name in enumerate(of_task.classes)
+        },
         quality_normaliser={},
-        datasets={name: dataset_used(of) for name, of in datasets.items()},
+        datasets={name: dataset_used(of, of_task) for name, of in datasets.items()},
         weights=WeightsUsed(
             source=UNKNOWN, sha256="", licence="", pretrained_on=declared.pretrained_on, origin="", loaded=0.0
         ),

@@ -14,7 +14,7 @@ from ..core.fingerprint import code_sha256
 from ..core.plugins import discover
 from ..core.spec import PROTOCOL
 from ..core.weights import read_state
-from ..data.clips import CLASSES, NORMAL
+from ..data.tasks import NORMAL
 from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model
 from ..experiment.resolve import registered
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
         self.model = model
         self.temperature = point.temperature
         self.samples = round(clip_s * frontend.rate)
-        offset = torch.zeros(len(CLASSES))
+        offset = torch.zeros(model.loss.num_classes)
         offset[NORMAL] = point.normal_offset
         self.register_buffer("offset", offset)
 

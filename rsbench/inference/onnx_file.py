@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from ..core.errors import ExportFailed, SpecError
 from ..core.files import write_bytes
-from ..data.clips import CLASSES
 from ..data.windows import ClipWindow
 from ..results.trained_model import TrainedModel
 from .classifier import Classifier
@@ -33,7 +33,7 @@ def export_onnx(choice: TrainedModel, classifier: Classifier, out: Path) -> floa
     """Write the classifier of a run to a file, and return the largest difference from PyTorch that was found.
 
     The file takes `waveforms` (clips, samples), float32 at the front end's rate, any number of clips, each as long as
-    the run's clips; and gives `logits` and `probabilities`, both (clips, 4). Its metadata says what it is.
+    the run's clips; and gives `logits` and `probabilities`, both (clips, classes). Its metadata says what it is.
 
     Raises:
         SpecError: what writes or runs ONNX is not installed, or the backbone takes a mask.
@@ -59,7 +59,7 @@ def export_onnx(choice: TrainedModel, classifier: Classifier, out: Path) -> floa
     return difference
 
 
-def how_to_use(classifier: Classifier, window: ClipWindow) -> list[str]:
+def how_to_use(classifier: Classifier, window: ClipWindow, classes: Sequence[str]) -> list[str]:
     """What a program has to do before and with the file, in lines of Markdown."""
     frontend, seconds = classifier.frontend, classifier.samples / classifier.frontend.rate
     fade = frontend.edge_fade
@@ -73,7 +73,7 @@ def how_to_use(classifier: Classifier, window: ClipWindow) -> list[str]:
         f"- Input `{INPUT}`: float32 (clips, {classifier.samples}), mono in [−1, 1] at {frontend.rate} Hz; any number "
         "of clips. The front end is inside.",
         f"- A clip is {seconds:g} s: {window.in_words}.{faded}",
-        f"- Outputs `{OUTPUTS[0]}` and `{OUTPUTS[1]}`: (clips, {len(CLASSES)}), in the order {', '.join(CLASSES)}.",
+        f"- Outputs `{OUTPUTS[0]}` and `{OUTPUTS[1]}`: (clips, {len(classes)}), in the order {', '.join(classes)}.",
         "- The file's metadata holds run, classes, rate, length, offset and temperature.",
     ]
 
@@ -118,7 +118,7 @@ def _describe(model: onnx.ModelProto, choice: TrainedModel, classifier: Classifi
     frontend = choice.run.spec.frontend
     about: dict[str, Any] = {
         **choice.about(),
-        "classes": ",".join(CLASSES),
+        "classes": ",".join(choice.run.task.classes),
         "rate_hz": classifier.frontend.rate,
         "samples": classifier.samples,
         "frontend": json.dumps(frontend.model_dump() if frontend else None),

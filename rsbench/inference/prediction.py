@@ -12,7 +12,8 @@ import torch
 from ..core.display import Advance, Display
 from ..core.errors import DataError
 from ..data.audio import decode
-from ..data.clips import CLASSES, clip_bounds
+from ..data.clips import clip_bounds
+from ..data.tasks import Task
 from ..data.waveforms import Waveforms, of_recording
 from ..data.windows import clip_window
 from ..evaluation.metrics import predicted_classes
@@ -24,24 +25,31 @@ from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Recording, WindowPlan
 
-PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
-COLUMNS = (
-    "recording",  # its path, as it was given
-    "start_s",
-    "end_s",
-    "label",  # the annotation's own word; "" where there is none
-    "called",
-    *PROBABILITIES,
-    "quality",  # in [0, 1], by the run's index and normaliser; of the whole clip
-)
+
+def probability_columns(task: Task) -> tuple[str, ...]:
+    """The columns of class probabilities, in the order of the classes."""
+    return tuple(f"p_{name}" for name in task.classes)
+
+
+def columns_of(task: Task) -> tuple[str, ...]:
+    """The columns of what a run says of clips."""
+    return (
+        "recording",  # its path, as it was given
+        "start_s",
+        "end_s",
+        "label",  # the annotation's own word; "" where there is none
+        "called",
+        *probability_columns(task),
+        "quality",  # in [0, 1], by the run's index and normaliser; of the whole clip
+    )
 
 
 @dataclass(frozen=True)
 class Heard:
     """What became of some recordings.
 
-    rows: COLUMNS, a row per clip. errors: a message for each recording that could not be heard. notes: one for each
-    that was, and whose sound is odd.
+    rows: `columns_of` the task, a row per clip. errors: a message for each recording that could not be heard.
+    notes: one for each that was, and whose sound is odd.
     """
 
     rows: pd.DataFrame
@@ -55,6 +63,7 @@ class Predictor:
     def __init__(self, choice: TrainedModel, classifier: Classifier, device: torch.device) -> None:
         self.point = choice.point
         self.spec = choice.run.spec
+        self.task = choice.run.task
         self.normaliser = choice.run.data.quality_normaliser
         self.classifier = classifier.to(device)
         self.device = device
@@ -72,11 +81,11 @@ class Predictor:
                 except DataError as error:
                     errors.append(str(error))
                     advance(len(recording.clips), "")
-        found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS)
+        found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns_of(self.task))
         return Heard(found, tuple(errors), tuple(notes))
 
     def predict(self, recording: Recording, advance: Advance) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """COLUMNS of a recording's clips, and what is odd about its sound.
+        """`columns_of` a recording's clips, and what is odd about its sound.
 
         Raises DataError where it cannot be read, a clip lies outside it, or what the model says of it is no number.
         """
@@ -95,11 +104,11 @@ class Predictor:
         measures = measure_recording(self.index, name, native, native_rate, clips[["start_s", "end_s"]].to_numpy())
         called = predicted_classes(logits, self.point.normal_offset)
         rows = clips.assign(
-            called=[CLASSES[index] for index in called],
-            **dict(zip(PROBABILITIES, probabilities.T, strict=True)),
+            called=[self.task.classes[index] for index in called],
+            **dict(zip(probability_columns(self.task), probabilities.T, strict=True)),
             quality=self.index.score(np.array(measures), self.normaliser),
         )
-        return rows[list(COLUMNS)], sound.oddities()
+        return rows[list(columns_of(self.task))], sound.oddities()
 
     def _classify(
         self, waveforms: Waveforms, clips: pd.DataFrame, recording: Recording, advance: Advance

@@ -11,7 +11,6 @@ from ..boards.columns import mean_sd
 from ..boards.leaderboard import POINT, Board, leaderboard
 from ..core.display import Display
 from ..core.errors import ResultsError
-from ..data.clips import CLASSES
 from ..data.windows import clip_window
 from ..evaluation.scoring import HEADLINE
 from ..results.calls import OPERATING_POINTS
@@ -43,7 +42,8 @@ def model_card(choice: TrainedModel, display: Display, use: Iterable[str] = ()) 
         "Scores": _scores(choice, boards),
         "Limits": _limits(choice, boards),
     }
-    title = f"# {choice.run.spec.loss.name} on {choice.run.data.backbone}: lung sounds to {', '.join(CLASSES)}"
+    classes = ", ".join(choice.run.task.classes)
+    title = f"# {choice.run.spec.loss.name} on {choice.run.data.backbone}: lung sounds to {classes}"
     body = "\n\n".join("\n".join([f"## {heading}", "", *lines]) for heading, lines in sections.items())
     return f"{title}\n\n**{INTENDED_USE}**\n\n{body}\n"
 
@@ -150,8 +150,8 @@ def _limits(choice: TrainedModel, boards: list[Board]) -> Iterator[str]:
         "decide nothing about anybody's care."
     )
     yield (
-        "- It knows four classes. Coughs, speech, heart sounds, noise and lung sounds of other kinds are given one of "
-        "the four all the same, as confidently as any."
+        f"- It knows {len(choice.run.task.classes)} classes. Coughs, speech, heart sounds, noise and lung sounds of "
+        "other kinds are given one of these all the same, as confidently as any."
     )
     yield "- Other stethoscopes, ages and rooms than those above shift its scores: see the splits apart."
     if choice.at != OPERATING_POINTS[0]:

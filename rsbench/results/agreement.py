@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ..evaluation.scoring import LOGIT_COLUMNS
+from ..data.tasks import Task
 from .rescore import flat_figures, whole_predictions
 from .run import Run
 
@@ -30,7 +30,9 @@ def disagreement(one: Run, other: Run) -> list[str]:
     stored, others = whole_predictions(one), whole_predictions(other)
     if stored.keys() != others.keys():
         return [f"predictions of {', '.join(stored)}, and of {', '.join(others)}"]
-    found = [line for dataset in stored for line in _other_predictions(dataset, stored[dataset], others[dataset])]
+    found = [
+        line for dataset in stored for line in _other_predictions(dataset, stored[dataset], others[dataset], one.task)
+    ]
     return found or _other_scores(one, other)
 
 
@@ -41,13 +43,13 @@ def _same_files(one: Run, other: Run) -> bool:
     return all(filecmp.cmp(one.path / name, other.path / name, shallow=False) for name in names)
 
 
-def _other_predictions(dataset: str, one: pd.DataFrame, other: pd.DataFrame) -> Iterator[str]:
+def _other_predictions(dataset: str, one: pd.DataFrame, other: pd.DataFrame, task: Task) -> Iterator[str]:
     key, known = ["selection", "fold", "clip_id"], ["recording", "patient", "part", "label"]
     one, other = (frame.set_index(key).sort_index() for frame in (one, other))
     if not one.index.equals(other.index) or not one[known].equals(other[known]):
         yield f"other clips, patients, parts or labels of {dataset}"
         return
-    columns = list(LOGIT_COLUMNS)
+    columns = list(task.logit_columns)
     for selection in one.index.unique("selection"):
         logits, others = (frame.loc[selection, columns].to_numpy(dtype=np.float64) for frame in (one, other))
         gap, spread = np.abs(logits - others).max(), logits.std()

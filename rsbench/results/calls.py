@@ -11,9 +11,8 @@ import pandas as pd
 import scipy
 
 from ..core.errors import SpecError, did_you_mean
-from ..data.clips import CLASSES
+from ..data.tasks import Task
 from ..evaluation.metrics import BoolArray, FloatArray, IntArray, divided, predicted_classes
-from ..evaluation.scoring import LOGIT_COLUMNS
 
 OPERATING_POINTS = ARGMAX, VAL_BIAS = "argmax", "val-bias"
 
@@ -22,12 +21,14 @@ OPERATING_POINTS = ARGMAX, VAL_BIAS = "argmax", "val-bias"
 class Predictions:
     """Clips, and what a run called them.
 
+    task: whose classes these are.
     clips: predictions by clip_id, N rows.
     offsets: operating point → what it adds to the normal logit, of a split with folds (N,), that of each clip's fold;
         without validation there is argmax alone.
     temperature: fitted on validation, likewise; None without.
     """
 
+    task: Task
     clips: pd.DataFrame
     offsets: Mapping[str, float | FloatArray]
     temperature: float | FloatArray | None
@@ -39,8 +40,8 @@ class Predictions:
 
     @property
     def logits(self) -> FloatArray:
-        """(N, 4)."""
-        return self.clips[list(LOGIT_COLUMNS)].to_numpy(dtype=np.float64)
+        """(N, C)."""
+        return self.clips[list(self.task.logit_columns)].to_numpy(dtype=np.float64)
 
     def called(self, point: str) -> IntArray:
         """(N,) the class index that each clip was given at an operating point."""
@@ -52,13 +53,13 @@ class Predictions:
         return hits
 
     def confusion(self, point: str) -> IntArray:
-        """(4, 4) clips by their class (rows) and the class they were given (columns)."""
-        size = len(CLASSES)
+        """(C, C) clips by their class (rows) and the class they were given (columns)."""
+        size = len(self.task.classes)
         cells = size * self.labels + self.called(point)
         return np.bincount(cells, minlength=size**2).reshape(size, size)
 
     def probabilities(self) -> FloatArray:
-        """(N, 4) after the temperature, so that losses with other scales compare; raw where there is none."""
+        """(N, C) after the temperature, so that losses with other scales compare; raw where there is none."""
         temperature = 1.0 if self.temperature is None else self.temperature
         probabilities: FloatArray = scipy.special.softmax(divided(self.logits, temperature), axis=1)
         return probabilities

@@ -13,13 +13,13 @@ from ..core.errors import ResultsError
 from ..core.files import damaged
 from ..core.spec import RunSpec
 from ..core.text import SIGNS, is_plain_word
-from ..data.clips import CLASSES
-from ..evaluation.scoring import LATER_COLUMNS, LOGIT_COLUMNS, PREDICTION_COLUMNS
+from ..data.tasks import Task
+from ..evaluation.scoring import LATER_COLUMNS, prediction_columns
 from ..evaluation.selection import RULES
 from .schema import DataUsed
 from .store import DATA, EPOCHS, METRICS, SPEC
 
-NUMBERS = ("fold", "label", *LOGIT_COLUMNS, "quality", "margin_rad", "length_s")  # of PREDICTION_COLUMNS
+NUMBERS = ("fold", "label", "quality", "margin_rad", "length_s")  # of stored predictions, beside the logits
 WORDS = ("clip_id", "recording", "patient", "part", "selection")
 
 
@@ -63,19 +63,19 @@ def check_epochs(run: Path, frame: pd.DataFrame) -> None:
         raise damaged(run / EPOCHS, "it is no table of numbers with epoch and train_loss")
 
 
-def check_predictions(path: Path, frame: pd.DataFrame) -> None:
+def check_predictions(path: Path, frame: pd.DataFrame, task: Task) -> None:
     """Raise ResultsError for a table that is none of stored predictions."""
-    missing = [name for name in PREDICTION_COLUMNS if name not in frame and name not in LATER_COLUMNS]
+    missing = [name for name in prediction_columns(task) if name not in frame and name not in LATER_COLUMNS]
     if missing:
         raise damaged(path, f"it has no column {', '.join(missing)}", path.parents[1])
-    wrong = [name for name in NUMBERS if name in frame and frame[name].dtype.kind not in "iuf"]
+    wrong = [name for name in (*NUMBERS, *task.logit_columns) if name in frame and frame[name].dtype.kind not in "iuf"]
     wrong += [name for name in WORDS if frame[name].dtype.kind in "biufcmM"]
     if wrong:
         raise damaged(path, f"its column {wrong[0]} is {frame[wrong[0]].dtype}", path.parents[1])
     if not frame["fold"].dtype.kind == "i":
         raise damaged(path, "a fold is no whole number", path.parents[1])
-    if frame["label"].dtype.kind == "f" or not frame["label"].between(0, len(CLASSES) - 1).all():
-        raise damaged(path, f"a label is none of the {len(CLASSES)} classes", path.parents[1])
+    if frame["label"].dtype.kind == "f" or not frame["label"].between(0, len(task.classes) - 1).all():
+        raise damaged(path, f"a label is none of the {len(task.classes)} classes", path.parents[1])
 
 
 def _check_names(path: Path, names: Iterable[str]) -> None:

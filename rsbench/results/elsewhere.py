@@ -31,7 +31,7 @@ def write_record(
         run: where.
         spec: of one selection rule; see `Run.known_spec`.
         data: what data.json says, `elsewhere` included.
-        predictions: by data set, `evaluation.scoring.PREDICTION_COLUMNS`.
+        predictions: by data set, `evaluation.scoring.prediction_columns`.
         judged: the test splits of the spec.
         sketches: by data set, of its sound, a row per recording.
     """
@@ -44,7 +44,7 @@ def write_record(
     for name, frame in predictions.items():
         folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
         folder.write_parquet(f"{store.SKETCH}/{name}.parquet", sketches[name].reset_index())
-    folder.write_json(store.METRICS, score_run(predictions, judged, spec.select, data.trained_on(spec)))
+    folder.write_json(store.METRICS, score_run(predictions, judged, spec.select, data.trained_on(spec), run.task))
     selections = (rule(spec.select[0]).selection(item.name) for item in judged)
     chosen = ChosenEpoch(epoch=0, score=None).document()
     folder.write_json(store.SELECTION, dict.fromkeys(selections, chosen))

@@ -32,7 +32,7 @@ from ..core.files import seal, unseal, writing
 from ..core.spec import RunSpec
 from ..core.text import file_name, is_plain_word
 from ..data.splits import known_split
-from ..evaluation.counts import COUNTED, Design, Hits
+from ..evaluation.counts import Design, Hits
 from ..evaluation.metrics import FloatArray
 from ..evaluation.selection import rule
 from .judged import KnownClips
@@ -68,24 +68,24 @@ class BoardRows:
     designs: Mapping[str, Design]
     damaged: Mapping[str, str]
     folds: int
-    _counted: pd.DataFrame = field(repr=False)  # BYTES by KEY, None where not done: (P, 5) int32, (P, 2) float64
+    _counted: pd.DataFrame = field(repr=False)  # BYTES by KEY, None where not done: (P, C + 1) int32, (P, 2) float64
 
     def counts(self, rows: pd.DataFrame) -> tuple[Design, Hits]:
-        """Who was judged in some of the rows, and what they hit: (len(rows), P, 5) as `evaluation.counts.count_hits`.
+        """Who was judged in some of the rows, and what they hit: (len(rows), P, C + 1) as `counts.count_hits`.
 
         Rows may be filtered, sorted and given other columns before; run_id and operating_point say which they are.
         −1 all over where a run is not done. P is 0 where none is.
 
         Raises ResultsError naming two runs that judged different clips.
         """
-        return self._of_patients(rows, "hits", np.int32, COUNTED)
+        return self._of_patients(rows, "hits", np.int32)
 
     def ranked(self, rows: pd.DataFrame) -> tuple[Design, FloatArray]:
         """Who was judged in some of the rows, and how they rank: (len(rows), P, 2) as `evaluation.counts.rank_hits`.
 
         NaN all over where a run is not done; else as `counts`.
         """
-        return self._of_patients(rows, "ranked", np.float64, 2)
+        return self._of_patients(rows, "ranked", np.float64)
 
     def judged(self, rows: pd.DataFrame) -> Design:
         """Who was judged in some of the rows; nobody where none is done. Raises as `counts`."""
@@ -96,11 +96,12 @@ class BoardRows:
                 "same split and labels. Keep such runs in separate result folders."
             )
         if first.empty:
-            return Design((), np.empty((0, COUNTED - 1), dtype=np.int64))
+            return Design((), np.empty((0, 0), dtype=np.int64))
         return self.designs[first["design"].iloc[0]]
 
-    def _of_patients(self, rows: pd.DataFrame, name: str, dtype: type, width: int) -> tuple[Design, NDArray[Any]]:
+    def _of_patients(self, rows: pd.DataFrame, name: str, dtype: type) -> tuple[Design, NDArray[Any]]:
         design = self.judged(rows)
+        width = design.support.shape[1] + 1 if name == "hits" else 2
         if not design.patients:
             return design, np.empty((len(rows), 0, width), dtype=dtype)
         found = self._counted[name].reindex(pd.MultiIndex.from_frame(rows[KEY]))
@@ -166,7 +167,7 @@ class _Table:
     """What was read of run folders.
 
     stamps: run id → the state that its folder was read in, also of those without a row.
-    frame: COLUMNS and BYTES, what is counted per patient.
+    frame: COLUMNS, figures of other tasks, and BYTES, what is counted per patient.
     designs: by their digests.
     """
 
@@ -182,7 +183,10 @@ class _Table:
     def of(cls, stamps: dict[str, str], judged: Iterable[Judgement]) -> _Table:
         found = list(judged)
         rows = [one.row | {name: _bytes(getattr(one, name)) for name in BYTES} for one in found]
-        frame = pd.DataFrame(rows, columns=[*COLUMNS, *BYTES]).astype(COLUMNS | dict.fromkeys(BYTES, object))
+        # Figures that only some tasks have are columns behind the others.
+        others = dict.fromkeys((name for row in rows for name in row if name not in (*COLUMNS, *BYTES)), "float64")
+        types = COLUMNS | others | dict.fromkeys(BYTES, object)
+        frame = pd.DataFrame(rows, columns=list(types)).astype(types)
         return cls(stamps, frame, {one.row["design"]: one.design for one in found if one.design})
 
     @classmethod

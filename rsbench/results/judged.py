@@ -14,6 +14,7 @@ from ..core.errors import ResultsError
 from ..data.datasets import home
 from ..data.identity import clips_id
 from ..data.splits import known_split, own_split
+from ..data.tasks import Task
 from ..evaluation.counts import CodedClips
 from ..evaluation.metrics import FloatArray, IntArray
 from ..evaluation.selection import rule
@@ -75,17 +76,17 @@ class JudgedClips:
     identity: str
 
     @classmethod
-    def of(cls, judged: pd.DataFrame) -> JudgedClips:
-        """Those of some stored predictions, whose index is their rows there."""
+    def of(cls, judged: pd.DataFrame, task: Task) -> JudgedClips:
+        """Those of some stored predictions of a task, whose index is their rows there."""
         clips = judged.assign(place=judged.index).set_index("clip_id").sort_index()
         identity = clips_id(clips.index, clips["patient"], clips["label"])
         places, fold = (clips[name].to_numpy(dtype=np.int64) for name in ("place", "fold"))
-        return cls(places, fold, CodedClips.of(clips), identity)
+        return cls(places, fold, CodedClips.of(clips, task), identity)
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What a run said of N clips: logits (N, 4), and operating point → what it adds to the normal one, or (N,) ones."""
+    """What a run said of N clips: logits (N, C), and operating point → what it adds to the normal one, or (N,) ones."""
 
     clips: JudgedClips
     logits: FloatArray

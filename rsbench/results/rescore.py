@@ -74,11 +74,11 @@ def rescore_run(run: Run) -> RescoredRun:
     """
     other_versions, splits = _recorded_splits(run)
     trained = run.data.trained_on(run.spec)
-    scores = score_run(whole_predictions(run), splits, run.spec.select, trained)
+    scores = score_run(whole_predictions(run), splits, run.spec.select, trained, run.task)
     not_compared = set(run.spec.data.test) - {known.name for known in splits}
     kept = {key: figure for key, figure in flat_figures(run.metrics) if key[1] not in not_compared}
     # A record of before lacks figures that came later: there is nothing to compare them with.
-    recomputed = {key: figure for key, figure in flat_figures(scores) if key in kept or key[2] not in LATER_FIGURES}
+    recomputed = {key: figure for key, figure in flat_figures(scores) if key in kept or LATER_FIGURES.isdisjoint(key)}
     keys, lines = list(dict.fromkeys([*kept, *recomputed])), []
     for key in keys:
         one, other = kept.get(key, ABSENT), recomputed.get(key, ABSENT)

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..core.errors import ResultsError
 from ..core.spec import flatten
-from ..data.clips import CLASSES
 from ..data.identity import clips_id
 from ..data.splits import split
-from ..evaluation.counts import HIT_COLUMNS, Design, Hits
+from ..data.tasks import ICBHI_4, Task
+from ..evaluation.counts import Design, Hits, hit_columns
 from ..evaluation.metrics import FloatArray, of_calls, predicted_classes
 from ..evaluation.scoring import LATER_FIGURES, without_nan
 from ..evaluation.selection import rule
@@ -29,6 +29,7 @@ from .store import STATUS, TRACKED
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
 NEVER_MIXED = (
     "protocol",
+    "task",
     "code",
     "synthetic",
     "train",
@@ -41,23 +42,31 @@ NEVER_MIXED = (
     "tuning",
 )
 
-NOT_EVEN_KNOWINGLY = ("protocol",)  # of these: figures of two protocols do not mean the same
+NOT_EVEN_KNOWINGLY = ("protocol", "task")  # of these: figures of two protocols, or tasks, do not mean the same
 
-# Sp … balanced accuracy in percent, areas in [0, 1], calibration raw and after a temperature fitted on validation.
-FIGURES = (
-    *("sp", "se", "score", "se_two_class", "score_two_class"),
-    *(f"recall_{name}" for name in CLASSES),
-    *("macro_f1", "balanced_accuracy"),
-    *("auroc_abnormal", "auprc_abnormal", "auroc_crackle", "auroc_wheeze", "se_at_sp80", "se_at_sp90"),
-    "auroc_within_length",
-    *("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
-    *("risk", "aurc_confidence", "aurc_quality"),
-    "worst_device",
-)
+
+def figures_of(task: Task) -> tuple[str, ...]:
+    """The figures of a row.
+
+    Sp … balanced accuracy in percent, areas in [0, 1], calibration raw and after a temperature fitted on validation.
+    """
+    return (
+        *("sp", "se", "score", *task.metrics, "se_two_class", "score_two_class"),
+        *(f"recall_{name}" for name in task.classes),
+        *task.label_figures,
+        *("macro_f1", "balanced_accuracy"),
+        *("auroc_abnormal", "auprc_abnormal", *(f"auroc_{name}" for name in task.findings), "macro_auroc"),
+        *("se_at_sp80", "se_at_sp90", "auroc_within_length"),
+        *("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
+        *("risk", "aurc_confidence", "aurc_quality"),
+        "worst_device",
+    )
+
 
 NOT_SAID = "–"  # in place of a name
 
-# Of a row: column → dtype. Figures, epoch and seconds are NaN where the run is not done. Of predictions made elsewhere
+# Of a row of the default task: column → dtype; rows of other tasks have figures of their own. Figures, epoch and
+# seconds are NaN where the run is not done. Of predictions made elsewhere
 # code, track, tuning and train_fraction are missing, which keeps no row apart.
 COLUMNS = {
     "run_id": "str",
@@ -83,6 +92,7 @@ COLUMNS = {
     "fitted": "str",  # hash of the clips that were trained on, with their classes
     "design": "str",  # hash of the clips that were judged, with their classes and patients; None where not done
     "split_version": "int64",
+    "task": "str",
     "label_map": "str",
     "train": "str",
     "train_labels_id": "str",
@@ -100,7 +110,7 @@ COLUMNS = {
     "code_version": "str",
     "epoch": "float64",
     "seconds": "float64",
-    **dict.fromkeys(FIGURES, "float64"),
+    **dict.fromkeys(figures_of(ICBHI_4), "float64"),
 }
 
 
@@ -118,8 +128,9 @@ _TYPES: dict[str, Callable[[Any], Any]] = {"str": str, "int64": _int64, "float64
 class Judgement:
     """One run at one operating point; design and hits are None where the run is not done.
 
-    row: COLUMNS, of their types or None, without those that a run which is not done has no value for.
-    hits: (P, 5), see `count_hits`. ranked: (P, 2), see `rank_hits`.
+    row: COLUMNS and the task's `figures_of`, of their types or None, without those that a run which is not done has no
+        value for.
+    hits: (P, C + 1), see `count_hits`. ranked: (P, 2), see `rank_hits`.
     """
 
     row: dict[str, Any]
@@ -167,7 +178,7 @@ def _judgements(run: Run, split_name: str, rule_name: str, known: KnownClips) ->
     row = _typed(row)
     return [
         Judgement(
-            row | _typed({"operating_point": point} | _figures(figures, point)),
+            row | _typed({"operating_point": point} | _figures(figures, point, run.task)),
             design,
             _hits(run, calls, figures, point),
             ranked,
@@ -182,8 +193,9 @@ def _check_tracked(run: Run, split_name: str, design: Design) -> None:
     tracked = run.tracked(split_name)
     if tracked is None:
         return
-    hits = tracked.sort_values(["epoch", "patient"])[["patient", *HIT_COLUMNS]]
-    hits[list(HIT_COLUMNS)].to_numpy(dtype=np.int64)
+    counted = hit_columns(run.task)
+    hits = tracked.sort_values(["epoch", "patient"])[["patient", *counted]]
+    hits[counted].to_numpy(dtype=np.int64)
     if hits["patient"].tolist() != list(design.patients) * tracked["epoch"].nunique():
         raise ResultsError(
             f"{run.path / TRACKED}/{split_name}.parquet: is not of the patients who were judged. Delete the folder "
@@ -193,7 +205,7 @@ def _check_tracked(run: Run, split_name: str, design: Design) -> None:
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
     """The row with values of the types of COLUMNS. Raises TypeError or ValueError where a record holds others."""
-    return {name: None if value is None else _TYPES[COLUMNS[name]](value) for name, value in row.items()}
+    return {name: None if value is None else _TYPES[COLUMNS.get(name, "float64")](value) for name, value in row.items()}
 
 
 def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
@@ -219,6 +231,7 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "dataset": dataset,
         "labels_id": data.identity.labels[dataset],
         "split_version": judged.version,
+        "task": spec.data.task,
         "label_map": f"{data.label_map.name} v{data.label_map.version}",
         "train": ",".join(f"{name} v{data.splits[name].version}" for name in spec.data.trains),
         "train_dataset": ",".join(trained),
@@ -251,24 +264,25 @@ def _sketch_id(run: Run, dataset: str) -> str:
     return hashlib.sha256(run.sketch_bytes(dataset)).hexdigest()
 
 
-def _figures(figures: dict[str, Any], point: str) -> dict[str, float | None]:
-    """FIGURES at an operating point, None for those that the record does not have.
+def _figures(figures: dict[str, Any], point: str, task: Task) -> dict[str, float | None]:
+    """`figures_of` the task at an operating point, None for those that the record does not have.
 
     That is where there was no validation, after a temperature; in records of before, LATER_FIGURES and what needs the
     clips' lengths.
     """
-    later = {name: figures.get(name, {}).get(point) for name in LATER_FIGURES}
-    absent = dict.fromkeys(name for name in FIGURES if name.endswith("_scaled") or name == "auroc_within_length")
-    known = later | absent | figures[point]
+    wanted = figures_of(task)
+    absent = dict.fromkeys(name for name in wanted if name.endswith("_scaled") or name == "auroc_within_length")
+    worst = {"worst_device": figures.get("worst_device", {}).get(point)}
+    known = dict.fromkeys(LATER_FIGURES) | absent | worst | figures[point]
     for part in ("threshold_free", "calibration", "risk_coverage"):
         known |= figures[part]
-    return {name: known[name] for name in FIGURES}
+    return {name: known[name] for name in wanted}
 
 
 def _hits(run: Run, calls: Judged, figures: dict[str, Any], point: str) -> Hits:
-    """(P, 5), see `count_hits`. Raises ResultsError where the figures are not those of these predictions."""
+    """(P, C + 1), see `count_hits`. Raises ResultsError where the figures are not those of these predictions."""
     clips, called = calls.clips.coded, predicted_classes(calls.logits, calls.offsets[point])
-    counted = without_nan(of_calls(clips.labels, called))
+    counted = without_nan(of_calls(clips.labels, called, run.task))
     # Quotients of whole numbers, the same on every machine: they need no tolerance.
     differing = [key for key, figure in counted.items() if figure != figures[point][key]]
     if differing:

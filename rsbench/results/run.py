@@ -16,9 +16,10 @@ import pandas as pd
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..core.spec import RunSpec
 from ..data.splits import known_split, split
+from ..data.tasks import Task, task
 from ..evaluation.metrics import FloatArray, IntArray
 from ..evaluation.operating_point import OperatingPoint, per_clip
-from ..evaluation.scoring import HEADLINE, LOGIT_COLUMNS, score_run
+from ..evaluation.scoring import HEADLINE, score_run
 from ..evaluation.selection import rule
 from . import store
 from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
@@ -101,6 +102,11 @@ class Run:
         return data
 
     @cached_property
+    def task(self) -> Task:
+        """What its clips are told apart into, as its record says, whatever plugin brought it."""
+        return self.data.task.as_task() if self.data.task else task(self.spec.data.task)
+
+    @cached_property
     def environment(self) -> Environment:
         return cast(Environment, self.folder.read(store.ENVIRONMENT))
 
@@ -147,11 +153,11 @@ class Run:
         return list(self.folder.tables(store.PREDICTIONS))
 
     def predictions(self, dataset: str) -> pd.DataFrame:
-        """The stored predictions of a data set: `evaluation.scoring.PREDICTION_COLUMNS`, by clip and selection."""
+        """The stored predictions of a data set: `evaluation.scoring.prediction_columns`, by clip and selection."""
         name = f"{store.PREDICTIONS}/{dataset}.parquet"
         frame = self.folder.read_parquet(name)
         frame = frame if "fold" in frame else frame.assign(fold=-1)  # older than folds that are tested
-        check_predictions(self.path / name, frame)
+        check_predictions(self.path / name, frame, self.task)
         return frame
 
     def sketch(self, dataset: str) -> pd.DataFrame:
@@ -208,7 +214,7 @@ class Run:
         if self.data.elsewhere is None:
             return spec
         known = {name: spec[name] for name in ("select", "seed", "protocol")}
-        data = {name: spec["data"][name] for name in ("train", "test", "label_map")}
+        data = {name: spec["data"][name] for name in ("train", "test", "task", "label_map")}
         return {"loss": {"name": spec["loss"]["name"]}, "data": data, **known}
 
     def judged_on(self, split_name: str, rule_name: str) -> SplitUsed | None:
@@ -240,7 +246,7 @@ class Run:
             return stored
         predictions = {dataset: self.predictions(dataset) for dataset in self.datasets}
         trained = self.data.trained_on(self.spec)
-        return score_run(predictions, [split(split_name)], [rule_name], trained)[rule_name][split_name]
+        return score_run(predictions, [split(split_name)], [rule_name], trained, self.task)[rule_name][split_name]
 
     def calls(self, split_name: str, rule_name: str) -> Predictions:
         """What the run called each judged clip of a split, at the epoch of a rule.
@@ -252,20 +258,21 @@ class Run:
         clips = judged_rows(self, split_name, rule_name, dataset)
         check_judged(self, split_name, rule_name, dataset, len(clips), clips["patient"])
         clips = clips.set_index("clip_id").sort_index()
-        return Predictions(clips, *self._operating_points(split_name, rule_name, clips["fold"].to_numpy()))
+        return Predictions(self.task, clips, *self._operating_points(split_name, rule_name, clips["fold"].to_numpy()))
 
     def judged(self, split_name: str, rule_name: str, known: KnownClips) -> Judged:
         """The same as arrays, for readers of thousands of runs: what clips of other runs were like is in `known`."""
         dataset = self._refuse_unjudged(split_name, rule_name).dataset
         rule_name = self.own_rule(rule_name)
-        stored, others = self.folder.read_columns(f"{store.PREDICTIONS}/{dataset}.parquet", LOGIT_COLUMNS)
+        columns = self.task.logit_columns
+        stored, others = self.folder.read_columns(f"{store.PREDICTIONS}/{dataset}.parquet", columns)
         clips = known.of(
             *(others, split_name, rule_name, dataset, scored_clips(self, split_name, rule_name)),
-            find=lambda: JudgedClips.of(judged_rows(self, split_name, rule_name, dataset)),
+            find=lambda: JudgedClips.of(judged_rows(self, split_name, rule_name, dataset), self.task),
         )
         check_judged(self, split_name, rule_name, dataset, len(clips.places), clips.coded.design.patients)
         offsets, _ = self._operating_points(split_name, rule_name, clips.fold)
-        logits = np.stack([stored[name].to_numpy()[clips.places] for name in LOGIT_COLUMNS], axis=1, dtype=np.float64)
+        logits = np.stack([stored[name].to_numpy()[clips.places] for name in columns], axis=1, dtype=np.float64)
         return Judged(clips, logits, offsets)
 
     def _operating_points(

@@ -9,8 +9,8 @@
     folds.csv           of cv-refit, and of a split with folds, whose means epochs.csv has: the same of every fold, with
                         its number in `fold`
     selection.json      selection → ChosenEpoch
-    predictions/*.parquet   a file per data set: `evaluation.scoring.PREDICTION_COLUMNS`, a row per clip and selection
-    tracked/*.parquet   of the oracle, a file per test split: epoch, patient and `evaluation.counts.HIT_COLUMNS`, a row
+    predictions/*.parquet   a file per data set: `evaluation.scoring.prediction_columns`, a row per clip and selection
+    tracked/*.parquet   of the oracle, a file per test split: epoch, patient and `evaluation.counts.hit_columns`, a row
                         per epoch and patient
     embeddings/*.npy    (rows of the predictions under the first rule, axes) float16: places for a map; never exported
     metrics.json        Metrics: rule → split → what `evaluation.scoring.score_predictions` returns
@@ -39,10 +39,13 @@ from pydantic import (
     TypeAdapter,
     field_validator,
     model_serializer,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from ..core.errors import PluginError
 from ..core.spec import RunSpec
+from ..data.tasks import Kind, LabelMap, Level, Metric, Task
 
 # Raised when a reader of the old shape would misread the new one. A field that comes with a default does not raise it.
 SCHEMA_VERSION = 1
@@ -112,6 +115,31 @@ class SplitUsed(RecordPart):
 class LabelMapUsed(RecordPart):
     name: str
     version: Whole
+
+
+class TaskUsed(RecordPart):
+    """The fields of `data.tasks.Task`, but for its label maps."""
+
+    name: str
+    classes: tuple[str, ...]
+    reference: str
+    findings: dict[str, tuple[str, ...]] = {}
+    level: Level = "clip"
+    kind: Kind = "single-label"
+    metrics: tuple[Metric, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_a_task(self) -> TaskUsed:
+        try:
+            self.as_task()
+        except PluginError as error:
+            raise PydanticCustomError("no_task", "{why}", {"why": str(error)}) from None
+        return self
+
+    def as_task(self) -> Task:
+        """The task, whose labels have all become classes."""
+        own = LabelMap("classes", 1, {name: name for name in self.classes})
+        return Task(self.name, self.classes, self.reference, (own,), self.findings, self.level, self.kind, self.metrics)
 
 
 class Identity(RecordPart):
@@ -199,6 +227,7 @@ class DataUsed(RecordPart):
     quality_normaliser: the index's own, fitted on those clips. validation_folds: of a split with folds, the patients
     that validate each; clips to train on are then those of any fold, hashed with its number, and normalisers, of which
     each fold has its own, are not kept.
+    task: None of the default one, which records of before all had.
     elsewhere: of a run of predictions that another program made. Who trained, on what share of the training patients
     and how, is then not known: track, weights, and the fields of the spec beside loss, data, select and seed say
     nothing.
@@ -210,6 +239,7 @@ class DataUsed(RecordPart):
     identity: Identity
     splits: dict[str, SplitUsed]
     label_map: LabelMapUsed
+    task: TaskUsed | None = None
     synthetic: bool
     partial: bool
     train_patients: Whole
@@ -232,7 +262,7 @@ class DataUsed(RecordPart):
     @model_serializer(mode="wrap")
     def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = as_usual(self)
-        return {key: value for key, value in fields.items() if value is not None or key != "elsewhere"}
+        return {key: value for key, value in fields.items() if value is not None or key not in ("elsewhere", "task")}
 
     @field_validator("schema_version")
     @classmethod

@@ -15,8 +15,8 @@ from ..boards.claims import Question
 from ..boards.leaderboard import leaderboard
 from ..core.display import duration
 from ..core.errors import RsbenchError, SpecError, shown
-from ..data.clips import NORMAL
 from ..data.splits import CLAIMS_FROM, Split
+from ..data.tasks import NORMAL
 from ..evaluation.patients import effective_number, shared_training
 from ..evaluation.power import TYPICAL, Spread, smallest_difference
 from ..evaluation.statistics import SEEDS_FOR_A_CLAIM, family

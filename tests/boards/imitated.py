@@ -16,7 +16,8 @@ import pandas as pd
 
 from rsbench.core.files import write_parquet
 from rsbench.data.splits import own_split
-from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
+from rsbench.data.tasks import ICBHI_4
+from rsbench.evaluation.scoring import score_run
 from rsbench.results.run import Run
 
 Make = Callable[..., Path]  # the fixture `make`
@@ -94,6 +95,6 @@ def _judged(like: Run, method: Method, seed: int, rules: tuple[str, ...], tests:
 def _called(clips: pd.DataFrame, dataset: str, method: Method, generator: np.random.Generator) -> pd.DataFrame:
     skill = method.skill[dataset] if isinstance(method.skill, Mapping) else method.skill
     by_clip = skill + method.on_test * clips["selection"].str.startswith("oracle").to_numpy()
-    own_class = np.eye(len(LOGIT_COLUMNS))[clips["label"]]
+    own_class = np.eye(len(ICBHI_4.logit_columns))[clips["label"]]
     logits = by_clip[:, None] * own_class + generator.normal(size=own_class.shape)
-    return clips.assign(**dict(zip(LOGIT_COLUMNS, logits.T.astype(np.float32), strict=True)))
+    return clips.assign(**dict(zip(ICBHI_4.logit_columns, logits.T.astype(np.float32), strict=True)))

@@ -17,7 +17,7 @@ from tiny import Cli, run_tiny, write_own_dataset
 import rsbench
 from rsbench.boards.pair import COMPARED, MOST, Comparison, _what_sets_them_apart, compare
 from rsbench.core.errors import ResultsError
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.data.tasks import ICBHI_4
 from rsbench.evaluation.statistics import Counts, counts_of, estimate, estimate_for_models
 from rsbench.results.run import Run
 
@@ -46,7 +46,7 @@ def clips_of(folder: Run, split: str) -> pd.DataFrame:
 
 def called(clips: pd.DataFrame, offset: float) -> list[int]:
     found = []
-    for logits in clips[list(LOGIT_COLUMNS)].to_numpy().tolist():
+    for logits in clips[list(ICBHI_4.logit_columns)].to_numpy().tolist():
         logits[0] += offset
         found.append(logits.index(max(logits)))
     return found
@@ -102,7 +102,7 @@ def test_the_clips_listed_are_those_of_the_largest_difference(ce: Run, cosface: 
     for folder in (ce, cosface):
         clips = clips_of(folder, "far")
         temperature = on_disk.read(folder.path, "metrics.json")["val"]["far"]["operating_point"]["temperature"]
-        powers = np.exp(clips[list(LOGIT_COLUMNS)].to_numpy(dtype=float) / temperature)
+        powers = np.exp(clips[list(ICBHI_4.logit_columns)].to_numpy(dtype=float) / temperature)
         of_class = powers[np.arange(len(clips)), clips["label"]] / powers.sum(axis=1)
         probabilities.append(pd.Series(of_class, clips.index))
     gap = (probabilities[1] - probabilities[0]).abs().sort_values(ascending=False)

@@ -18,8 +18,8 @@ from rsbench.boards.claims import AUROC, DIFFERENCES, SCORE, Question
 from rsbench.boards.comparison import ALIKE
 from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.errors import ResultsError, SpecError
+from rsbench.data.tasks import ICBHI_4
 from rsbench.evaluation.metrics import threshold_free
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.evaluation.statistics import Counts, estimate, family, rank_sets
 from rsbench.results.run import Run, load_runs
 
@@ -56,15 +56,15 @@ def counted(results: Path, loss: str, point: str) -> Counts:
     clips: dict[str, list[int]] = {}
     for folder in results.glob(f"runs/{loss}-*"):
         stored = Run(folder).predictions("tiny")
-        tested = stored[stored["part"] == "test"].astype(dict.fromkeys(LOGIT_COLUMNS, float))
+        tested = stored[stored["part"] == "test"].astype(dict.fromkeys(ICBHI_4.logit_columns, float))
         chosen = on_disk.read(folder, "metrics.json")["val"]["tiny"]["operating_point"]["normal_offset"]
-        tested[LOGIT_COLUMNS[0]] += chosen if point == "val-bias" else 0
+        tested[ICBHI_4.logit_columns[0]] += chosen if point == "val-bias" else 0
         hits = {patient: [0, 0] for patient in sorted(set(tested["patient"]))}
         clips = {patient: [0, 0] for patient in hits}
         for clip in tested.to_dict("records"):
             kind = int(clip["label"] > 0)
             clips[clip["patient"]][kind] += 1
-            hits[clip["patient"]][kind] += max(range(4), key=lambda n: clip[LOGIT_COLUMNS[n]]) == clip["label"]
+            hits[clip["patient"]][kind] += max(range(4), key=lambda n: clip[ICBHI_4.logit_columns[n]]) == clip["label"]
         by_seed[json.loads((folder / "spec.json").read_text())["seed"]] = list(hits.values())
     hits_of_seeds = np.array([by_seed[seed] for seed in sorted(by_seed)], dtype=float)
     return Counts(hits_of_seeds[None], np.array(list(clips.values()), dtype=float))
@@ -123,7 +123,7 @@ def test_an_auroc_has_the_same_intervals_and_differences(study: Path, boards: Bo
         for folder in sorted(study.glob(f"runs/{loss}-*"), key=lambda path: on_disk.read(path, "spec.json")["seed"]):
             stored = Run(folder).predictions("tiny").query("part == 'test'")
             kept = stored[stored["patient"] != without]
-            logits = kept[list(LOGIT_COLUMNS)].to_numpy(float)
+            logits = kept[list(ICBHI_4.logit_columns)].to_numpy(float)
             found.append(threshold_free(kept["label"], logits)["auroc_abnormal"])
         return np.array(found)
 

@@ -17,8 +17,8 @@ from tiny import Cli, Outcome
 from rsbench.boards.audit import audit
 from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError
-from rsbench.data.clips import CLASSES
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.data.clips import FOUR_WORDS
+from rsbench.data.tasks import ICBHI_4
 from rsbench.report.page.groups import read_results
 from rsbench.report.page.provenance import commands, run_rows
 from rsbench.results.rescore import rescore_run
@@ -41,14 +41,14 @@ def score(cli: Cli, tiny_root: Path, results: Path) -> Score:
 def stored(run: Run, part: str, selection: str = "val") -> pd.DataFrame:
     """What a user would have of a model: clip_id and logits."""
     rows = run.predictions("tiny")
-    return rows.loc[(rows["part"] == part) & (rows["selection"] == selection), ["clip_id", *LOGIT_COLUMNS]]
+    return rows.loc[(rows["part"] == part) & (rows["selection"] == selection), ["clip_id", *ICBHI_4.logit_columns]]
 
 
 @pytest.fixture
 def of_ce(results: Path, tmp_path: Path) -> Run:
     """A run of ce with seed 0, whose predictions lie in test.csv and validation.parquet."""
     run = next(run for run in load_runs(results) if run.run_id.startswith("ce") and run.spec.seed == 0)
-    exact = stored(run, "test").astype(dict.fromkeys(LOGIT_COLUMNS, np.float64))
+    exact = stored(run, "test").astype(dict.fromkeys(ICBHI_4.logit_columns, np.float64))
     exact.sample(frac=1, random_state=0).to_csv(tmp_path / "test.csv", index=False)
     stored(run, "validation").to_parquet(tmp_path / "validation.parquet")
     return run
@@ -162,7 +162,7 @@ def test_of_labels_alone_there_is_no_figure_that_takes_more(
     cli: Cli, score: Score, results: Path, of_ce: Run, tmp_path: Path
 ) -> None:
     logits = stored(of_ce, "test")
-    called = pd.Index(CLASSES)[logits[list(LOGIT_COLUMNS)].to_numpy().argmax(axis=1)]
+    called = pd.Index(FOUR_WORDS)[logits[list(ICBHI_4.logit_columns)].to_numpy().argmax(axis=1)]
     pd.DataFrame({"clip_id": logits["clip_id"], "called": called}).to_csv(tmp_path / "labels.csv", index=False)
     done = score(tmp_path / "labels.csv", "--validation", tmp_path / "validation.parquet", select="unknown")
     assert done.code == 0, done.err
@@ -207,7 +207,7 @@ def test_what_cannot_be_scored_is_one_message(
 def test_two_splits_of_one_file_are_a_run(score: Score, results: Path, of_ce: Run, tmp_path: Path) -> None:
     rows = [of_ce.predictions(name).assign(dataset=name) for name in ("tiny", "far")]
     both = pd.concat(rows).query("part == 'test' and selection == 'val'")
-    both[["dataset", "clip_id", *LOGIT_COLUMNS]].to_parquet(tmp_path / "both.parquet")
+    both[["dataset", "clip_id", *ICBHI_4.logit_columns]].to_parquet(tmp_path / "both.parquet")
     assert score(tmp_path / "both.parquet", split="tiny,far").code == 0
     figures = {split: bts(results).metrics["oracle"][split]["argmax"] for split in ("tiny", "far")}
     assert figures == {split: of_ce.metrics["val"][split]["argmax"] for split in ("tiny", "far")}

@@ -23,7 +23,7 @@ from tiny import Cli, run_tiny
 
 from rsbench.core.errors import RunFailed
 from rsbench.core.spec import flatten
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.data.tasks import ICBHI_4
 from rsbench.report.tables.formats import print_table
 from rsbench.report.tables.run import run_tables
 from rsbench.report.tables.terminal import BARS, WIDTH, column, sparkline
@@ -79,7 +79,7 @@ def test_confusion_is_what_another_library_counts(ce: Run) -> None:
         stored = pd.read_parquet(ce.path / "predictions" / f"{split}.parquet")
         clips = stored[(stored["selection"] == "val") & (stored["part"] == "test")]
         for point, offset in (("argmax", 0.0), ("val-bias", metrics["val"][split]["operating_point"]["normal_offset"])):
-            logits = clips[list(LOGIT_COLUMNS)].to_numpy(copy=True)
+            logits = clips[list(ICBHI_4.logit_columns)].to_numpy(copy=True)
             logits[:, 0] += offset
             counted = confusion_matrix(clips["label"], logits.argmax(axis=1), labels=range(4)).tolist()
             assert known["confusion"]["val"][split][point] == counted

@@ -20,9 +20,9 @@ from tiny import BringSplit, run_tiny
 
 from rsbench.boards.slices import BY, FIGURES, by_method, slices
 from rsbench.core.errors import ResultsError, SpecError
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.data.splits import Split
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.data.tasks import ICBHI_4
 from rsbench.report.tables.slices import slice_table
 from rsbench.results.run import Run, load_runs
 
@@ -54,7 +54,7 @@ def make(one_run: Path, tmp_path: Path) -> Make:
             "label": [index * 5 % 7 % 4 for index in range(clips)],
             "quality": quality if quality is not None else [index * 11 % 32 / 32 for index in range(clips)],
             "length_s": [0.5 + index * 7 % 32 / 32 for index in range(clips)],
-            **{logit: drawn.integers(0, 4, clips) / 2 for logit in LOGIT_COLUMNS},  # with ties
+            **{logit: drawn.integers(0, 4, clips) / 2 for logit in ICBHI_4.logit_columns},  # with ties
         }.items():
             stored.loc[tested, column] = pd.array(values, dtype=stored[column].dtype)
         stored.to_parquet(path, index=False)
@@ -75,7 +75,7 @@ def judged_rows(folder: Run) -> pd.DataFrame:
 
 
 def called(clip: pd.Series, offset: float) -> int:
-    logits = [clip[name] for name in LOGIT_COLUMNS]
+    logits = [clip[name] for name in ICBHI_4.logit_columns]
     logits[0] += offset
     return logits.index(max(logits))
 
@@ -117,7 +117,7 @@ def expected_groups(clips: pd.DataFrame, by: str) -> dict[str, pd.DataFrame]:
         return dict(zip(names, (clips[ranks <= 11], clips[ranks.between(12, 21)], clips[ranks > 21]), strict=True))
     groups: dict[str, pd.DataFrame] = {}
     for value in sorted(set(clips[{"site": "location", "class": "label"}.get(by, by)])):
-        name = CLASSES[value] if by == "class" else value or "not given"
+        name = FOUR_WORDS[value] if by == "class" else value or "not given"
         groups[name] = clips[clips[{"site": "location", "class": "label"}.get(by, by)] == value]
     return groups
 
@@ -143,17 +143,17 @@ def test_slices_add_up_to_the_whole(one_run: Path, by: str) -> None:
     """Of a real run, whose own metrics say what the whole is."""
     metrics = json.loads((one_run / "metrics.json").read_text())["val"]["far"]["argmax"]
     found = slices([Run(one_run)], "far", "val", by)
-    support = {name: metrics[f"support_{name}"] for name in CLASSES}
+    support = {name: metrics[f"support_{name}"] for name in FOUR_WORDS}
     assert found["clips"].sum() == sum(support.values())
-    hits = sum(metrics[f"recall_{name}"] / 100 * support[name] for name in CLASSES)
+    hits = sum(metrics[f"recall_{name}"] / 100 * support[name] for name in FOUR_WORDS)
     assert found["hits"].sum() == pytest.approx(hits)
     if by == "device":  # there is one: it is the whole
         whole = found.iloc[0]
         figures = ("sp", "se", "score", "se_two_class")
         assert {name: whole[name] for name in figures} == pytest.approx({name: metrics[name] for name in figures})
     if by == "class":
-        assert found["slice"].to_list() == list(CLASSES)
-        assert found["accuracy"].to_list() == pytest.approx([metrics[f"recall_{name}"] for name in CLASSES])
+        assert found["slice"].to_list() == list(FOUR_WORDS)
+        assert found["accuracy"].to_list() == pytest.approx([metrics[f"recall_{name}"] for name in FOUR_WORDS])
 
 
 def membership(found: pd.DataFrame, run_id: str) -> list[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ from imitated import Make, Method
 from rsbench.boards.leaderboard import leaderboard
 from rsbench.boards.transductive import Transductive, transductive
 from rsbench.core.errors import ResultsError, SpecError
-from rsbench.data.clips import NORMAL
+from rsbench.data.tasks import NORMAL
 from rsbench.evaluation.transduction import ORACLE, POINTS
 from rsbench.results.run import load_runs
 

@@ -15,7 +15,6 @@ from tiny import Cli
 from rsbench.core.errors import DataError
 from rsbench.data.annotations import read_each
 from rsbench.data.check import DataCheck, check, count_overlapping
-from rsbench.data.clips import label_map
 from rsbench.data.folder import read_folder
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.splits import split
@@ -23,7 +22,6 @@ from rsbench.data.sprsound import read_sprsound
 from rsbench.evaluation.nuisance import length_audit
 from rsbench.report.tables.data import render
 
-FOUR = label_map("four-class")
 DATABASE = "ICBHI_final_database"
 
 
@@ -34,7 +32,7 @@ def printed(found: DataCheck) -> str:
 
 
 def test_an_incomplete_set_is_not_ok_and_not_broken(icbhi: Path) -> None:
-    found = check(read_icbhi(icbhi), FOUR)
+    found = check(read_icbhi(icbhi))
     assert (found.ok, found.broken) == (False, False)
     counts = found.counts.set_index(["subset", "what"])
     assert counts.loc[("train", "recordings")].tolist() == [2, 539]
@@ -49,7 +47,7 @@ def test_an_incomplete_set_is_not_ok_and_not_broken(icbhi: Path) -> None:
 def test_all_unreadable_files_are_named(icbhi: Path) -> None:
     for name in ("101_1b1_Al_sc_Meditron", "103_2b2_Ar_mc_LittC2SE"):
         (icbhi / DATABASE / f"{name}.wav").write_bytes(b"RIFF")
-    found = check(read_icbhi(icbhi), FOUR)
+    found = check(read_icbhi(icbhi))
     assert found.broken
     assert len(found.unreadable) == 2
     text = printed(found)
@@ -83,7 +81,7 @@ def test_late_ends_and_overlaps_are_counted_and_later_ends_are_problems(icbhi: P
     database = icbhi / DATABASE
     (database / "101_1b1_Al_sc_Meditron.txt").write_text("0.0 1.0 0 0\n0.9 2.05 0 1\n")
     (database / "103_2b2_Ar_mc_LittC2SE.txt").write_text("0.0 3.0 0 0\n")
-    found = check(read_icbhi(icbhi), FOUR)
+    found = check(read_icbhi(icbhi))
     assert (found.clipped, found.overlapping, found.broken) == (1, 1, True)
     assert "103_2b2_Ar_mc_LittC2SE is 2.000 s long" in found.problems[0]
 
@@ -100,7 +98,7 @@ def test_a_patient_on_both_sides_is_named(icbhi: Path, record: Callable[..., Pat
         (icbhi / DATABASE / f"{name}.txt").write_text("0 1 0 0\n")
         with (icbhi / "ICBHI_challenge_train_test.txt").open("a") as file:
             file.write(f"{name}\t{part}\n")
-    found = check(read_icbhi(icbhi), FOUR)
+    found = check(read_icbhi(icbhi))
     assert found.on_both_sides == {"icbhi-official": ("218",)}
     assert "Patients on both sides of icbhi-official: 1 (218)" in printed(found)
 
@@ -109,7 +107,7 @@ def test_a_whole_set_of_ones_own_is_ok(tmp_path: Path, record: Callable[..., Pat
     record(tmp_path / "a.wav")
     rows = ["path,start_s,end_s,label,patient", "a.wav,0,1,normal,p1", "a.wav,1,2,both,p1", ""]
     (tmp_path / "clips.csv").write_text("\n".join(rows))
-    found = check(read_folder(tmp_path, "mine"), FOUR)
+    found = check(read_folder(tmp_path, "mine"))
     assert found.ok
     assert found.counts["official"].isna().all()
     sides = found.splits.set_index(["split", "side", "class"])
@@ -121,7 +119,7 @@ def test_one_sound_of_sprsound_is_on_two_sides_with_two_labels(real_root: Path) 
     table = read_sprsound(real_root / "sprsound")
     of_child = table.recordings[table.recordings["patient"] == "41279835"]
     clips = table.clips[table.clips["patient"] == "41279835"]
-    found = check(type(table)("sprsound", clips, of_child, table.official, table.missing), FOUR)
+    found = check(type(table)("sprsound", clips, of_child, table.official, table.missing))
     (twins,) = found.twins
     assert set(twins) == {"41279835_14.1_0_p1_2050", "41279835_14.1_0_p1_2945"}
     said = "".join(printed(found).split())
@@ -134,7 +132,7 @@ def test_one_sound_of_sprsound_is_on_two_sides_with_two_labels(real_root: Path) 
 def test_poor_quality_recordings_are_counted_beside_the_official_number(real_root: Path) -> None:
     table = read_sprsound(real_root / "sprsound")
     few = table.recordings[table.recordings["record_label"] == "Poor Quality"]
-    found = check(type(table)("sprsound", table.clips[:0], few, table.official, table.missing), FOUR)
+    found = check(type(table)("sprsound", table.clips[:0], few, table.official, table.missing))
     assert found.poor_quality == 187
     counts = found.counts.set_index(["subset", "what"])
     assert counts.loc[("inter2022", "Poor Quality")].tolist() == [8, 8]
@@ -144,14 +142,14 @@ def test_poor_quality_recordings_are_counted_beside_the_official_number(real_roo
 def test_recordings_without_sound_are_counted_and_named(icbhi: Path) -> None:
     path = icbhi / DATABASE / "101_1b1_Al_sc_Meditron.wav"
     soundfile.write(path, np.zeros(8000), 4000)
-    found = check(read_icbhi(icbhi), FOUR)
+    found = check(read_icbhi(icbhi))
     assert not found.broken
     assert "1 with no sound: 101_1b1_Al_sc_Meditron.wav." in printed(found)
 
 
 @pytest.mark.parametrize("name", ["four-class", "four-class-strict"])
 def test_both_label_maps(icbhi: Path, name: str) -> None:
-    assert check(read_icbhi(icbhi), label_map(name)).splits["clips"].sum() > 0
+    assert check(read_icbhi(icbhi), map_name=name).splits["clips"].sum() > 0
 
 
 def test_lengths_of_sprsound_tell_the_class_as_the_documentation_says(real_root: Path) -> None:
@@ -168,7 +166,7 @@ def test_clips_are_as_long_as_their_recording_lets_them_be(tmp_path: Path, recor
     whole = soundfile.info(path).duration
     rows = ["path,start_s,end_s,label,patient", "a.wav,0,1,normal,p1", f"a.wav,1,{whole + 0.05},both,p1", ""]
     (tmp_path / "clips.csv").write_text("\n".join(rows))
-    clips = check(read_folder(tmp_path, "mine"), FOUR).clips
+    clips = check(read_folder(tmp_path, "mine")).clips
     assert clips["length_s"].tolist() == pytest.approx([1, whole - 1])
     assert clips["class_index"].tolist() == [0, 3]
     assert clips["rate"].tolist() == [soundfile.info(path).samplerate] * 2

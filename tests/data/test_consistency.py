@@ -11,7 +11,7 @@ import soundfile
 
 from rsbench.core.errors import DataError
 from rsbench.data.check import check
-from rsbench.data.clips import ClipTable, label_map
+from rsbench.data.clips import ClipTable
 from rsbench.data.consistency import doubts
 from rsbench.data.folder import clip_table, read_folder
 from rsbench.data.sources import Roots, load_table
@@ -75,7 +75,7 @@ def test_a_subset_that_no_split_takes_is_doubted(own: Own) -> None:
 
 def test_a_late_clip_names_file_and_line(own: Own) -> None:
     root = own([HEADER, "a.wav,0,1,normal,p1,train", "a.wav,1,9,both,p1,train"])
-    (problem,) = check(read(root), label_map("four-class")).problems
+    (problem,) = check(read(root)).problems
     assert "clips.csv, line 3: recording a is 2.000 s long" in problem
 
 
@@ -87,7 +87,7 @@ def test_one_sound_in_two_containers_is_broken_on_two_sides_and_doubted_on_one(
     sound = np.random.default_rng(3).normal(0, 0.1, 8000)
     for path in (root / "a.wav", root / "sub" / "b.flac"):  # each container rounds in its own way
         soundfile.write(path, sound, 4000, subtype="PCM_16")
-    found = check(read(root), label_map("four-class"))
+    found = check(read(root))
     assert found.broken == broken
     assert len(found.twins) == 1
     said = f"{root}/a.wav and {root}/sub/b.flac: one sound, in train and in test of mine. Keep one of them."
@@ -96,4 +96,4 @@ def test_one_sound_in_two_containers_is_broken_on_two_sides_and_doubted_on_one(
 
 def test_noise_of_one_loudness_is_not_one_sound(own: Own) -> None:
     root = own([HEADER, "a.wav,0,1,normal,p1,train", "sub/b.flac,0,1,normal,p2,test"])
-    assert check(read(root), label_map("four-class")).twins == ()
+    assert check(read(root)).twins == ()

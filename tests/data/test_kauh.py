@@ -9,9 +9,9 @@ import pytest
 from tiny import Cli
 
 from rsbench.core.errors import DataError
-from rsbench.data.clips import CLASSES, label_map
 from rsbench.data.kauh import FILTERS, OFFICIAL, PATIENTS, WORDS, read_kauh
 from rsbench.data.splits import split
+from rsbench.data.tasks import ICBHI_4
 
 NAMES = (
     "BP47_asthma,E W,P L M,60,M",
@@ -61,9 +61,9 @@ def test_one_filter_hears_a_patient_once_and_three_are_grouped(kauh: Build) -> N
 def test_every_word_has_a_class_and_the_undefined_one_is_left_out_strictly(kauh: Build) -> None:
     names = [f"EP{number}_x,{word},P L M,60,M" for number, word in enumerate(WORDS, start=1)]
     table = read_kauh(kauh(*names))
-    by_word = dict(zip(table.clips["label"], label_map("four-class").indices(table), strict=True))
-    assert CLASSES[by_word["I C B"]] == CLASSES[by_word["Crep"]] == "crackle"
-    strict = dict(zip(table.clips["label"], label_map("four-class-strict").indices(table).isna(), strict=True))
+    by_word = dict(zip(table.clips["label"], ICBHI_4.indices(table), strict=True))
+    assert ICBHI_4.classes[by_word["I C B"]] == ICBHI_4.classes[by_word["Crep"]] == "crackle"
+    strict = dict(zip(table.clips["label"], ICBHI_4.indices(table, "four-class-strict").isna(), strict=True))
     assert {word for word, left_out in strict.items() if left_out} == {"Bronchial", "I C B"}
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from rsbench.core.errors import DataError
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.data.predicted import PredictionsFile, read_predicted, refuse_other_clips
 
-PROBABILITIES = [f"p_{name}" for name in CLASSES]
+PROBABILITIES = [f"p_{name}" for name in FOUR_WORDS]
 SHARES = np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1], [0.0, 0.0, 1.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
 IDS = [f"r{number}:0" for number in range(4)]
 
@@ -28,7 +28,7 @@ def frame() -> pd.DataFrame:
 def known() -> pd.DataFrame:
     """The four test clips of a data set, and one to train on."""
     clips = pd.DataFrame({"clip_id": [*IDS, "r9:0"], "label": ["n", "c", "w", "cw", "n"], "dataset": "clinic"})
-    return clips.assign(**{"class": [*CLASSES, "normal"], "subset": ["test"] * 4 + ["train"]})
+    return clips.assign(**{"class": [*FOUR_WORDS, "normal"], "subset": ["test"] * 4 + ["train"]})
 
 
 def written(frame: pd.DataFrame, path: Path) -> PredictionsFile:
@@ -55,7 +55,7 @@ def test_logits_stay_what_they_are_and_labels_are_one_hot(tmp_path: Path) -> Non
     logits = np.random.default_rng(0).normal(size=(4, 4))
     np.savez(tmp_path / "a.npz", clip_id=IDS, logits=logits)
     assert (read_predicted(tmp_path / "a.npz").logits == logits).all()
-    found = written(pd.DataFrame({"clip_id": IDS, "called": CLASSES[::-1]}), tmp_path / "a.csv")
+    found = written(pd.DataFrame({"clip_id": IDS, "called": FOUR_WORDS[::-1]}), tmp_path / "a.csv")
     assert found.kind == "labels"
     assert (found.logits == np.eye(4)[::-1]).all()
 
@@ -120,7 +120,7 @@ def test_other_clips_than_those_of_the_split_are_named(
 def test_rows_may_come_in_any_order_and_say_the_same_of_a_clip(
     frame: pd.DataFrame, known: pd.DataFrame, tmp_path: Path
 ) -> None:
-    found = written(frame[::-1].assign(**{"class": CLASSES[::-1], "device": "any"}), tmp_path / "preds.csv")
+    found = written(frame[::-1].assign(**{"class": FOUR_WORDS[::-1], "device": "any"}), tmp_path / "preds.csv")
     refuse_other_clips(found, known[:4], known, "a test clip")
     here, places = found.of(known[:4])
     assert (here.tolist(), places.tolist()) == ([0, 1, 2, 3], [3, 2, 1, 0])

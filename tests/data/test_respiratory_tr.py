@@ -9,8 +9,8 @@ import pytest
 from tiny import Cli
 
 from rsbench.core.errors import DataError
-from rsbench.data.clips import label_map
 from rsbench.data.respiratory_tr import CHANNELS, OFFICIAL, PATIENTS, read_respiratory_tr
+from rsbench.data.tasks import ICBHI_4
 
 TABLE = "\ufeffPatient ID,Diagnosis\nH002,COPD3\nH045,COPD0\n"
 
@@ -38,7 +38,7 @@ def test_severities_are_labels_and_none_of_the_classes(respiratory_tr: Build) ->
         ["H002", "R1", "COPD3"],
         ["H045", "L5", "COPD0"],
     ]
-    assert label_map("four-class").indices(table).isna().all()
+    assert ICBHI_4.indices(table).isna().all()
     assert len(table.missing) == OFFICIAL["recordings"].item() - 2 == 502
     assert "H045_R6" in table.missing
 

@@ -11,9 +11,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from rsbench.core.errors import DataError, SpecError
-from rsbench.data.clips import label_map
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.splits import choose_validation, fixed_folds, known_split, named_splits, split
+from rsbench.data.tasks import ICBHI_4
 
 FRAME = pd.DataFrame(
     {
@@ -162,7 +162,7 @@ def test_too_few_patients(patients: dict[str, list[int]], never: set[str]) -> No
 
 def test_validation_of_the_recordings_at_hand(real_root: Path) -> None:
     read = read_icbhi(real_root / "icbhi")
-    table = read.clips.assign(class_index=label_map("four-class").indices(read))
+    table = read.clips.assign(class_index=ICBHI_4.indices(read))
     rule = split("icbhi-official")
     training = table[rule.train_rows(table)]
     never = set(table["patient"][rule.test_rows(table)])

@@ -11,9 +11,10 @@ import pytest
 
 from rsbench.core.errors import DataError
 from rsbench.data.catalogue import catalogue
-from rsbench.data.clips import ClipTable, label_map
+from rsbench.data.clips import ClipTable
 from rsbench.data.splits import split
 from rsbench.data.sprsound import LABELS, OFFICIAL, read_sprsound
+from rsbench.data.tasks import ICBHI_4
 
 Build = Callable[..., Path]
 
@@ -150,5 +151,5 @@ def test_the_official_counts_agree_with_those_of_papers() -> None:
     words = OFFICIAL.set_index("subset")[list(LABELS)]
     assert words.sum(axis=1).to_dict() == {"train2022": 6656, "intra2022": 1004, "inter2022": 1429}
     qlung = words.loc[list(split("sprsound-qlung").test)].sum()
-    classes = label_map("four-class").indices(ClipTable("sprsound", pd.DataFrame({"label": LABELS}), pd.DataFrame()))
+    classes = ICBHI_4.indices(ClipTable("sprsound", pd.DataFrame({"label": LABELS}), pd.DataFrame()))
     assert qlung.groupby(classes.to_numpy()).sum().tolist() == [6199, 1044, 811, 31]

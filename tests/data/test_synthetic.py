@@ -13,7 +13,7 @@ import soundfile
 from scipy.stats import ks_2samp
 
 from rsbench.data import synthesis
-from rsbench.data.clips import CLASSES, CLIP_COLUMNS, RECORDING_COLUMNS, ClipTable
+from rsbench.data.clips import CLIP_COLUMNS, FOUR_WORDS, RECORDING_COLUMNS, ClipTable
 from rsbench.data.datasets import DATASETS
 from rsbench.data.splits import choose_validation, split
 from rsbench.data.synthetic import ADULTS, CHILDREN, VERSION, Domain, read_synthetic, read_synthetic_shift
@@ -94,7 +94,7 @@ def test_two_processes_may_generate_at_once(children: ClipTable, tmp_path: Path)
 def test_class_mix_is_near_icbhi_and_shifts_with_the_domain(adults: ClipTable, children: ClipTable) -> None:
     for _, part in adults.clips.groupby("subset"):
         share = part["label"].value_counts(normalize=True)
-        assert {name: share[name] for name in CLASSES} == pytest.approx(ICBHI_MIX, abs=0.045)
+        assert {name: share[name] for name in FOUR_WORDS} == pytest.approx(ICBHI_MIX, abs=0.045)
     normal = (children.clips["label"] == "normal").mean()
     assert normal > (adults.clips["label"] == "normal").mean() + 0.05
 
@@ -110,10 +110,10 @@ def test_patients_are_many_and_on_one_side_only(adults: ClipTable, children: Cli
 
 def test_enough_patients_hold_each_class_for_validation(adults: ClipTable) -> None:
     clips = adults.clips[split("synthetic").train_rows(adults.clips)]
-    clips = clips.assign(class_index=[CLASSES.index(label) for label in clips["label"]])
+    clips = clips.assign(class_index=[FOUR_WORDS.index(label) for label in clips["label"]])
     for seed in range(5):
         held = clips["patient"].isin(choose_validation(clips, 0.2, seed))
-        assert set(clips["label"][held]) == set(clips["label"][~held]) == set(CLASSES)
+        assert set(clips["label"][held]) == set(clips["label"][~held]) == set(FOUR_WORDS)
 
 
 @pytest.mark.parametrize(("name", "domain"), [("adults", ADULTS), ("children", CHILDREN)])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.evaluation.counts import Design, count_hits, design_of, rank_hits
 from rsbench.evaluation.metrics import abnormal_odds
 
@@ -48,7 +48,7 @@ def test_effective_patients_against_kish_by_hand() -> None:
     clips = {"a": [4, 2, 0, 1], "b": [4, 1, 0, 0], "c": [4, 0, 0, 0]}
     rows = [(name, label) for name, counts in clips.items() for label, count in enumerate(counts) for _ in range(count)]
     effective = design_of(pd.DataFrame(rows, columns=["patient", "label"])).effective_patients()
-    assert effective == pytest.approx(dict(zip(CLASSES, (3.0, 9 / 5, 0.0, 1.0), strict=True)))
+    assert effective == pytest.approx(dict(zip(FOUR_WORDS, (3.0, 9 / 5, 0.0, 1.0), strict=True)))
 
 
 def test_how_clips_rank_adds_up_to_the_auroc_whichever_side_is_counted() -> None:

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
 from sklearn import metrics as sk
 
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.evaluation.metrics import (
     at_operating_point,
     calibration,
@@ -57,8 +57,8 @@ def test_official_formula_on_a_confusion_matrix_made_by_hand() -> None:
     assert figures["se_two_class"] == pytest.approx(100 * (70 - 20) / 70)
     assert figures["score"] == pytest.approx((60 + 100 * 34 / 70) / 2)
     assert figures["score_two_class"] == pytest.approx((60 + 100 * 50 / 70) / 2)
-    assert [figures[f"support_{name}"] for name in CLASSES] == [100, 40, 20, 10]
-    assert [figures[f"recall_{name}"] for name in CLASSES] == pytest.approx([60, 50, 60, 20])
+    assert [figures[f"support_{name}"] for name in FOUR_WORDS] == [100, 40, 20, 10]
+    assert [figures[f"recall_{name}"] for name in FOUR_WORDS] == pytest.approx([60, 50, 60, 20])
 
 
 def test_agrees_with_scikit_learn(some: tuple[np.ndarray, np.ndarray]) -> None:
@@ -99,7 +99,7 @@ def test_agrees_with_a_loop_over_clips(drawn: tuple[np.ndarray, np.ndarray], off
     assert same(figures["sp"], 100 * hits[0] / clips_of[0] if clips_of[0] else math.nan)
     assert same(figures["se"], 100 * sum(hits[1:]) / abnormal if abnormal else math.nan)
     assert same(figures["se_two_class"], 100 * two_class / abnormal if abnormal else math.nan)
-    for index, name in enumerate(CLASSES):
+    for index, name in enumerate(FOUR_WORDS):
         recall = 100 * hits[index] / clips_of[index] if clips_of[index] else math.nan
         assert same(figures[f"recall_{name}"], recall)
 
@@ -226,7 +226,7 @@ def test_no_clip_at_all_is_nan_everywhere() -> None:
     figures = at_operating_point(labels, logits) | threshold_free(labels, logits)
     figures |= {"mean_auroc": mean_auroc(labels, logits)}
     figures |= calibration(labels, logits, 2.0) | risk_coverage(labels, logits, np.zeros(0))
-    supports = {f"support_{name}" for name in CLASSES}
+    supports = {f"support_{name}" for name in FOUR_WORDS}
     assert all(math.isnan(value) for key, value in figures.items() if key not in supports)
     assert {figures[key] for key in supports} == {0}
 

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from rsbench.core.errors import ResultsError
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.data.splits import Split
+from rsbench.data.tasks import ICBHI_4
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.operating_point import fit_operating_point
-from rsbench.evaluation.scoring import LOGIT_COLUMNS, PREDICTION_COLUMNS, score_predictions, score_run
+from rsbench.evaluation.scoring import prediction_columns, score_predictions, score_run
 
 HOME = Split("home", 1, "homeset", "", ("train",), ("test",))
 AWAY = Split("away", 1, "awayset", "", (), ("inter",))
@@ -25,7 +26,7 @@ def predictions(seed: int, subset: str, part: str, selection: str = "val", clips
     generator = np.random.default_rng(seed)
     labels = generator.choice(4, size=clips, p=(0.53, 0.27, 0.13, 0.07))
     logits = (generator.normal(size=(clips, 4)) + 1.5 * np.eye(4)[labels]).astype(np.float32)
-    frame = pd.DataFrame(logits, columns=list(LOGIT_COLUMNS)).assign(
+    frame = pd.DataFrame(logits, columns=list(ICBHI_4.logit_columns)).assign(
         clip_id=[f"{subset}-{part}-{index}" for index in range(clips)],
         recording="r",
         patient=[f"p{index % 7}" for index in range(clips)],
@@ -40,7 +41,7 @@ def predictions(seed: int, subset: str, part: str, selection: str = "val", clips
         length_s=generator.uniform(0.2, 4.0, clips),
         selection=selection,
     )
-    return frame[list(PREDICTION_COLUMNS)]
+    return frame[list(prediction_columns(ICBHI_4))]
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def stored() -> dict[str, pd.DataFrame]:
 def rows(frame: pd.DataFrame, **wanted: str) -> tuple[np.ndarray, np.ndarray]:
     for column, value in wanted.items():
         frame = frame[frame[column] == value]
-    return frame["label"].to_numpy(), frame[list(LOGIT_COLUMNS)].to_numpy(dtype=float)
+    return frame["label"].to_numpy(), frame[list(ICBHI_4.logit_columns)].to_numpy(dtype=float)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_devices_and_floor(stored: dict[str, pd.DataFrame]) -> None:
 
 def test_effective_patients_are_named_by_class(stored: dict[str, pd.DataFrame]) -> None:
     effective = score_run(stored, [HOME], ["val"], ("homeset",))["val"]["home"]["effective_patients"]
-    assert tuple(effective) == CLASSES
+    assert tuple(effective) == FOUR_WORDS
     assert all(0 <= count <= 7 for count in effective.values())
 
 

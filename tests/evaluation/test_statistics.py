@@ -15,13 +15,13 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.statistics import (
-    SHARES,
     Counts,
     Estimates,
     counts_of,
     estimate,
     random_effects,
     rank_sets,
+    shares_of,
     sign_flip_p,
 )
 
@@ -51,7 +51,7 @@ def test_figures_are_those_of_the_metrics() -> None:
         hits[0, 0, who, label] += label == call
         hits[0, 0, who, 4] += label > 0 and call > 0
     expected = at_operating_point(labels, logits)
-    for figure in SHARES:
+    for figure in shares_of(4):
         assert_allclose(counts_of(figure, hits, support).of_runs()[0, 0], expected[figure], rtol=1e-12)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from rsbench.data.clips import NORMAL
+from rsbench.data.tasks import NORMAL
 from rsbench.evaluation.metrics import at_operating_point, predicted_classes
 from rsbench.evaluation.transduction import (
     BY_TEST_CLIPS,

@@ -28,7 +28,7 @@ def here(plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-@pytest.mark.parametrize("file", ["pooled.py", "ward.py"])
+@pytest.mark.parametrize("file", ["pooled.py", "ward.py", "wheezing.py"])
 def test_ten_lines(file: str) -> None:
     lines = [line for line in documented(file).splitlines() if line.strip()]
     assert len(lines) <= 10

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rsbench import Backbone, Frontend, create_loss
 from rsbench.core.errors import ExportFailed
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.evaluation.operating_point import OperatingPoint
 from rsbench.features.frontends import create_frontend
 from rsbench.inference import onnx_file
@@ -44,12 +44,12 @@ def test_the_file_says_what_the_run_says(cli: Cli, finished: Path, tmp_path: Pat
         with torch.no_grad():
             expected = classifier.model.loss.logits(classifier.model.backbone(classifier.frontend(waveforms)))
         np.testing.assert_allclose(logits, expected, atol=1e-4)
-        shifted = logits + np.eye(len(CLASSES))[0] * point["normal_offset"]
+        shifted = logits + np.eye(len(FOUR_WORDS))[0] * point["normal_offset"]
         np.testing.assert_allclose(probabilities, softmax(shifted / point["temperature"], axis=1), atol=1e-5)
 
     about = session.get_modelmeta().custom_metadata_map
     assert about["run"] == run.run_id
-    assert about["classes"] == ",".join(CLASSES)
+    assert about["classes"] == ",".join(FOUR_WORDS)
     assert (int(about["rate_hz"]), float(about["clip_s"])) == (16_000, CLIP_S)
     assert (float(about["normal_offset"]), float(about["temperature"])) == (
         point["normal_offset"],

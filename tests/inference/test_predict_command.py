@@ -19,14 +19,14 @@ from tiny import CLIP_S, Cli, Outcome
 from torchaudio.functional import resample
 
 import rsbench
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.inference.classifier import Classifier, load_classifier
 from rsbench.report.figures.results import MOST_CLIPS
 from rsbench.results.run import Run
 
 RUN = "qlung-tiny-s0"
-LOGITS = [f"logit_{name}" for name in CLASSES]
-PROBABILITIES = [f"p_{name}" for name in CLASSES]
+LOGITS = [f"logit_{name}" for name in FOUR_WORDS]
+PROBABILITIES = [f"p_{name}" for name in FOUR_WORDS]
 
 
 @pytest.fixture
@@ -75,13 +75,13 @@ def test_it_is_what_the_run_was_judged_by(
     point = figures["operating_point"]
     offset = point["normal_offset"] if at == "val-bias" else 0.0
     logits = then[LOGITS].to_numpy(dtype=np.float64, copy=True)
-    logits[:, CLASSES.index("normal")] += offset
+    logits[:, FOUR_WORDS.index("normal")] += offset
     expected = softmax(logits / point["temperature"], axis=1)
     np.testing.assert_allclose(now[PROBABILITIES], expected, atol=1e-6)
     np.testing.assert_allclose(now["quality"], then["quality"], rtol=1e-9)
     assert (about["normal_offset"], about["temperature"]) == (offset, point["temperature"])
-    assert now["label"].tolist() == [CLASSES[index] for index in then["label"]]
-    assert now["called"].tolist() == [CLASSES[index] for index in logits.argmax(axis=1)]
+    assert now["label"].tolist() == [FOUR_WORDS[index] for index in then["label"]]
+    assert now["called"].tolist() == [FOUR_WORDS[index] for index in logits.argmax(axis=1)]
     tested = now[then["part"] == "test"]
     normal = tested[tested["label"] == "normal"]
     assert 100 * (normal["called"] == "normal").mean() == pytest.approx(figures[at]["sp"])
@@ -347,4 +347,4 @@ def test_in_python_it_says_the_same_of_the_same(
     assert "noise.wav" in capsys.readouterr().err
     heat, _ = found.figure().axes
     assert len(heat.get_yticklabels()) == min(len(rows), MOST_CLIPS)
-    assert [label.get_text() for label in heat.get_xticklabels()] == list(CLASSES)
+    assert [label.get_text() for label in heat.get_xticklabels()] == list(FOUR_WORDS)

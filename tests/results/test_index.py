@@ -21,16 +21,17 @@ from tiny import BringSplit, run_tiny
 from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.core.files import write_parquet
-from rsbench.data.clips import CLASSES
+from rsbench.data.clips import FOUR_WORDS
 from rsbench.data.splits import Split, split
-from rsbench.evaluation.scoring import LOGIT_COLUMNS, score_run
+from rsbench.data.tasks import ICBHI_4
+from rsbench.evaluation.scoring import score_run
 from rsbench.results import index
 from rsbench.results.index import BoardRows, board_rows
-from rsbench.results.rows import COLUMNS, FIGURES, Judgement
+from rsbench.results.rows import COLUMNS, Judgement, figures_of
 from rsbench.results.run import Run, load_runs
 
 RULES = ("val", "last", "oracle")
-ABNORMAL = CLASSES[1:]
+ABNORMAL = FOUR_WORDS[1:]
 
 
 @pytest.fixture(scope="module")
@@ -90,22 +91,22 @@ def test_figures_are_those_of_the_runs_and_of_the_hits(three_runs: Path, split_n
     assert len(found.rows) == 6
     assert found.damaged == {}
     design, hits = found.counts(found.rows)
-    clips = dict(zip(CLASSES, design.support.sum(axis=0), strict=True))
+    clips = dict(zip(FOUR_WORDS, design.support.sum(axis=0), strict=True))
     for row, counted in zip(found.rows.to_dict("records"), hits.sum(axis=1), strict=True):
         stored = Run(three_runs / "runs" / row["run_id"]).metrics[rule_name][split_name]
         flat = stored[row["operating_point"]] | stored["threshold_free"] | stored["calibration"]
         flat |= stored["risk_coverage"]
         assert math.isnan(row.pop("worst_device"))  # all clips are of one device
-        assert {name: row[name] for name in FIGURES if name in row} == {
-            name: flat[name] for name in FIGURES if name in row
+        assert {name: row[name] for name in figures_of(ICBHI_4) if name in row} == {
+            name: flat[name] for name in figures_of(ICBHI_4) if name in row
         }
         assert design.effective_patients() == stored["effective_patients"]
         sp = 100 * counted[0] / clips["normal"]
         se = 100 * counted[1:4].sum() / sum(clips[name] for name in ABNORMAL)
         assert (sp, se, (sp + se) / 2) == (row["sp"], row["se"], row["score"])
         assert 100 * counted[4] / sum(clips[name] for name in ABNORMAL) == row["se_two_class"]
-        assert [100 * counted[i] / clips[name] for i, name in enumerate(CLASSES)] == [
-            row[f"recall_{name}"] for name in CLASSES
+        assert [100 * counted[i] / clips[name] for i, name in enumerate(FOUR_WORDS)] == [
+            row[f"recall_{name}"] for name in FOUR_WORDS
         ]
 
 
@@ -119,7 +120,7 @@ def test_hits_are_those_of_a_loop_over_the_predictions(three_runs: Path) -> None
         for clip in folder.predictions("tiny").to_dict("records"):
             if clip["part"] != "test" or clip["selection"] != "val":
                 continue
-            logits = [clip[name] for name in LOGIT_COLUMNS]
+            logits = [clip[name] for name in ICBHI_4.logit_columns]
             logits[0] += point["normal_offset"] if row["operating_point"] == "val-bias" else 0
             called = int(np.argmax(logits))
             patient = design.patients.index(clip["patient"])
@@ -165,8 +166,8 @@ def test_only_what_changed_is_read_again(results: Path, read: list[str]) -> None
     assert_same(found, look_afresh(results))
     undone = found.rows[found.rows["run_id"] == changed.run_id]
     assert (list(undone["state"]), list(undone["operating_point"])) == (["failed"], ["argmax"])
-    assert undone[list(FIGURES)].isna().all(axis=None)
-    assert (found.counts(undone)[1].shape, found.counts(found.rows)[1].shape) == ((1, 0, 5), (3, 4, 5))
+    assert undone[list(figures_of(ICBHI_4))].isna().all(axis=None)
+    assert (found.counts(undone)[1].shape[:2], found.counts(found.rows)[1].shape) == ((1, 0), (3, 4, 5))
     assert (found.counts(found.rows)[1] == -1).all(axis=(1, 2)).tolist() == [False, False, True]
     read.clear()
     look(results)

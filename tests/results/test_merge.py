@@ -17,8 +17,8 @@ from tiny import TINY_PLUGIN, Cli
 
 import rsbench.results.merge as merge_module
 from rsbench.core.errors import ResultsError
-from rsbench.data.clips import CLASSES
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.data.clips import FOUR_WORDS
+from rsbench.data.tasks import ICBHI_4
 from rsbench.results.agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, disagreement
 from rsbench.results.run import Run, load_runs
 from rsbench.results.store import RunFolder
@@ -59,9 +59,11 @@ def made_again(results: Path, folder: Path, shift_sds: float = 0.0) -> Path:
 def shift_logits(run: Path, sds: float) -> None:
     """One logit of one clip of every data set and selection moves by so many sds of all of them."""
     for path in run.glob("predictions/*.parquet"):
-        frame = pd.read_parquet(path).reset_index(drop=True).astype(dict.fromkeys(LOGIT_COLUMNS, "float64"))
+        frame = pd.read_parquet(path).reset_index(drop=True).astype(dict.fromkeys(ICBHI_4.logit_columns, "float64"))
         for _, rows in frame.groupby("selection"):
-            frame.loc[rows.index[0], LOGIT_COLUMNS[0]] += sds * rows[list(LOGIT_COLUMNS)].to_numpy().std()
+            frame.loc[rows.index[0], ICBHI_4.logit_columns[0]] += (
+                sds * rows[list(ICBHI_4.logit_columns)].to_numpy().std()
+            )
         frame.to_parquet(path, index=False)
 
 
@@ -112,8 +114,8 @@ def test_figures_that_do_not_follow_from_the_predictions_are_not_taken_in(
     """All test logits set to the truth, in a folder and in a bundle whose manifest agrees with them."""
     for path in run_of(one).glob("predictions/*.parquet"):
         frame = pd.read_parquet(path)
-        truth = [[float(label == name) for name in CLASSES] for label in frame["label"]]
-        frame.assign(**dict(zip(LOGIT_COLUMNS, np.transpose(truth), strict=True))).to_parquet(path, index=False)
+        truth = [[float(label == name) for name in FOUR_WORDS] for label in frame["label"]]
+        frame.assign(**dict(zip(ICBHI_4.logit_columns, np.transpose(truth), strict=True))).to_parquet(path, index=False)
     cli("export", "--results", one, "--out", tmp_path / "one.zip")
     for source in (one, tmp_path / "one.zip"):
         done = cli("merge", results, source, "--out", tmp_path / "board")

@@ -14,8 +14,8 @@ import torch
 from tiny import TINY_PLUGIN, Cli, run_tiny, tiny_settings, write_own_dataset
 
 from rsbench.core.errors import SpecError
+from rsbench.data.tasks import ICBHI_4
 from rsbench.evaluation.operating_point import fit_operating_point
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.experiment.build import clip_set, training_clips, training_rows
 from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import Experiment, prepare_experiment
@@ -98,7 +98,7 @@ def test_the_operating_point_is_chosen_on_the_validation_clips_of_all(both: Run)
     rows = pd.concat([both.predictions(name).query("part == 'validation'") for name in ("tiny", "near")])
     rows = rows[rows["selection"] == "val"]
     assert set(both.predictions("near")["part"]) == {"validation"}  # it is not tested
-    wanted = fit_operating_point(rows["label"], rows[list(LOGIT_COLUMNS)].astype("float64"))
+    wanted = fit_operating_point(rows["label"], rows[list(ICBHI_4.logit_columns)].astype("float64"))
     chosen = both.metrics["val"]["far"]["operating_point"]
     assert chosen == {"normal_offset": wanted.normal_offset, "temperature": wanted.temperature}
     assert rescore_run(both).differing == ()

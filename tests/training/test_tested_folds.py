@@ -17,9 +17,9 @@ from rsbench.boards.leaderboard import leaderboard
 from rsbench.boards.pair import compare
 from rsbench.boards.slices import slices
 from rsbench.core.errors import ResultsError, SpecError
+from rsbench.data.tasks import ICBHI_4
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.operating_point import fit_operating_point
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
 from rsbench.experiment import folds as folds_module
 from rsbench.experiment import prepare
 from rsbench.experiment.context import make_context, make_spec
@@ -72,7 +72,7 @@ def test_offset_and_temperature_are_those_of_the_folds_own_validation_clips(runs
     run = runs[0]
     tested, validated = of_part(run, "test"), of_part(run, "validation")
     points = [
-        fit_operating_point(rows["label"], rows[list(LOGIT_COLUMNS)].to_numpy(np.float64))
+        fit_operating_point(rows["label"], rows[list(ICBHI_4.logit_columns)].to_numpy(np.float64))
         for _, rows in validated.groupby("fold")
     ]
     figures = run.metrics["val"][SPLIT]
@@ -81,7 +81,7 @@ def test_offset_and_temperature_are_those_of_the_folds_own_validation_clips(runs
         "normal_offset": offsets,
         "temperature": [point.temperature for point in points],
     }
-    logits = tested[list(LOGIT_COLUMNS)].to_numpy(np.float64)
+    logits = tested[list(ICBHI_4.logit_columns)].to_numpy(np.float64)
     of_clips = np.array(offsets)[tested["fold"]]
     assert figures["val-bias"] == at_operating_point(tested["label"], logits, of_clips)
     called = run.calls(SPLIT, "val")

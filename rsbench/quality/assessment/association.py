@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from ...data.clips import CLASSES, NORMAL
+from ...data.tasks import ICBHI_4, NORMAL
 from ...evaluation.patients import (
     CORRELATION,
     DRAWS,
@@ -64,7 +64,7 @@ def _of_index(clips: pd.DataFrame, quality: Floats, patients: Integers) -> Itera
     lengths = clips["duration_s"].nunique()
     yield {"with": "duration", "effect": RHO, **asdict(rho), "p": p, "levels": lengths}
     labels = clips["class_index"].to_numpy()
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(ICBHI_4.classes):
         if label != NORMAL:
             of_two = np.isin(labels, [NORMAL, label])
             found = area_under_curve(quality[of_two], labels[of_two] == NORMAL, patients[of_two])

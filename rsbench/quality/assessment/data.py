@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ...core.display import Display
 from ...data.audio import probe
-from ...data.clips import NORMAL, ClipTable, clip_bounds, label_map
+from ...data.clips import ClipTable, clip_bounds
 from ...data.hashing import content_hashes
 from ...data.identity import bytes_id
 from ...data.sources import Roots, load_table
 from ...data.splits import named_splits, own_split
 from ...data.sprsound import POOR_QUALITY
+from ...data.tasks import ICBHI_4, NORMAL
 
 POOR, CLEAN, ADVENTITIOUS = "poor", "normal", "adventitious"  # kinds of recordings
 
@@ -75,7 +76,7 @@ def _clips(table: ClipTable, recordings: pd.DataFrame) -> pd.DataFrame:
     """The clips as a run prepares them, so that what it measured is found in the cache."""
     about = recordings.set_index("recording")
     clips, _ = clip_bounds(table.clips, about["end_s"], table.places)
-    clips = clips.assign(class_index=label_map("four-class").indices(table)).dropna(subset="class_index")
+    clips = clips.assign(class_index=ICBHI_4.indices(table)).dropna(subset="class_index")
     clips = clips.astype({"class_index": int}).reset_index(drop=True)
     known = {column: clips["recording"].map(about[column]) for column in ("path", "rate")}
     return clips.assign(**known, duration_s=clips["end_s"] - clips["start_s"])

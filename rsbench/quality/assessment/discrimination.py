@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from ...data.clips import NORMAL
+from ...data.tasks import NORMAL
 from ...evaluation.patients import Flags, Floats, area_under_curve, effective_number, patient_codes
 from .data import ADVENTITIOUS, CLEAN, POOR
 from .study import QualityStudy

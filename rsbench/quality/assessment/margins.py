@@ -11,7 +11,7 @@ import torch
 
 from ...core.errors import SpecError
 from ...core.loss import AngularLoss, Batch, create_loss
-from ...data.clips import CLASSES
+from ...data.tasks import ICBHI_4
 from .study import QualityStudy
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
@@ -41,7 +41,7 @@ def margins(study: QualityStudy, name: str, options: Mapping[str, Any]) -> pd.Da
     for index, quality in study.clips.items():
         of_fit = quality[fit]
         margin_rad = target_margins(loss, labels, of_fit)
-        for label, class_name in enumerate(CLASSES):
+        for label, class_name in enumerate(ICBHI_4.classes):
             mine = labels == label
             found = margin_rad[mine]
             spread = dict(zip(QUANTILES, np.quantile(found, list(QUANTILES.values())), strict=True))

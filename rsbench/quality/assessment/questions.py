@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ...core.display import Display
-from ...data.clips import CLASSES
 from ...data.sprsound import POOR_QUALITY
+from ...data.tasks import ICBHI_4
 from .association import associations
 from .data import POOR
 from .discrimination import discrimination
@@ -34,7 +34,7 @@ class Questions:
         """Raise SpecError for a loss that does not exist, has no margins, or has other options."""
         from .margins import angular_loss  # torch takes two seconds to import
 
-        angular_loss(self.loss, [1] * len(CLASSES), self.options)
+        angular_loss(self.loss, [1] * len(ICBHI_4.classes), self.options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,9 @@ def examine(study: QualityStudy, questions: Questions, calls: pd.DataFrame | Non
         answers["degradation_levels"] = curves(qualities).assign(dataset=dataset)
     else:
         notes.append("Nothing was degraded: no clip that is judged is normal and of a recording that is not poor.")
-    lacking = set(CLASSES) - {CLASSES[index] for index in study.data.clips["class_index"][study.data.fit]}
+    lacking = set(ICBHI_4.classes) - {
+        ICBHI_4.classes[index] for index in study.data.clips["class_index"][study.data.fit]
+    }
     if lacking:
         notes.append(f"No loss gives margins here: {study.data.fitted_on} hold no {' and no '.join(sorted(lacking))}.")
     else:

@@ -17,7 +17,7 @@ from ...core.display import Display
 from ...core.errors import PluginError
 from ...core.seeds import derive
 from ...data.audio import read
-from ...data.clips import NORMAL
+from ...data.tasks import NORMAL
 from ...evaluation.patients import UNKNOWN, Flags, Floats, mean_over_patients, patient_codes
 from .. import degradation
 from ..degradation import DEGRADATIONS, degrade

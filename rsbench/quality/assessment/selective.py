@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...core.errors import ResultsError
-from ...data.clips import CLASSES, NORMAL
+from ...data.tasks import ICBHI_4, NORMAL
 from ...evaluation.metrics import risk_at_coverage
 from ...evaluation.patients import Floats, Integers, effective_number, interval, patient_codes, patient_weights
 from ...evaluation.selection import rule
@@ -52,12 +52,16 @@ def calls_of(runs: Sequence[Run], dataset: str) -> pd.DataFrame:
 
 
 def _wrong(run: Run, dataset: str) -> pd.Series:
+    if run.task != ICBHI_4:
+        raise ResultsError(
+            f"{run.run_id}: is of task '{run.task.name}'. Name runs of '{ICBHI_4.name}', as this study is."
+        )
     rules = [name for name in run.spec.select if rule(name).judged_on != "test"]
     if dataset in run.datasets and rules:
         stored = run.predictions(dataset)
         stored = stored[(stored["part"] == "test") & (stored["selection"] == rule(rules[0]).selection(dataset))]
         if len(stored):
-            calls = Predictions(stored.set_index("clip_id").sort_index(), {ARGMAX: 0.0}, None)
+            calls = Predictions(run.task, stored.set_index("clip_id").sort_index(), {ARGMAX: 0.0}, None)
             return pd.Series((~calls.right(ARGMAX)).astype(np.float64), index=calls.clips.index, name=run.run_id)
     raise ResultsError(
         f"{run.run_id}: has no predictions of test clips of '{dataset}' under a rule that does not look at them "
@@ -142,7 +146,7 @@ def _of_index(wrong: Floats, quality: Floats, labels: Integers, patients: Intege
         risk, aurc = _risk_and_area(wrong[:, mine], quality[mine], np.ones((1, mine.sum())))
         drawn_risk, drawn_area = _risk_and_area(wrong[:, mine], quality[mine], of_clips)
         number = effective_number(np.bincount(patients[mine]))
-        found[CLASSES[label]] = Ordered(int(mine.sum()), risk[0], aurc[0], drawn_risk - drawn_area, number)
+        found[ICBHI_4.classes[label]] = Ordered(int(mine.sum()), risk[0], aurc[0], drawn_risk - drawn_area, number)
     sides = [np.bincount(patients[side]) for side in (labels == NORMAL, labels != NORMAL) if side.any()]
     return found | {WITHIN: _together(found, class_weights(labels), min(map(effective_number, sides)))}
 
@@ -157,10 +161,10 @@ def _together(of_class: Mapping[str, Ordered], weights: Mapping[str, float], pat
 
 def class_weights(labels: Integers) -> dict[str, float]:
     """The weight of each class that is there in 1 − Score: half normal, half the abnormal ones by their clips."""
-    counts = np.bincount(labels, minlength=len(CLASSES)).astype(np.float64)
-    sides = np.where(np.arange(len(CLASSES)) == NORMAL, counts[NORMAL], counts.sum() - counts[NORMAL])
+    counts = np.bincount(labels, minlength=len(ICBHI_4.classes)).astype(np.float64)
+    sides = np.where(np.arange(len(ICBHI_4.classes)) == NORMAL, counts[NORMAL], counts.sum() - counts[NORMAL])
     shares = np.divide(counts, sides, out=np.zeros_like(counts), where=sides > 0)
-    return {name: share / shares.sum() for name, share in zip(CLASSES, shares, strict=True) if share}
+    return {name: share / shares.sum() for name, share in zip(ICBHI_4.classes, shares, strict=True) if share}
 
 
 def _risk_and_area(wrong: Floats, quality: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -201,7 +205,7 @@ def risk_curves(errors: Errors, study: QualityStudy) -> pd.DataFrame:
     for index, quality in study.clips.items():
         risk, at_random = np.zeros(len(COVERAGES)), 0.0
         for name, weight in weights.items():
-            mine = labels == CLASSES.index(name)
+            mine = labels == ICBHI_4.classes.index(name)
             curve = risk_at_coverage(wrong[mine], quality[errors.rows][mine])
             risk += weight * curve[np.ceil(COVERAGES * mine.sum()).astype(int) - 1]
             at_random += weight * wrong[mine].mean()

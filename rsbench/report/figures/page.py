@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ...boards.leaderboard import POINT, Board
-from ...data.clips import CLASSES
 from ...evaluation.metrics import FloatArray
 from ..page.summaries import COVERAGE, QUALITY_BINS, SP_GRID, OfBoard, OfMethod, Reliability
 from .board import FLOOR, NAME_WIDTH, QUIET, name_rows
@@ -20,7 +20,8 @@ from .picture import INK, SOFT_INK, Panel
 FAINT = ".7"  # the other methods, behind the one that a panel is about
 MARKS = {"argmax": "o", "val-bias": "s"}
 # Classes are no losses: on one panel they are told apart by line and name, never by a loss's colour.
-CLASS_LINES = dict(zip(CLASSES, ("-", "--", ":", "-."), strict=True))
+CLASS_LINES = ("-", "--", ":", "-.")
+FLAT = 4  # names of classes that stand side by side
 FEWEST = 10  # clips in a bin of confidence for its frequency to be drawn
 
 Colours = Mapping[str, str]
@@ -132,7 +133,7 @@ def recall_panel(board: Board, name: str, about: str, order: Sequence[str], colo
     return Panel(about, draw, 5.0, 1.1 + 0.38 * len(order))
 
 
-def confusion_panel(method: OfMethod, colours: Colours) -> Panel:
+def confusion_panel(method: OfMethod, classes: Sequence[str], colours: Colours) -> Panel:
     """Shares of each true class that were called so, mean over runs; right calls in the colour of the loss."""
     shares = np.mean(method.confusion, axis=0)
 
@@ -144,13 +145,14 @@ def confusion_panel(method: OfMethod, colours: Colours) -> Panel:
                 colour = colours[method.loss] if row == column else QUIET
                 axes.fill_between([column, column + 1], row, row + 1, color=colour, alpha=0.7 * share, linewidth=0)
                 axes.text(column + 0.5, row + 0.5, f"{100 * share:.0f}", ha="center", va="center", color=INK)
-        middles = np.arange(len(CLASSES)) + 0.5
-        axes.set_xticks(middles, CLASSES)
-        axes.set_yticks(middles, CLASSES)
-        axes.set(xlim=(0, len(CLASSES)), ylim=(len(CLASSES), 0), xlabel="called, %", ylabel="true class")
+        middles = np.arange(len(classes)) + 0.5
+        axes.set_xticks(middles, classes, rotation=0 if len(classes) <= FLAT else 90)
+        axes.set_yticks(middles, classes)
+        axes.set(xlim=(0, len(classes)), ylim=(len(classes), 0), xlabel="called, %", ylabel="true class")
         axes.tick_params(length=0)
 
-    return Panel(_title(method.name), draw, 3.2, 2.6)
+    room = max(0, len(classes) - FLAT)
+    return Panel(_title(method.name), draw, 3.2 + 0.4 * room, 2.6 + 0.4 * room)
 
 
 def reliability_panel(method: OfMethod, colours: Colours) -> Panel:
@@ -198,19 +200,19 @@ def risk_panel(method: OfMethod, colours: Colours) -> Panel:
     return Panel(_title(method.name), draw)
 
 
-def margin_panel(method: OfMethod, colours: Colours) -> Panel:
+def margin_panel(method: OfMethod, classes: Sequence[str], colours: Colours) -> Panel:
     """The angular margin of clips against their quality, a line per class through bins of equally many clips."""
     clips = pd.concat(method.margins)
     colour = colours[method.loss]
 
     def draw(axes: Axes) -> None:
         ends = []
-        for index, name in enumerate(CLASSES):
+        for index, (name, line) in enumerate(zip(classes, itertools.cycle(CLASS_LINES), strict=False)):
             mine = clips[clips["label"] == index]
             if len(mine):
                 bins = pd.qcut(mine["quality"], min(QUALITY_BINS, len(mine)), duplicates="drop")
                 means = mine.groupby(bins, observed=True)[["quality", "margin_rad"]].mean()
-                axes.plot(means["quality"], means["margin_rad"], CLASS_LINES[name], color=colour, linewidth=1.8)
+                axes.plot(means["quality"], means["margin_rad"], line, color=colour, linewidth=1.8)
                 ends.append((means["margin_rad"].iloc[-1], means["quality"].iloc[-1], name))
         low, high = min(0.0, clips["margin_rad"].min()), max(0.0, clips["margin_rad"].max())
         axes.set(xlabel="quality", ylabel="margin, rad", ylim=(low - 0.05 * (high - low), high + 0.1 * (high - low)))

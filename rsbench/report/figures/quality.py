@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ...data.clips import CLASSES
+from ...data.tasks import ICBHI_4
 from ...evaluation.patients import Floats
 from ...quality.assessment.association import AUC, ETA, RARE, RHO
 from ...quality.assessment.data import ADVENTITIOUS, CLEAN, POOR
@@ -216,7 +216,7 @@ def _margins(findings: Findings, colours: Colours) -> tuple[str, list[Panel]]:
                 axes.plot(row["median"], at, "o", color=colours[index], markersize=5)
                 say(axes, f"{row['median']:.2f}", (row["median"], at), colours[index])
             axes.set(xlabel="margin, rad", xlim=(low - room, high + room))
-            name_rows(axes, CLASSES)
+            name_rows(axes, ICBHI_4.classes)
 
         return Panel(index, draw, 3.6, 2.4)
 

@@ -9,7 +9,6 @@ import seaborn as sns
 
 from ...boards.pair import Comparison
 from ...core.errors import ResultsError
-from ...data.clips import CLASSES
 from .board import PALETTE, QUIET, STYLE, colours_of, finished, name_rows, row_panels, say
 from .figure import ReportFigure
 
@@ -77,7 +76,9 @@ def prediction_figure(rows: pd.DataFrame, probabilities: Sequence[str], told: st
         **{"annot": True, "fmt": ".2f", "vmin": 0, "vmax": 1, "cmap": "Blues", "ax": axes},
         cbar_kws={"label": "probability"},
     )
-    axes.set_xticks([place + 0.5 for place in range(len(CLASSES))], CLASSES)
+    axes.set_xticks(
+        [place + 0.5 for place in range(len(probabilities))], [name.removeprefix("p_") for name in probabilities]
+    )
     axes.set_yticks([place + 0.5 for place in range(len(few))], names, rotation=0, fontsize="small")
     more = f"\nthe first {len(few)} of {len(rows)} clips" if len(rows) > len(few) else ""
     return finished(figure, told + more)

@@ -12,7 +12,6 @@ from rich.table import Table
 from ...boards.audit import Audit
 from ...boards.columns import columns_of
 from ...boards.leaderboard import POINT, Board, in_distribution
-from ...data.clips import CLASSES
 from ...data.splits import CLAIMS_FROM
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
 from ...results.calls import OPERATING_POINTS
@@ -183,7 +182,7 @@ def _recall(view: View) -> Section:
         board, order = of_board.board, [method.name for method in of_board.methods]
         support = of_board.clips["label"].value_counts()
         panels = []
-        for index, name in enumerate(CLASSES):
+        for index, name in enumerate(board.task.classes):
             patients = board.effective_patients.get(name, 0.0)
             about = f"{name}: {support.get(index, 0)} clips, {patients:.1f} effective patients"
             panels.append(recall_panel(board, name, about, order, view.colours))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...boards.leaderboard import POINT
 from ...core.errors import ResultsError
-from ...data.clips import NORMAL
+from ...data.tasks import NORMAL
 from ...evaluation.patients import area_under_curve, patient_codes
 from ...results.run import as_written
 from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
@@ -104,7 +104,9 @@ def _confusion(view: View) -> Section:
     return Section(
         "confusion",
         "Confusion",
-        pictures=_each_split(view, "confusion", caption, lambda _, method: confusion_panel(method, view.colours)),
+        pictures=_each_split(
+            view, "confusion", caption, lambda of, method: confusion_panel(method, of.board.task.classes, view.colours)
+        ),
     )
 
 
@@ -113,9 +115,11 @@ def _margins(view: View) -> Section:
         "the angular margin that training would give a clip, against its quality, one line per class through bins of "
         "equally many clips, over all runs of a loss that has margins."
     )
-    pictures = _each_split(
-        view, "margin", caption, lambda _, method: margin_panel(method, view.colours) if method.has_margins else None
-    )
+
+    def panel(of: OfBoard, method: OfMethod) -> Panel | None:
+        return margin_panel(method, of.board.task.classes, view.colours) if method.has_margins else None
+
+    pictures = _each_split(view, "margin", caption, panel)
     section = Section("margin", "Margin against quality", pictures=pictures)
     if pictures:
         return section

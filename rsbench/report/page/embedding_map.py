@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ...boards.leaderboard import POINT, Board
-from ...data.clips import CLASSES
 from ...results.run import Run
 from ..figures.picture import Panel
 from .groups import Group
@@ -18,7 +18,7 @@ from .kept import KeptPictures
 MOST_CLIPS = 1500
 PERPLEXITY = 30.0
 # Paul Tol's "bright" palette: colour-blind safe, and none of the colours that losses have.
-CLASS_COLOURS = dict(zip(CLASSES, ("#BBBBBB", "#4477AA", "#EE6677", "#228833"), strict=True))
+CLASS_COLOURS = ("#BBBBBB", "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
 DOMAIN_COLOURS = ("#4477AA", "#CCBB44", "#AA3377", "#66CCEE")
 
 
@@ -56,10 +56,12 @@ def map_panels(run: Run, boards: Sequence[Board], kept: KeptPictures) -> list[Pa
     axes = np.stack(clips["axes"].tolist())
     perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
     places = kept.on_map(axes, perplexity)
-    clips = clips.assign(across=places[:, 0], up=places[:, 1], label=[CLASSES[index] for index in clips["label"]])
+    classes = run.task.classes
+    clips = clips.assign(across=places[:, 0], up=places[:, 1], label=[classes[index] for index in clips["label"]])
+    class_colours = dict(zip(classes, itertools.cycle(CLASS_COLOURS), strict=False))
     domain_colours = dict(zip(datasets, DOMAIN_COLOURS * len(datasets), strict=False))
     return [
-        Panel("by class", _by_word(clips, "label", CLASS_COLOURS)),
+        Panel("by class", _by_word(clips, "label", class_colours)),
         Panel("by data set", _by_word(clips, "dataset", domain_colours)),
         Panel("by quality", _by_quality(clips)),
     ]

@@ -13,7 +13,7 @@ import soundfile
 from matplotlib.image import imsave
 
 from ...data.audio import read
-from ...data.clips import CLASSES, ClipTable, clip_bounds
+from ...data.clips import ClipTable, clip_bounds
 from ...data.sources import Roots, load_table
 from ...evaluation.metrics import FloatArray
 from .summaries import OfBoard
@@ -81,11 +81,11 @@ def worst_mistakes(of_board: OfBoard, recordings: Recordings | None) -> list[Mis
 
     Probabilities are those after each run's temperature, so that no loss is louder than another.
     """
-    methods, clips = of_board.methods, of_board.clips
+    methods, clips, classes = of_board.methods, of_board.clips, of_board.board.task.classes
     dataset = str(of_board.board.runs["dataset"].iloc[0])
     labels = clips["label"].to_numpy()
     mean = np.mean([method.probabilities / method.runs for method in methods], axis=0)
-    others = np.where(np.eye(len(CLASSES), dtype=bool)[labels], -1.0, mean)
+    others = np.where(np.eye(len(classes), dtype=bool)[labels], -1.0, mean)
     said, probability = others.argmax(axis=1), others.max(axis=1)
     wrong, runs = np.sum([method.wrong for method in methods], axis=0), sum(method.runs for method in methods)
     found = []
@@ -94,8 +94,8 @@ def worst_mistakes(of_board: OfBoard, recordings: Recordings | None) -> list[Mis
         clip = clips.iloc[place]
         mistake = Mistake(
             str(clips.index[place]),
-            CLASSES[labels[place]],
-            CLASSES[said[place]],
+            classes[labels[place]],
+            classes[said[place]],
             float(probability[place]),
             int(wrong[place]),
             runs,

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from ...data.catalogue import catalogue
 from ...data.check import SHOWN, DataCheck
-from ...data.clips import CLASSES
 from ...data.fetching import Fetched
 from ...data.publication import Publication
 from ...data.splits import CLAIMS_FROM
@@ -173,7 +172,12 @@ def _beside(found: int, official: Any) -> str:
 
 def _splits_table(sides: pd.DataFrame) -> Table:
     """A row per side of a split, a column per class."""
-    table = Table("split", "side", *CLASSES, title="Clips of each class, and the effective number of their patients")
+    table = Table(
+        "split",
+        "side",
+        *dict.fromkeys(sides["class"]),
+        title="Clips of each class, and the effective number of their patients",
+    )
     for (name, side), rows in sides.groupby(["split", "side"], sort=False):
         cells = [f"{sum(sizes)} ({effective_number(sizes):.1f})" for sizes in rows["sizes"]]
         table.add_row(str(name), str(side), *cells)

@@ -7,7 +7,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ...inference.prediction import COLUMNS
+from ...inference.prediction import columns_of
 from ...results.trained_model import INTENDED_USE, TrainedModel
 
 
@@ -21,7 +21,7 @@ def prediction_table(choice: TrainedModel, rows: pd.DataFrame) -> Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    shown = [name for name in COLUMNS if name != "label" or rows["label"].any()]
+    shown = [name for name in columns_of(choice.run.task) if name != "label" or rows["label"].any()]
     for name in shown:
         words = rows[name].dtype.kind not in "fi"
         table.add_column(name.replace("p_", "p "), justify="left" if words else "right", overflow="fold")

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from ...data.clips import CLASSES
+from ...data.tasks import ICBHI_4
 from ...quality.assessment.association import AUC, ETA, RARE, RHO
 from ...quality.assessment.discrimination import CLASS_OF_CLIPS, CLASS_OF_RECORDINGS, QUALITY
 from ...quality.assessment.questions import Findings, by_index
@@ -143,9 +143,9 @@ def _points(row: Row) -> str:
 
 def _margins(frame: pd.DataFrame, findings: Findings) -> Table:
     title = f"margin in rad that {frame['loss'].iloc[0]} gives {findings.study.data.fitted_on}"
-    table = _table(title, list(CLASSES))
+    table = _table(title, list(ICBHI_4.classes))
     for index, rows in by_index(frame):
-        table.add_row(escape(index), *_of(rows, "class", CLASSES, _spread))
+        table.add_row(escape(index), *_of(rows, "class", ICBHI_4.classes, _spread))
     table.caption = "median, and from the 5th to the 95th percentile"
     return table
 

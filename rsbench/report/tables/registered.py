@@ -19,6 +19,7 @@ def registries() -> dict[str, Registry[Any]]:
     from ...core.backbone import BACKBONES
     from ...core.loss import LOSSES
     from ...data.datasets import DATASETS
+    from ...data.tasks import TASKS
     from ...features.frontends import FRONTENDS
     from ...quality.index import QUALITY
 
@@ -27,6 +28,7 @@ def registries() -> dict[str, Registry[Any]]:
         "backbones": BACKBONES,
         "frontends": FRONTENDS,
         "datasets": DATASETS,
+        "tasks": TASKS,
         "indices": QUALITY,
     }
 
@@ -35,7 +37,7 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
     """Print the entries of one kind; broken plugins are shown with the last line of their traceback."""
     for plugin in plugins:
         load(plugin)
-    others = {"splits": _splits, "sweeps": _sweeps}
+    others = {"splits": _splits, "sweeps": _sweeps, "tasks": _tasks}
     console.print(others[kind]() if kind in others else _entries(kind))
     for line in broken_in_words():
         console.print(line, markup=False)
@@ -78,6 +80,20 @@ def _option(parameter: Parameter) -> str:
     if typing.get_origin(hint) is typing.Literal:
         text += f"  ({' | '.join(map(str, typing.get_args(hint)))})"
     return text
+
+
+def _tasks() -> Table:
+    from ...core.plugins import discover_datasets
+    from ...data.tasks import TASKS
+
+    discover_datasets()
+    table = Table("name", "what it is", "classes", "label maps", title="tasks", title_justify="left", show_lines=True)
+    for name in TASKS.names():
+        entry = TASKS.entry(name)
+        maps = ", ".join(f"{one.name} v{one.version}" for one in entry.value.label_maps)
+        table.add_row(name, entry.summary, ", ".join(entry.value.classes), maps)
+    table.caption = "The first class is the reference: Sp is of it, Se of the others."
+    return table
 
 
 def _sweeps() -> Table:

@@ -9,15 +9,16 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from ...boards.leaderboard import NOBODY, what_to_know
+from ...boards.columns import OWN_METRICS
+from ...boards.leaderboard import what_to_know
 from ...boards.methods import short
 from ...core.display import duration
 from ...core.spec import RunSpec
-from ...data.clips import CLASSES
+from ...data.tasks import ICBHI_4, Task
 from ...evaluation.selection import rule
 from ...results.calls import OPERATING_POINTS
 from ...results.rows import index_fitted_on, pretrained
-from ...results.schema import IndexUsed
+from ...results.schema import IndexUsed, TaskUsed
 from .terminal import column, narrow_table, sparkline
 
 Known = Mapping[str, Any]
@@ -29,10 +30,9 @@ AT_A_POINT = {
     "macro_f1": "macro-F1",
     "balanced_accuracy": "balanced\naccuracy",
 }
-RANKING = {
-    **{"auroc_abnormal": "AUROC", "auprc_abnormal": "AUPRC"},
-    **{"auroc_crackle": "AUROC\ncrackle", "auroc_wheeze": "AUROC\nwheeze"},
-    **{"auroc_within_length": "AUROC\nwithin length"},
+RANKING = {"auroc_abnormal": "AUROC", "auprc_abnormal": "AUPRC"}  # before the AUROC of each finding
+RANKING_TOO = {
+    **{"macro_auroc": "macro-\nAUROC", "auroc_within_length": "AUROC\nwithin length"},
     **{"se_at_sp80": "Se at\nSp .8", "se_at_sp90": "Se at\nSp .9"},
 }
 CALIBRATION = {"nll": "NLL", "brier": "Brier", "ece": "ECE"}
@@ -61,6 +61,8 @@ def run_tables(known: Known, *, everything: bool = False) -> Iterator[Table]:
     for split in known["spec"]["data"]["test"]:
         yield _scores(known, split)
         yield _recalls(known, split)
+        if _task(known).label_figures:
+            yield _labels(known, split)
         yield _ranking(known, split)
         yield _calibration(known, split)
         for name in rules:
@@ -143,7 +145,7 @@ def _warnings(known: Known) -> list[str]:
     if elsewhere := data.get("elsewhere"):
         shared |= {"declared": elsewhere["declared"], "loss": known["spec"]["loss"]["name"], "origin": known["origin"]}
     shared["fitted_on"] = index_fitted_on(IndexUsed(**data["quality_index"]), trained)
-    return what_to_know(rows.assign(**shared), NOBODY)
+    return what_to_know(rows.assign(**shared), {})
 
 
 def _spec(spec: Known, *, everything: bool) -> Table:
@@ -185,12 +187,13 @@ def _setting(value: Any) -> str:
 
 
 def _data(data: Known) -> Table:
-    table = narrow_table("data", ["data set", "clips to", *CLASSES, "all"], words=2)
+    classes = list(data["class_counts"])
+    table = narrow_table("data", ["data set", "clips to", *classes, "all"], words=2)
     lines = []
     for name, dataset in data["datasets"].items():
         for part, use in PARTS.items():
             if part in dataset["clips_per_part"]:
-                counts = [dataset["clips_per_part"][part][one] for one in CLASSES]
+                counts = [dataset["clips_per_part"][part].get(one, 0) for one in classes]
                 table.add_row(name, use, *map(str, (*counts, sum(counts))))
         missing = f", {dataset['missing_recordings']} missing" if dataset["missing_recordings"] else ""
         labels = short(data["identity"]["labels"][name])
@@ -204,7 +207,7 @@ def _data(data: Known) -> Table:
         patients = f"{sum(map(len, data['folds']))} patients, each tested in one of {len(data['folds'])} folds"
     elif data["folds"]:
         patients += f", {len(data['folds'])} folds of them to choose by"
-    lines += [patients, f"{data['track']}; splits {splits}; label map {label_map}"]
+    lines += [patients, f"{data['track']}; splits {splits}; task {_task({'data': data}).name}, label map {label_map}"]
     table.caption = "\n".join(lines)
     return table
 
@@ -252,11 +255,13 @@ def _scores(known: Known, split: str) -> Table:
     first = next(iter(metrics.values()))[split]
     version = known["data"]["splits"][split]["version"]
     title = f"{split} v{version}: {first['clips']} clips of {first['patients']} patients"
-    table = narrow_table(title, ["selected", "epoch", "at", *AT_A_POINT.values()], words=3)
+    own = {name: OWN_METRICS[name].heading for name in _task(known).metrics}
+    shown = AT_A_POINT | own
+    table = narrow_table(title, ["selected", "epoch", "at", *shown.values()], words=3)
     for name, of_splits in metrics.items():
         epoch = str(known["selection"][rule(name).selection(split)]["epoch"] or "–")
         for point, figures in _points(of_splits[split]):
-            table.add_row(_selected(name), epoch, point, *(_number(figures[key], 1) for key in AT_A_POINT))
+            table.add_row(_selected(name), epoch, point, *(_number(figures[key], 1) for key in shown))
     points = {name: of_splits[split] for name, of_splits in metrics.items() if "val-bias" in of_splits[split]}
     offsets = [
         f"val-bias adds {_of_folds(figures['operating_point']['normal_offset'])} to the normal logit under {name}"
@@ -274,14 +279,29 @@ def _of_folds(chosen: float | Sequence[float], digits: str = ".3g") -> str:
 def _recalls(known: Known, split: str) -> Table:
     """Recall per class; its support and effective patients in the heading."""
     first = next(iter(known["metrics"].values()))[split]
-    headings = [
-        f"{name}\n{first['argmax'][f'support_{name}']}\n{first['effective_patients'][name]:.1f}" for name in CLASSES
-    ]
+    patients = first["effective_patients"]
+    headings = [f"{name}\n{first['argmax'][f'support_{name}']}\n{patients[name]:.1f}" for name in patients]
     table = narrow_table(f"recall by class, {split}", ["selected", "\n\nat", *headings], words=2)
     for name, of_splits in known["metrics"].items():
         for point, figures in _points(of_splits[split]):
-            table.add_row(_selected(name), point, *(_number(figures[f"recall_{one}"], 1) for one in CLASSES))
+            table.add_row(_selected(name), point, *(_number(figures[f"recall_{one}"], 1) for one in patients))
     table.caption = "below the class: its clips, and its effective number of patients (Kish)"
+    return table
+
+
+def _task(known: Known) -> Task:
+    told = known["data"].get("task")
+    return TaskUsed(**told).as_task() if told else ICBHI_4
+
+
+def _labels(known: Known, split: str) -> Table:
+    """Of a multi-label task sensitivity, specificity and F1 of each label."""
+    named = _task(known).label_figures
+    headings = [name.replace("_", "\n").replace("f1", "F1") for name in named]
+    table = narrow_table(f"by label, {split}", ["selected", "at", *headings], words=2)
+    for name, of_splits in known["metrics"].items():
+        for point, figures in _points(of_splits[split]):
+            table.add_row(_selected(name), point, *(_number(figures[one], 1) for one in named))
     return table
 
 
@@ -291,10 +311,12 @@ def _points(figures: Known) -> Iterator[tuple[str, Known]]:
 
 def _ranking(known: Known, split: str) -> Table:
     """What does not depend on the operating point."""
-    table = narrow_table(f"wherever the normal class begins, {split}", ["selected", *RANKING.values()], words=1)
+    of_findings = {f"auroc_{name}": f"AUROC\n{name}" for name in _task(known).findings}
+    shown = RANKING | of_findings | RANKING_TOO
+    table = narrow_table(f"wherever the normal class begins, {split}", ["selected", *shown.values()], words=1)
     for name, of_splits in known["metrics"].items():
         figures = of_splits[split]["threshold_free"]
-        cells = [_number(figures.get(key), 1 if key.startswith("se") else 3) for key in RANKING]
+        cells = [_number(figures.get(key), 1 if key.startswith("se") else 3) for key in shown]
         table.add_row(_selected(name), *cells)
     return table
 
@@ -314,9 +336,10 @@ def _calibration(known: Known, split: str) -> Table:
 def _confusion(known: Known, split: str, name: str) -> Table:
     """Clips by class, down, and what they were called, across, at each operating point."""
     matrices = known["confusion"][name][split]
-    headings = [f"{point}\n{one}" if one == CLASSES[0] else one for point in matrices for one in CLASSES]
+    classes = list(known["data"]["class_counts"])
+    headings = [f"{point}\n{one}" if one == classes[0] else one for point in matrices for one in classes]
     table = narrow_table(f"called, {split}, {_selected(name)}", ["is", *headings], words=1)
-    for number, truth in enumerate(CLASSES):
+    for number, truth in enumerate(classes):
         table.add_row(truth, *(str(count) for matrix in matrices.values() for count in matrix[number]))
     return table
 

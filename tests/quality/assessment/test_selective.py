@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from rsbench.data.clips import CLASSES, NORMAL
+from rsbench.data.clips import FOUR_WORDS
+from rsbench.data.tasks import NORMAL
 from rsbench.evaluation.metrics import at_operating_point, risk_coverage
 from rsbench.quality.assessment.selective import WITHIN, _of_index, _risk_and_area, class_weights
 
@@ -56,7 +57,7 @@ def test_the_risk_within_class_is_what_the_score_lacks() -> None:
 
 def test_classes_weigh_as_in_the_score() -> None:
     weights = class_weights(LABELS)
-    assert weights[CLASSES[NORMAL]] == 0.5
+    assert weights[FOUR_WORDS[NORMAL]] == 0.5
     assert sum(weights.values()) == pytest.approx(1)
     assert class_weights(np.array([1, 1, 2])) == pytest.approx({"crackle": 2 / 3, "wheeze": 1 / 3})
 
