@@ -29,6 +29,7 @@ from .checks import (
 )
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)  # frames, among which the shortest is sought that a backbone takes
+SAMPLES = 16  # of a waveform that count as one of these frames
 EMBEDDED = 24  # numbers of an embedding that was made beforehand
 OVERFIT_STEPS = 200
 
@@ -54,16 +55,22 @@ def bins(case: Case) -> int:
 
 @functools.cache
 def shortest(case: Case) -> int:
-    """The first of LENGTHS that it does not refuse; 1 where it hears no sound.
-
-    Raises RsbenchError, its own, where it refuses them all.
-    """
-    for n_frames in LENGTHS[:-1] if hears(case) else ():
+    """The first of `lengths` that it does not refuse. Raises RsbenchError, its own, where it refuses them all."""
+    *shorter, longest = lengths(case)
+    for n_frames in shorter:
         with contextlib.suppress(RsbenchError):
             build(case, n_frames)
             return n_frames
-    build(case, n_frames := LENGTHS[-1] if hears(case) else 1)
-    return n_frames
+    build(case, longest)
+    return longest
+
+
+def lengths(case: Case) -> tuple[int, ...]:
+    """Frames of the features that it is tried with: LENGTHS, more where frames are samples, 1 where it hears none."""
+    if not hears(case):
+        return (1,)
+    frontend = FRONTENDS.entry(case.entry.value.frontend.name).value
+    return LENGTHS if frontend.spectral else tuple(SAMPLES * n_frames for n_frames in LENGTHS)
 
 
 def usual(case: Case) -> int:
@@ -106,7 +113,7 @@ def clips(case: Case, count: int, n_frames: int | None = None) -> Tensor:
 
 
 @contract(
-    "It is made with its options' defaults, for the bins of its front end and up to 1024 frames.",
+    "It is made with its options' defaults, for the bins of its front end and up to 1024 frames (16384 samples).",
     "Take n_mels and n_frames, hand them to super().__init__, and give every option a default.",
 )
 def is_made_with_its_defaults(case: Case) -> None:
