@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.backbone import Backbone, create_backbone
+from ..core.backbone import Backbone, Frontend, create_backbone
 from ..core.errors import RsbenchError
 from ..core.spec import OptimPart
 from ..features.frontends import FRONTENDS, create_frontend
@@ -43,13 +43,19 @@ def smallest(name: str) -> Case:
 
 def hears(case: Case) -> bool:
     """Whether it is given sound, rather than embeddings that were made beforehand."""
-    return case.entry.value.frontend is not None
+    return frontend_of(case) is not None
+
+
+def frontend_of(case: Case) -> Frontend | None:
+    """That of the backbone with these options. Raises SpecError where they leave it open."""
+    frontend: Frontend | None = case.entry.value.frontend_for(**dict(case.options))
+    return frontend
 
 
 @functools.cache
 def bins(case: Case) -> int:
     """Of its own front end, or the width of the embeddings it is given."""
-    frontend = case.entry.value.frontend
+    frontend = frontend_of(case)
     return create_frontend(frontend.name, **frontend.params).n_mels if frontend else EMBEDDED
 
 
@@ -67,10 +73,11 @@ def shortest(case: Case) -> int:
 
 def lengths(case: Case) -> tuple[int, ...]:
     """Frames of the features that it is tried with: LENGTHS, more where frames are samples, 1 where it hears none."""
-    if not hears(case):
+    frontend = frontend_of(case)
+    if frontend is None:
         return (1,)
-    frontend = FRONTENDS.entry(case.entry.value.frontend.name).value
-    return LENGTHS if frontend.spectral else tuple(SAMPLES * n_frames for n_frames in LENGTHS)
+    spectral = FRONTENDS.entry(frontend.name).value.spectral
+    return LENGTHS if spectral else tuple(SAMPLES * n_frames for n_frames in LENGTHS)
 
 
 def usual(case: Case) -> int:
@@ -305,8 +312,8 @@ def what_it_declares_exists(case: Case) -> None:
     entry = case.entry
     expect(bool(entry.summary), "no summary, and no docstring to take it from")
     OptimPart.model_validate(dict(entry.value.recipe))
-    frontends = FRONTENDS.names()
-    expect(not hears(case) or entry.value.frontend.name in frontends, f"no front end {entry.value.frontend}")
+    frontends, own = FRONTENDS.names(), frontend_of(case)
+    expect(own is None or own.name in frontends, f"no front end {own}")
     for weights in entry.value.published_weights(**dict(case.options)):
         told = f"weights '{weights.name}' with"
         expect(bool(weights.licence), f"{told}out a licence")

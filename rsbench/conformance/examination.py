@@ -139,9 +139,11 @@ def _first_of_its_file(case: Case) -> Case:
 
 
 def _examination(kind: Kind, name: str) -> Examination:
-    """With every check, or those that suffice; with none and the reason where its package is not installed."""
+    """With every check, or those that suffice; with none and the reason where a package or a model is needed first."""
     try:
         REGISTRIES[kind].entry(name)
+        if kind == "backbone":
+            backbones.hears(backbones.smallest(name))
     except SpecError as error:
         return Examination(Case(kind, name), (), f"not checked: {error}")
     case, checks = _case(kind, name), CHECKS[kind]

@@ -95,6 +95,20 @@ class Backbone(nn.Module, ABC):
         return cls.public_weights
 
     @classmethod
+    def frontend_for(cls, **options: Any) -> Frontend | None:
+        """The front end for these options; where it depends on one (a model), a backbone overrides this."""
+        return cls.frontend
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`backbone.*` of a spec as a run keeps it, from what was asked for, its weights among it.
+
+        What an option only points to, a model's configuration in a folder say, is written out here, so that the spec
+        alone decides what is computed. By default nothing changes.
+        """
+        return given
+
+    @classmethod
     def given(cls, clips: pd.DataFrame) -> NDArray[np.float32] | None:
         """(N, n_mels) what a backbone without a front end is given of each clip in place of a file of embeddings.
 

@@ -171,10 +171,15 @@ def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, An
             )
     name, colon, value = str(user["backbone.name"]).partition(":")
     user["backbone.name"] = name
-    option = BACKBONES.entry(name).value.after_colon
+    backbone = BACKBONES.entry(name).value
+    option = backbone.after_colon
     if colon and not (option and value):
         raise SpecError(f"backbone.name={name}:{value}: '{name}' takes no name after a colon. Say --backbone {name}.")
-    return user | ({f"backbone.{option}": value} if colon else {})
+    asked = {
+        part[1]: user[key] for key in user if (part := key.split(".", 1))[0] == "backbone" and part[1:] != ["name"]
+    }
+    asked |= {option: value} if colon else {}
+    return user | {f"backbone.{key}": value for key, value in backbone.settled(asked).items()}
 
 
 def _frontend_settings(backbone: type[Backbone], user: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,7 +208,7 @@ def _published_frontend(backbone: type[Backbone], user: Mapping[str, Any]) -> Fr
     options = BACKBONES.resolve(user["backbone.name"], given)
     weights = user.get("backbone.weights")
     of_weights = (entry.frontend for entry in backbone.published_weights(**options) if entry.name == weights)
-    return next(filter(None, of_weights), backbone.frontend)
+    return next(filter(None, of_weights), backbone.frontend_for(**options))
 
 
 def _resolve_choices(nested: dict[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
