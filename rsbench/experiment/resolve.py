@@ -338,6 +338,11 @@ def _check_embedded(spec: RunSpec) -> None:
         raise SpecError(f"backbone '{name}' needs a file of embeddings: --backbone {name}:FILE (see rsbench embed).")
     if not (needs_file or no_file):
         raise SpecError(f"backbone.weights={spec.backbone.weights}: '{name}' takes none. Leave --weights out.")
+    if spec.optim.adapter != "none":
+        raise SpecError(
+            f"optim.adapter={spec.optim.adapter}: backbone '{name}' hears no sound, and all of it is small enough to "
+            "train. Leave optim.adapter out."
+        )
     if spec.augment.freq_masks or spec.augment.time_masks:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
