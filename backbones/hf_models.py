@@ -95,6 +95,18 @@ class Hf(Backbone):
     def forward(self, features: Tensor) -> Tensor:
         return self._pooled(self.net(self._input(features)).last_hidden_state)
 
+    def layer_embeddings(self, features: Tensor) -> Tensor:
+        """Of what enters the first block and of what leaves each, as transformers gives them.
+
+        Raises SpecError for CLAP, whose blocks are of several widths.
+        """
+        states = self.net(self._input(features), output_hidden_states=True).hidden_states
+        pooled = [self._pooled(state) for state in states]
+        if len({each.shape[1] for each in pooled}) > 1:
+            widths = ", ".join(str(each.shape[1]) for each in pooled)
+            raise SpecError(f"The layers of {self.kind} are of several widths ({widths}). Leave out --layers.")
+        return torch.stack(pooled, dim=1)
+
     def stages(self) -> list[list[str]]:
         """What makes the first hidden states, every block, the last norm."""
         found = [NET + name for name in _blocks(self.net)]

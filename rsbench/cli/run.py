@@ -48,7 +48,7 @@ rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DA
 def run(
     loss: Annotated[str | None, typer.Option(help="One or several, with commas; see: rsbench list losses.")] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="See: rsbench list backbones. Also timm:MODEL and embeddings:FILE.")
+        str | None, typer.Option(help="See: rsbench list backbones. Also timm:MODEL, hf:FOLDER and embeddings:FILE.")
     ] = None,
     weights: WeightsOption = None,
     train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,

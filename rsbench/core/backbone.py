@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from .errors import PluginError
+from .errors import PluginError, SpecError
 from .registry import Registry
 
 if TYPE_CHECKING:  # a third of a second to import, and no backbone needs it for itself
@@ -88,6 +88,13 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """(B, D) embeddings of features (B, n_mels, n_frames)."""
+
+    def layer_embeddings(self, features: Tensor) -> Tensor:
+        """(B, L, D) embeddings after each of its layers, from input to output, for a probe that weights them.
+
+        Raises SpecError where it has none, or of several widths.
+        """
+        raise SpecError(f"{type(self).__name__} gives one embedding of a clip, not of its layers. Leave out --layers.")
 
     @classmethod
     def published_weights(cls, **options: Any) -> tuple[PublicWeights, ...]:

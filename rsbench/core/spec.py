@@ -285,6 +285,7 @@ class EmbedSpec(Part):
     clip_s: ClipSeconds = DEFAULT_CLIP_S
     window: Window = "repeat"
     views: int = Field(0, ge=0, le=100, description="augmented views of each clip, beside the clip as it is")
+    layers: bool = Field(False, description="the embeddings after each layer, one after the other, not the last alone")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
 
 
