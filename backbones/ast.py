@@ -120,10 +120,21 @@ class Ast(Backbone):
             nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, features: Tensor) -> Tensor:
-        tokens = torch.cat((self.cls_token, self.dist_token), dim=1).expand(features.shape[0], -1, -1)
-        tokens = torch.cat((tokens, self.patch_embed(features)), dim=1) + self.pos_embed
-        encoded: Tensor = self.norm(self.blocks(tokens))
+        encoded: Tensor = self.norm(self.blocks(self._tokens(features)))
         return encoded[:, :TOKENS].mean(dim=1)
+
+    def layer_embeddings(self, features: Tensor) -> Tensor:
+        """Of every block, before the last norm."""
+        tokens, found = self._tokens(features), []
+        for block in self.blocks:
+            tokens = block(tokens)
+            found.append(tokens[:, :TOKENS].mean(dim=1))
+        return torch.stack(found, dim=1)
+
+    def _tokens(self, features: Tensor) -> Tensor:
+        """(B, tokens, width) of features (B, n_mels, n_frames): class and distillation tokens, then patches."""
+        tokens = torch.cat((self.cls_token, self.dist_token), dim=1).expand(features.shape[0], -1, -1)
+        return torch.cat((tokens, self.patch_embed(features)), dim=1) + self.pos_embed
 
     @classmethod
     def published_weights(cls, *, size: str = "base", **options: Any) -> tuple[PublicWeights, ...]:

@@ -73,11 +73,15 @@ class PatchMixCL(LinearLoss):
         )
 
     def mix(self, features: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
-        """The first views (B, n_mels, frames) as they are, and mixed. Raises SpecError for embeddings (2·B, D)."""
-        if features.ndim != 3:
+        """The first views (B, n_mels, frames) as they are, and mixed.
+
+        Raises SpecError for waveforms (2·B, 1, T) and embeddings (2·B, D).
+        """
+        if features.ndim != 3 or features.shape[1] == 1:
+            what = "embeddings have" if features.ndim != 3 else "a waveform has"
             raise SpecError(
-                "loss 'patchmix_cl' mixes patches of spectrograms, and embeddings have none. "
-                "Train on the recordings, with optim.freeze=all if the backbone is to stay; or choose loss 'supcon'."
+                f"loss 'patchmix_cl' mixes patches of spectrograms, and {what} none. Train on spectrograms of the "
+                "recordings, with optim.freeze=all if the backbone is to stay; or choose loss 'supcon'."
             )
         clips = features[: len(batch.labels)]
         partner = sent(torch.randperm(len(clips), generator=generator), clips.device)

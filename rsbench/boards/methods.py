@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -152,7 +153,7 @@ def labels(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
 
 
 def short(value: Any) -> str:
-    """A setting as people read it: three digits of a number, eight of a hash."""
+    """A setting as people read it: three digits of a number, eight of a hash, and a document by its hash."""
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     try:
         parsed = json.loads(text)
@@ -160,6 +161,8 @@ def short(value: Any) -> str:
         parsed = text
     if isinstance(parsed, list):
         return ", ".join(map(str, parsed))
+    if isinstance(parsed, dict):
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
     word = parsed if isinstance(parsed, str) else f"{parsed:.3g}" if isinstance(parsed, float) else text
     parts = word.split(",")  # of runs that were trained on several data sets
     return ",".join(part[:8] for part in parts) if all(map(HASH.fullmatch, parts)) else word

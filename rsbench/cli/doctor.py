@@ -39,7 +39,8 @@ class ExaminedKind(enum.Enum):
 
 def doctor(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME…]", help="Only these, timm:MODEL too. Default: everything.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME…]", help="Only these, timm:MODEL and hf:FOLDER too. Default: all."),
     ] = None,
     kind: Annotated[ExaminedKind | None, typer.Option(help="Only losses, backbones, indices or data sets.")] = None,
     root: RootOption = None,

@@ -28,16 +28,21 @@ rsbench embed --backbone mn04 --weights audioset --data icbhi,sprsound --root DA
 
 rsbench embed --backbone ast --weights audioset --data icbhi --views 4 --root DATA --out ast.parquet
 
+rsbench embed --backbone hf:facebook/wav2vec2-base --data icbhi --layers --root DATA --out layers.parquet
+
 then: rsbench run --loss qlung --backbone embeddings:mn04.parquet --train icbhi-official --test icbhi-official,sprsound
 """
 
 
 def embed(
-    backbone: Annotated[str, typer.Option(help="See: rsbench list backbones. Also timm:MODEL.")],
+    backbone: Annotated[str, typer.Option(help="See: rsbench list backbones. Also timm:MODEL and hf:FOLDER.")],
     data: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     out: Annotated[Path, typer.Option(help="The parquet file to write: clip_id, view, embedding.")],
     weights: WeightsOption = None,
     views: Annotated[int | None, typer.Option(min=0, help="Augmented views of each clip, beside itself.")] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Those after every layer, for --backbone layers:FILE.")
+    ] = False,
     clip_s: Annotated[float | None, typer.Option(help="Seconds of a clip. Default: as runs cut them.")] = None,
     window: Annotated[
         str | None,
@@ -62,6 +67,7 @@ def embed(
     from ..experiment.embed import prepare_embedding, run_embedding
 
     options = {"backbone": backbone, "weights": weights, "views": views, "clip_s": clip_s, "window": window}
+    options["layers"] = layers or None
     settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
     context = make_context(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
     names = [name.strip() for name in data.split(",") if name.strip()]

@@ -50,7 +50,7 @@ rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DA
 def run(
     loss: Annotated[str | None, typer.Option(help="One or several, with commas; see: rsbench list losses.")] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="See: rsbench list backbones. Also timm:MODEL and embeddings:FILE.")
+        str | None, typer.Option(help="See: rsbench list backbones. Also timm:MODEL, hf:FOLDER and embeddings:FILE.")
     ] = None,
     weights: WeightsOption = None,
     train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,
@@ -183,9 +183,7 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     for split, part, counts, patients in class_table(experiment):
         say(f"  {split} {part}: {' / '.join(map(str, counts))} clips, {patients} patients")
     model, _ = build_model(experiment)
-    parameters = list(model.parameters())
-    total = sum(parameter.numel() for parameter in parameters)
-    learning = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    total, learning = model.sizes()
     count = f"{total / 1e6:.2f} M parameters" + (f" ({learning / 1e6:.2f} M learn)" if learning < total else "")
     where = f"{spec.precision} on {context.device}, {context.threads} threads"
     say(f"  {count} from {_starting_point(spec)}, {where}")

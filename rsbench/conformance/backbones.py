@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.backbone import Backbone, create_backbone
+from ..core.backbone import Backbone, Frontend, create_backbone
 from ..core.errors import RsbenchError
 from ..core.spec import OptimPart
 from ..features.frontends import FRONTENDS, create_frontend
@@ -29,6 +29,7 @@ from .checks import (
 )
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)  # frames, among which the shortest is sought that a backbone takes
+SAMPLES = 16  # of a waveform that count as one of these frames
 EMBEDDED = 24  # numbers of an embedding that was made beforehand
 OVERFIT_STEPS = 200
 
@@ -42,28 +43,41 @@ def smallest(name: str) -> Case:
 
 def hears(case: Case) -> bool:
     """Whether it is given sound, rather than embeddings that were made beforehand."""
-    return case.entry.value.frontend is not None
+    return frontend_of(case) is not None
+
+
+def frontend_of(case: Case) -> Frontend | None:
+    """That of the backbone with these options. Raises SpecError where they leave it open."""
+    frontend: Frontend | None = case.entry.value.frontend_for(**dict(case.options))
+    return frontend
 
 
 @functools.cache
 def bins(case: Case) -> int:
     """Of its own front end, or the width of the embeddings it is given."""
-    frontend = case.entry.value.frontend
+    frontend = frontend_of(case)
     return create_frontend(frontend.name, **frontend.params).n_mels if frontend else EMBEDDED
 
 
 @functools.cache
 def shortest(case: Case) -> int:
-    """The first of LENGTHS that it does not refuse; 1 where it hears no sound.
-
-    Raises RsbenchError, its own, where it refuses them all.
-    """
-    for n_frames in LENGTHS[:-1] if hears(case) else ():
+    """The first of `lengths` that it does not refuse. Raises RsbenchError, its own, where it refuses them all."""
+    *shorter, longest = lengths(case)
+    for n_frames in shorter:
         with contextlib.suppress(RsbenchError):
             build(case, n_frames)
             return n_frames
-    build(case, n_frames := LENGTHS[-1] if hears(case) else 1)
-    return n_frames
+    build(case, longest)
+    return longest
+
+
+def lengths(case: Case) -> tuple[int, ...]:
+    """Frames of the features that it is tried with: LENGTHS, more where frames are samples, 1 where it hears none."""
+    frontend = frontend_of(case)
+    if frontend is None:
+        return (1,)
+    spectral = FRONTENDS.entry(frontend.name).value.spectral
+    return LENGTHS if spectral else tuple(SAMPLES * n_frames for n_frames in LENGTHS)
 
 
 def usual(case: Case) -> int:
@@ -106,7 +120,7 @@ def clips(case: Case, count: int, n_frames: int | None = None) -> Tensor:
 
 
 @contract(
-    "It is made with its options' defaults, for the bins of its front end and up to 1024 frames.",
+    "It is made with its options' defaults, for the bins of its front end and up to 1024 frames (16384 samples).",
     "Take n_mels and n_frames, hand them to super().__init__, and give every option a default.",
 )
 def is_made_with_its_defaults(case: Case) -> None:
@@ -298,8 +312,8 @@ def what_it_declares_exists(case: Case) -> None:
     entry = case.entry
     expect(bool(entry.summary), "no summary, and no docstring to take it from")
     OptimPart.model_validate(dict(entry.value.recipe))
-    frontends = FRONTENDS.names()
-    expect(not hears(case) or entry.value.frontend.name in frontends, f"no front end {entry.value.frontend}")
+    frontends, own = FRONTENDS.names(), frontend_of(case)
+    expect(own is None or own.name in frontends, f"no front end {own}")
     for weights in entry.value.published_weights(**dict(case.options)):
         told = f"weights '{weights.name}' with"
         expect(bool(weights.licence), f"{told}out a licence")

@@ -146,9 +146,11 @@ def _first_of_its_file(case: Case) -> Case:
 
 
 def _examination(kind: Kind, name: str, roots: Roots) -> Examination:
-    """With every check, or those that suffice; with none and the reason where a package or recordings are missing."""
+    """With every check, or those that suffice; with none and the reason where what it needs is not here."""
     try:
         REGISTRIES[kind].entry(name)
+        if kind == "backbone":
+            backbones.hears(backbones.smallest(name))
     except SpecError as error:
         return Examination(Case(kind, name), (), f"not checked: {error}")
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from .errors import PluginError
+from .errors import PluginError, SpecError
 from .registry import Registry
 
 if TYPE_CHECKING:  # a third of a second to import, and no backbone needs it for itself
@@ -89,10 +89,31 @@ class Backbone(nn.Module, ABC):
     def forward(self, features: Tensor) -> Tensor:
         """(B, D) embeddings of features (B, n_mels, n_frames)."""
 
+    def layer_embeddings(self, features: Tensor) -> Tensor:
+        """(B, L, D) embeddings after each of its layers, from input to output, for a probe that weights them.
+
+        Raises SpecError where it has none, or of several widths.
+        """
+        raise SpecError(f"{type(self).__name__} gives one embedding of a clip, not of its layers. Leave out --layers.")
+
     @classmethod
     def published_weights(cls, **options: Any) -> tuple[PublicWeights, ...]:
         """The public checkpoints for these options; where they depend on one (a size), a backbone overrides this."""
         return cls.public_weights
+
+    @classmethod
+    def frontend_for(cls, **options: Any) -> Frontend | None:
+        """The front end for these options; where it depends on one (a model), a backbone overrides this."""
+        return cls.frontend
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`backbone.*` of a spec as a run keeps it, from what was asked for, its weights among it.
+
+        What an option only points to, a model's configuration in a folder say, is written out here, so that the spec
+        alone decides what is computed. By default nothing changes.
+        """
+        return given
 
     @classmethod
     def given(cls, clips: pd.DataFrame) -> NDArray[np.float32] | None:

@@ -25,7 +25,7 @@ from .installation import raise_if_library
 from .registry import Entry, Registry
 
 BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
-BUILT_IN_MODULES = ("rsbench.features.frontends",)
+BUILT_IN_MODULES = ("rsbench.features.frontends", "rsbench.features.pretrained")
 BUILT_IN_DATA = tuple(
     f"rsbench.data.{module}"
     for module in (

@@ -52,6 +52,9 @@ LATER_FIELDS: dict[tuple[str, str], Any] = {
     ("optim", "compile"): "none",
     ("optim", "swa_from"): 0.0,
     ("optim", "sampling"): "shuffled",
+    ("optim", "adapter"): "none",
+    ("optim", "adapter_rank"): 8,
+    ("optim", "adapter_targets"): [],
 }
 
 KEY = re.compile(r"[\w.:-]{1,200}")
@@ -193,6 +196,14 @@ class OptimPart(Part):
     freeze: Names = Field(
         (), description="modules and parameters of the backbone that do not learn, 'blocks.0' say; 'all' is the whole"
     )
+    adapter: Literal["none", "lora"] = Field(
+        "none",
+        description="lora: the backbone stays as it is and learns by low-rank matrices beside its linear layers",
+    )
+    adapter_rank: int = Field(8, ge=1, le=1024, description="of these matrices")
+    adapter_targets: Names = Field(
+        (), description="modules that get them, by the ends of their names, 'qkv' say; by default all linear layers"
+    )
     backbone_lr_scale: float = Field(1.0, gt=0, description="the backbone learns at lr times this, the loss at lr")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="every stage of the backbone learns at this share of the rate of the one after it"
@@ -215,6 +226,20 @@ class OptimPart(Part):
     def _is_the_only_average(cls, value: float, info: ValidationInfo) -> float:
         if value and info.data.get("ema_decay"):
             raise PydanticCustomError("average", "ema_decay averages the weights already; choose one of the two")
+        return value
+
+    @field_validator("adapter")
+    @classmethod
+    def _is_of_a_frozen_backbone(cls, value: str, info: ValidationInfo) -> str:
+        if value != "none" and info.data.get("freeze"):
+            raise PydanticCustomError("adapter", "beside adapters the whole backbone is frozen; leave out optim.freeze")
+        return value
+
+    @field_validator("adapter_rank", "adapter_targets")
+    @classmethod
+    def _has_an_adapter(cls, value: Any, info: ValidationInfo) -> Any:
+        if value != cls.model_fields[info.field_name or ""].default and info.data.get("adapter") == "none":
+            raise PydanticCustomError("adapter", "there are no adapters; say optim.adapter=lora")
         return value
 
     @field_validator("accumulate")
@@ -264,6 +289,7 @@ class EmbedSpec(Part):
     clip_s: ClipSeconds = DEFAULT_CLIP_S
     window: Window = "repeat"
     views: int = Field(0, ge=0, le=100, description="augmented views of each clip, beside the clip as it is")
+    layers: bool = Field(False, description="the embeddings after each layer, one after the other, not the last alone")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..core.errors import DataError
 from ..core.files import sha256_of
@@ -35,8 +35,9 @@ class Provenance(BaseModel):
 
     backbone: the model's name. source, licence, pretrained_on, weights_sha256, loaded: of its weights, as in a run's
     record. clip_s: seconds at which a clip was shown to the model, and window: how it came to that length (see
-    `windows`); None where nobody said. clips: data set → hash of its clips' names and times. spec, code_version: the
-    settings and the code that made them. code_sha256: of the backbone and the front end.
+    `windows`); None where nobody said. layers: those of the model whose embeddings stand one after the other in a row.
+    clips: data set → hash of its clips' names and times. spec, code_version: the settings and the code that made them.
+    code_sha256: of the backbone and the front end.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -49,6 +50,7 @@ class Provenance(BaseModel):
     loaded: float | None = None
     clip_s: float | None = None
     window: str | None = None
+    layers: int = Field(1, ge=1)
     clips: Mapping[str, str] = {}
     spec: Mapping[str, Any] = {}
     code_sha256: str = ""

@@ -21,8 +21,9 @@ from ..data.windows import ClipWindow, clip_window
 from ..features.frontends import FrontendModule
 from ..results.schema import WeightsUsed
 from ..training.adaptation import refuse_what_cannot_adapt
+from ..training.adapters import add_adapters
 from ..training.clipset import AudioClips, ClipMetadata, ClipSet, EmbeddingClips, joined, standardised
-from ..training.finetune import checkpoint_activations, freeze
+from ..training.finetune import WHOLE, checkpoint_activations, freeze
 from ..training.predict import Model
 from .prepare import DatasetClips, Experiment
 
@@ -40,6 +41,7 @@ def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     file = experiment.weights
     # Of what made given embeddings no tensor is in this model.
     loaded = load_weights(model.backbone, file) if experiment.frontend else 0.0
+    with_adapters(model, spec)
     weights = WeightsUsed(loaded=loaded, **{key: value for key, value in vars(file).items() if key != "path"})
     if spec.optim.checkpoint_activations:
         checkpoint_activations(model.backbone)
@@ -55,9 +57,18 @@ def untrained_model(
     torch.manual_seed(derive(spec.seed, "init", "classifier"))
     loss = create_loss(spec.loss.name, backbone.embedding_dim, class_counts, **spec.loss.params)
     loss.meet(domains)
-    model = Model(backbone, loss, freeze(backbone, spec.optim.freeze))
+    # Beside adapters all of it stays as it is, batch norm's statistics and dropout among it.
+    frozen = spec.optim.freeze if spec.optim.adapter == "none" else (WHOLE,)
+    model = Model(backbone, loss, freeze(backbone, frozen))
     # A layout in memory, not a change of the model: depthwise convolutions are many times faster so on a CPU.
     model.to(memory_format=torch.channels_last)
+    return model
+
+
+def with_adapters(model: Model, spec: RunSpec) -> Model:
+    """The model with the adapters of its spec beside the backbone's layers; their draws follow from the seed alone."""
+    torch.manual_seed(derive(spec.seed, "init", "adapter"))
+    add_adapters(model.backbone, spec.optim)
     return model
 
 

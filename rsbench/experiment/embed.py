@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from ..core.backbone import BACKBONES, Backbone, create_backbone, embeddings_of
 from ..core.errors import DataError
@@ -63,9 +64,10 @@ class EmbeddingJob:
         made_by = self.provenance.backbone
         weights = f"weights from {self.weights.source}" if self.weights.path else "RANDOM weights"
         views = f", {self.spec.views} augmented views of each" if self.spec.views else ""
+        layers = f", {self.provenance.layers} layers" if self.spec.layers else ""
         sets = " and ".join(table.dataset for table in self.tables)
         length = f"{self.spec.clip_s:g} s (window {self.spec.window})"
-        return f"{self.clips} clips of {length} from {sets}{views}, by {made_by} with {weights}"
+        return f"{self.clips} clips of {length} from {sets}{views}, by {made_by}{layers} with {weights}"
 
 
 def prepare_embedding(
@@ -94,13 +96,22 @@ def prepare_embedding(
         loaded=loaded,
         clip_s=spec.clip_s,
         window=spec.window,
+        layers=_layers(backbone, frames) if spec.layers else 1,
         clips={table.dataset: clips_hash(table.clips) for table in tables},
-        # The window has a key of its own, which files from before there was a choice read as what it was.
-        spec=spec.model_dump(mode="json", exclude={"backbone": {"weights"}, "window": True, "augment": MIXING}),
+        # Window and layers have keys of their own, which files from before there was a choice read as what they were.
+        spec=spec.model_dump(
+            mode="json", exclude={"backbone": {"weights"}, "window": True, "layers": True, "augment": MIXING}
+        ),
         code_sha256="+".join(code),
         code_version=code_version(),
     )
     return EmbeddingJob(spec, data_cache, tables, out, weights, frontend, backbone, provenance)
+
+
+@torch.no_grad()
+def _layers(backbone: Backbone, frames: int) -> int:
+    """How many layers' embeddings a backbone gives. Raises SpecError where it gives none that can be weighted."""
+    return backbone.eval().layer_embeddings(torch.zeros(1, backbone.n_mels, frames)).shape[1]
 
 
 def run_embedding(job: EmbeddingJob, context: RunContext) -> None:
@@ -187,12 +198,16 @@ def _vectors(
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))
         heard = functools.partial(frontend.heard_frames, gatherer.heard_samples(chosen))
+
+        def embedded(shown: Tensor, heard: Callable[[int], Tensor] = heard) -> Tensor:
+            if job.spec.layers:
+                return backbone.layer_embeddings(shown).flatten(1)
+            return embeddings_of(backbone, shown, heard)
+
         draws = torch.Generator().manual_seed(derive(job.spec.seed, "embed", start))
         with exact(gatherer.device):
-            views = [embeddings_of(backbone, features, heard)]
-            views += [
-                embeddings_of(backbone, spec_augment(features, draws, **masks), heard) for _ in range(job.spec.views)
-            ]
+            views = [embedded(features)]
+            views += [embedded(spec_augment(features, draws, **masks)) for _ in range(job.spec.views)]
         yield torch.stack(views, dim=1).float().cpu().numpy()
 
 

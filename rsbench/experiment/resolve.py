@@ -21,7 +21,9 @@ from ..core.spec import (
     DEFAULT_TRAIN,
     PROTOCOL,
     SHORT_KEYS,
+    AugmentPart,
     BackboneChoice,
+    Choice,
     EmbedSpec,
     Part,
     QualityChoice,
@@ -60,13 +62,12 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     layered |= _frontend_settings(backbone, user)
     layered |= {f"optim.{key}": value for key, value in backbone.recipe.items()}
     for train in reversed(trains):  # the first one has the last word
-        layered |= {key: value for key, value in _defaults(train.dataset).items() if _concerns(key, backbone)}
+        layered |= _data_settings(train.dataset, layered.get("frontend.name"))
     if any(train.folds for train in trains):  # whatever the data set would be tested on by itself
         layered["data.test"] = trained_on
     if "cv-refit" in str(user.get("select", "")):
         layered["validation.fraction"] = 0.0  # its last training is on all patients
-    if backbone.frontend is None:
-        layered |= {"augment.freq_masks": 0, "augment.time_masks": 0}
+    layered |= _mask_settings(layered.get("frontend.name"))
     if LOSSES.entry(user["loss.name"]).value.solved:
         layered |= {f"backbone.{key}": value for key, value in (backbone.nothing_to_learn or {}).items()}
         user["optim.epochs"] = 1  # whatever losses beside it are trained for
@@ -80,6 +81,7 @@ def resolve(settings: Mapping[str, Any], own_datasets: Collection[str] = ()) -> 
     _check_selection(spec)
     _check_adaptation(spec)
     _check_embedded(spec)
+    _check_masks(spec.frontend, spec.augment)
     _check_mixing(spec)
     _check_solved(spec)
     return spec
@@ -97,14 +99,16 @@ def resolve_embedding(settings: Mapping[str, Any], datasets: Sequence[str]) -> E
         raise SpecError(f"backbone '{user['backbone.name']}' hears no sound; it makes no embeddings of recordings.")
     layered = _frontend_settings(backbone, user)
     for name in reversed(datasets):  # the first one, which runs train on, has the last word
-        defaults = _defaults(name)
+        defaults = _data_settings(name, layered["frontend.name"])
         layered |= {key: value for key, value in defaults.items() if key.startswith(("frontend.", "augment."))}
         if "data.clip_s" in defaults:
             layered["clip_s"] = defaults["data.clip_s"]
+    layered |= _mask_settings(layered["frontend.name"])
     nested = _nest(layered | user | _window_settings(user, ""), EmbedSpec)
     _resolve_choices(nested, {"backbone": BACKBONES, "frontend": FRONTENDS})
     spec = _validated(nested, EmbedSpec)
     check_quirks(spec.augment.quirks)
+    _check_masks(spec.frontend, spec.augment)
     if spec.augment.mixup or spec.augment.mixstyle:
         raise SpecError(
             "augment: rsbench embed mixes no clips, each has its own embedding. Mix in training: rsbench run."
@@ -131,9 +135,13 @@ def _training_splits(user: dict[str, Any], own_datasets: Collection[str]) -> lis
     return trains
 
 
-def _defaults(dataset: str) -> Mapping[str, Any]:
-    """Fields of a run's spec that a data set sets."""
-    return DATASETS.entry(dataset).value.defaults if dataset in DATASETS.names() else {}
+def _data_settings(dataset: str, frontend: str | None) -> dict[str, Any]:
+    """Fields of a run's spec that a data set sets, but for those that mean nothing to the front end, or without one."""
+    defaults = DATASETS.entry(dataset).value.defaults if dataset in DATASETS.names() else {}
+    if frontend is None:
+        return {key: value for key, value in defaults.items() if not key.startswith(("frontend.", "augment."))}
+    known = {f"frontend.{option}" for option in FRONTENDS.entry(frontend).parameters()}
+    return {key: value for key, value in defaults.items() if key in known or not key.startswith("frontend.")}
 
 
 def _window_settings(user: Mapping[str, Any], part: str) -> dict[str, Any]:
@@ -152,11 +160,6 @@ def _window_settings(user: Mapping[str, Any], part: str) -> dict[str, Any]:
     return {key: window.name, length: window.context_s}
 
 
-def _concerns(key: str, backbone: type[Backbone]) -> bool:
-    """Whether a setting means anything to a backbone: one that hears nothing has no front end and no masks."""
-    return backbone.frontend is not None or not key.startswith(("frontend.", "augment."))
-
-
 def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, Any]:
     """The user's settings as dotted keys; a backbone's NAME:VALUE is taken apart."""
     user = {key: value for key, value in flatten(settings).items() if value is not None}
@@ -171,10 +174,15 @@ def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, An
             )
     name, colon, value = str(user["backbone.name"]).partition(":")
     user["backbone.name"] = name
-    option = BACKBONES.entry(name).value.after_colon
+    backbone = BACKBONES.entry(name).value
+    option = backbone.after_colon
     if colon and not (option and value):
         raise SpecError(f"backbone.name={name}:{value}: '{name}' takes no name after a colon. Say --backbone {name}.")
-    return user | ({f"backbone.{option}": value} if colon else {})
+    asked = {
+        part[1]: user[key] for key in user if (part := key.split(".", 1))[0] == "backbone" and part[1:] != ["name"]
+    }
+    asked |= {option: value} if colon else {}
+    return user | {f"backbone.{key}": value for key, value in backbone.settled(asked).items()}
 
 
 def _frontend_settings(backbone: type[Backbone], user: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,13 +198,20 @@ def _frontend_settings(backbone: type[Backbone], user: Mapping[str, Any]) -> dic
     return {"frontend.name": name} | {f"frontend.{key}": value for key, value in params.items()}
 
 
+def _mask_settings(frontend: str | None) -> dict[str, Any]:
+    """No masks where there is nothing to mask: embeddings have neither bins nor frames, a waveform has no bins."""
+    if frontend is None:
+        return {"augment.freq_masks": 0, "augment.time_masks": 0}
+    return {} if FRONTENDS.entry(frontend).value.spectral else {"augment.freq_masks": 0}
+
+
 def _published_frontend(backbone: type[Backbone], user: Mapping[str, Any]) -> Frontend | None:
     own = {f"backbone.{key}" for key in ("name", *OWN_KEYS["backbone"])}
     given = {key.removeprefix("backbone."): user[key] for key in user if key.startswith("backbone.") and key not in own}
     options = BACKBONES.resolve(user["backbone.name"], given)
     weights = user.get("backbone.weights")
     of_weights = (entry.frontend for entry in backbone.published_weights(**options) if entry.name == weights)
-    return next(filter(None, of_weights), backbone.frontend)
+    return next(filter(None, of_weights), backbone.frontend_for(**options))
 
 
 def _resolve_choices(nested: dict[str, Any], registries: Mapping[str, Registry[Any]]) -> None:
@@ -331,12 +346,29 @@ def _check_embedded(spec: RunSpec) -> None:
         )
     if not (needs_file or no_file):
         raise SpecError(f"backbone.weights={spec.backbone.weights}: '{name}' takes none. Leave --weights out.")
+    if spec.optim.adapter != "none":
+        raise SpecError(
+            f"optim.adapter={spec.optim.adapter}: backbone '{name}' hears no sound, and all of it is small enough to "
+            "train. Leave optim.adapter out."
+        )
     if spec.augment.freq_masks or spec.augment.time_masks:
         raise SpecError(
             "augment: embeddings cannot be masked. Make augmented views beforehand: rsbench embed --views 4."
         )
     if spec.augment.mixstyle:
         raise SpecError("augment.mixstyle mixes the bins of spectrograms, and embeddings have none. Try augment.mixup.")
+
+
+def _check_masks(frontend: Choice | None, augment: AugmentPart) -> None:
+    """What masks or mixes frequencies needs a front end that has some."""
+    if frontend is None or FRONTENDS.entry(frontend.name).value.spectral:
+        return
+    for key in ("freq_masks", "mixstyle"):
+        if getattr(augment, key):
+            raise SpecError(
+                f"augment.{key}={getattr(augment, key)}: the front end '{frontend.name}' gives no bins of frequency. "
+                f"Leave out augment.{key}; augment.time_masks silences stretches of the sound."
+            )
 
 
 def _check_mixing(spec: RunSpec) -> None:

@@ -232,7 +232,7 @@ def _execute(
     metrics = score_run(result.predictions, experiment.tests, spec.select, tuple(experiment.training), experiment.task)
     folder.write_json(store.METRICS, metrics)
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in result.chosen.items()}))
-    folder.write_json(store.COST, _cost(result, device, time.monotonic() - started - result.waited_s))
+    folder.write_json(store.COST, _cost(result, model, device, time.monotonic() - started - result.waited_s))
 
 
 @dataclass(frozen=True)
@@ -351,11 +351,14 @@ def _note_changes(before: Environment, now: Environment, display: Display) -> No
         display.say(f"note: begun under other conditions: {'; '.join(changed)}")
 
 
-def _cost(result: _Result, device: torch.device, seconds: float) -> Cost:
+def _cost(result: _Result, model: Model, device: torch.device, seconds: float) -> Cost:
+    parameters, learning = model.sizes()
     peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
     return Cost(
         seconds=round(seconds, 1),
         training_seconds=round(result.training_s, 1),
         training_clips_per_s=round(result.fitted / result.training_s, 1),
         peak_gpu_mib=peak,
+        parameters=parameters,
+        learning=learning,
     )

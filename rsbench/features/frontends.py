@@ -1,4 +1,4 @@
-"""Front ends: waveforms to log-mel features, batched and on whatever device the waveforms are on.
+"""Front ends: waveforms to features, batched and on whatever device the waveforms are on.
 
 A backbone declares the front end it was trained for. All of them take mono waveforms (B, T) in [−1, 1] at
 their own `rate` and give (B, n_mels, frames), in at least float32 under autocast too; float64 stays float64.
@@ -37,7 +37,8 @@ class FrontendModule(nn.Module, ABC):
 
     Class attributes: `rate`, samples per second of the waveforms it takes; `edge_fade`, samples over which a
     recording fades in and out before clips are cut from it (0: none); `reach`, samples that a frame begins before
-    `hop` times its number, as where frames are centred there.
+    `hop` times its number, as where frames are centred there; `spectral`, whether its bins are frequencies, which can
+    be masked and mixed.
 
     Args:
         n_mels: bins of the features.
@@ -48,6 +49,7 @@ class FrontendModule(nn.Module, ABC):
     rate: int
     edge_fade: int = 0
     reach: int = 0
+    spectral: bool = True
 
     def __init__(self, n_mels: int, hop_ms: float, shortest: int) -> None:
         super().__init__()

@@ -16,11 +16,12 @@ from ..core.spec import PROTOCOL
 from ..core.weights import read_state
 from ..data.tasks import NORMAL
 from ..evaluation.operating_point import OperatingPoint
-from ..experiment.build import feature_size, untrained_model
+from ..experiment.build import feature_size, untrained_model, with_adapters
 from ..experiment.resolve import registered
 from ..features.frontends import FrontendModule, create_frontend
 from ..results.run import Run
 from ..results.trained_model import TrainedModel
+from ..training.adapters import merge_adapters
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
 
@@ -83,7 +84,7 @@ def load_classifier(choice: TrainedModel) -> Classifier:
     path = checkpoint(choice)
     frontend = create_frontend(spec.frontend.name, **spec.frontend.params)
     counts, domains = tuple(run.data.class_counts.values()), run.data.domains
-    model = untrained_model(spec, *feature_size(frontend, spec.data.clip_s), counts, domains)
+    model = with_adapters(untrained_model(spec, *feature_size(frontend, spec.data.clip_s), counts, domains), spec)
     try:
         model.load_state_dict(read_state(path))
     except RuntimeError as error:  # names or shapes that differ, in many lines
@@ -91,6 +92,7 @@ def load_classifier(choice: TrainedModel) -> Classifier:
             f"{path}: holds the weights of another model than {spec.loss.name} on {spec.backbone.name} is now. Use the "
             f"version of rsbench, or of the plugin, that the run was made with. ({str(error).splitlines()[-1].strip()})"
         ) from None
+    merge_adapters(model.backbone)
     return Classifier(frontend, model, choice.point, spec.data.clip_s).eval()
 
 

@@ -294,12 +294,18 @@ class ChosenEpoch(RecordPart):
 
 
 class Cost(RecordPart):
-    """seconds: of the whole run. Clips per second are of whole epochs, validation included."""
+    """seconds: of the whole run. Clips per second are of whole epochs, validation included.
+
+    parameters: numbers that backbone and loss consist of. learning: those of them that are trained. None where an
+    earlier version counted neither.
+    """
 
     seconds: float
     training_seconds: float
     training_clips_per_s: float
     peak_gpu_mib: float | None
+    parameters: Whole | None = None
+    learning: Whole | None = None
 
 
 class Origin(RecordPart):

@@ -45,6 +45,11 @@ class Model(nn.Module):
         self.backbone.compile(backend=backend)
         self.compiled = True
 
+    def sizes(self) -> tuple[int, int]:
+        """How many numbers its parameters are, and how many of them learn."""
+        weights = list(self.parameters())
+        return sum(w.numel() for w in weights), sum(w.numel() for w in weights if w.requires_grad)
+
     def train(self, mode: bool = True) -> Model:
         super().train(mode)
         for module in self.frozen:

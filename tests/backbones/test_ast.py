@@ -239,3 +239,15 @@ def test_its_own_checkpoint_is_not_touched(tiny: Backbone) -> None:
     translated = tiny.translate(own)
     assert translated.keys() == own.keys()
     assert all(torch.equal(translated[name], own[name]) for name in own)
+
+
+@torch.no_grad()
+def test_its_layers_are_what_its_blocks_give() -> None:
+    backbone = create_backbone("ast", 32, 48, size="tiny").eval()
+    features, left = torch.randn(2, 32, 48), []
+    for block in backbone.blocks:
+        block.register_forward_hook(lambda _, given, tokens: left.append(tokens[:, :2].mean(dim=1)))
+    backbone(features)
+    expected = torch.stack(left, dim=1)
+    torch.testing.assert_close(backbone.layer_embeddings(features), expected, rtol=0, atol=0)
+    assert expected.shape == (2, 12, 192)

@@ -16,7 +16,9 @@ OF_TIMM = ("test_vit", "test_vit3", "test_convnext", "test_efficientnet")
 # one with positions and one without.
 WITHOUT_SLOW_CHECKS = ("mn10", "mn40", "cnn10", "cnn14", "resnet", "test_vit3", "test_convnext")
 
-CASES = [smallest(name) for name in list_backbones() if name != "timm"]
+CASES = [
+    smallest(name) for name in list_backbones() if name not in ("timm", "hf")
+]  # test_hf.py has models for the latter
 CASES += [Case("backbone", "timm", (("model", model),)) for model in OF_TIMM]
 CHECKED = [
     pytest.param(case, check, id=f"{case}-{check.name}")

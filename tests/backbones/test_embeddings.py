@@ -1,10 +1,10 @@
-"""The projection of given embeddings: its dropout is dropout."""
+"""What is trained on given embeddings: dropout is dropout, and layers are weighted."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from rsbench.backbones.embeddings import Embeddings, dropped
+from rsbench.backbones.embeddings import Embeddings, Layers, dropped
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.999])
@@ -39,3 +39,13 @@ def test_without_a_width_embeddings_are_standardised_in_training_and_passed_on_w
     standardised = model.train()(values)
     torch.testing.assert_close(standardised.mean(dim=0), torch.zeros(6), rtol=0, atol=1e-5)
     assert Embeddings(6, 1, width=0, hidden=4).embedding_dim == 4
+
+
+@torch.no_grad()
+def test_layers_are_summed_by_their_weights() -> None:
+    backbone = Layers(12, 1, count=3, width=0).eval()
+    layers = torch.randn(5, 3, 4)
+    scale = (1 + 1e-5) ** -0.5  # of batch norm that has seen nothing: a variance of 1, and its eps
+    torch.testing.assert_close(backbone(layers.flatten(1)), scale * layers.mean(dim=1))
+    backbone.weighting.copy_(torch.tensor([0.0, 100.0, 0.0]))
+    torch.testing.assert_close(backbone(layers.flatten(1)), scale * layers[:, 1])

@@ -21,7 +21,13 @@ from packaging.utils import canonicalize_name
 from tiny import PROJECT
 
 PROJECT_TABLE = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-RUNNING = ("sweep", "export", "pml")  # extras that the package itself imports, rather than its tests or its site
+RUNNING = (
+    "sweep",
+    "export",
+    "hf",
+    "lora",
+    "pml",
+)  # extras that the package itself imports, rather than its tests or its site
 
 # Imported, and brought by the dependency that they are a part of.
 PART_OF = {"markupsafe": "jinja2", "pydantic-core": "pydantic", "sqlalchemy": "optuna"}

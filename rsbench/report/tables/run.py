@@ -129,6 +129,8 @@ def _environment(env: Known) -> str:
 def _cost(cost: Known) -> str:
     text = f"{duration(cost['seconds'])}, of which training {duration(cost['training_seconds'])}"
     text += f" ({cost['training_clips_per_s']:.0f} clips/s)"
+    if cost.get("learning") is not None:
+        text += f"; {cost['learning']:,} of {cost['parameters']:,} parameters learn"
     return text if cost["peak_gpu_mib"] is None else f"{text}, at most {cost['peak_gpu_mib']:.0f} MiB on the GPU"
 
 
