@@ -47,6 +47,7 @@ _HOMES = {
     "data.datasets": ("register_dataset",),
     "data.folder": ("clip_table",),
     "data.splits": ("Split",),
+    "observers.observer": ("ObservedRun", "Observer", "register_observer"),
     "quality.index": ("QualityIndex", "register_quality"),
     "core.spec": ("Range", "RunSpec"),
     "results.run": ("Run",),
@@ -113,6 +114,9 @@ if TYPE_CHECKING:
     from .data.datasets import register_dataset as register_dataset
     from .data.folder import clip_table as clip_table
     from .data.splits import Split as Split
+    from .observers.observer import ObservedRun as ObservedRun
+    from .observers.observer import Observer as Observer
+    from .observers.observer import register_observer as register_observer
     from .quality.index import QualityIndex as QualityIndex
     from .quality.index import register_quality as register_quality
     from .results.run import Run as Run

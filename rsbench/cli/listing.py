@@ -17,6 +17,7 @@ class ListedKind(enum.StrEnum):
     splits = "splits"
     datasets = "datasets"
     indices = "indices"
+    observers = "observers"
     sweeps = "sweeps"
 
 

@@ -14,6 +14,7 @@ from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
     DryRunOption,
+    LogOption,
     PartialOption,
     PluginOption,
     QuietOption,
@@ -40,6 +41,8 @@ rsbench run --loss ce --backbone resnet --seeds 0-4 --set loss.class_weights=inv
 rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DATA --train icbhi-official
 
 rsbench run --loss mine --plugin my_loss.py --backbone cnn6 --dry-run
+
+rsbench run --loss qlung --backbone cnn6 --log tensorboard,csv
 
 rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DATA --train icbhi-official --seeds 0-9
 """
@@ -71,6 +74,7 @@ def run(
     save_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,
+    log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
@@ -86,6 +90,7 @@ def run(
     from ..core.spec import flatten, parse_assignment, parse_seeds
     from ..experiment.context import make_context
     from ..experiment.grid import grid_specs
+    from ..observers.observer import observers_named
 
     given: dict[str, Any] = _read_spec(spec) if spec else {}
     options = {
@@ -103,7 +108,14 @@ def run(
             raise SpecError(f"{option} and --set {key}={shown(changes[key])}: both say the same field. Leave out one.")
     given |= changes
     context = make_context(
-        root or (), out, device=device, threads=threads, partial=partial, save_every_s=save_every, quiet=quiet
+        root or (),
+        out,
+        device=device,
+        threads=threads,
+        partial=partial,
+        save_every_s=save_every,
+        observers=observers_named(log or ()),
+        quiet=quiet,
     )
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     losses = [name.strip() for name in loss.split(",")] if loss else []
@@ -165,6 +177,7 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     from ..data.clips import CLASSES
     from ..experiment.build import build_model
     from ..experiment.prepare import class_table
+    from ..observers.of_run import LOGS
 
     say, spec = context.display.say, experiment.spec
     if experiment.synthetic:
@@ -187,6 +200,8 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     say(
         f"  {spec.optim.epochs} epochs, batches of {spec.optim.batch_size}, {spec.optim.algorithm} at {spec.optim.lr:g}"
     )
+    if context.observers:
+        say(f"  logged by {', '.join(context.observers)} in {context.out / LOGS}")
 
 
 def _starting_point(spec: RunSpec) -> str:

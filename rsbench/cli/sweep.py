@@ -13,6 +13,7 @@ from ..core.errors import SpecError
 from .options import (
     DeviceOption,
     DryRunOption,
+    LogOption,
     PartialOption,
     PluginOption,
     QuietOption,
@@ -82,21 +83,27 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     out: OutOption = Path("results"),
+    log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run what is missing of a study, then rank its runs. (`rsbench sweep STUDY` is enough.)"""
     from ..core.spec import parse_assignment
+    from ..observers.of_run import LOGS
     from ..sweep.driver import StudyUnfinished, carry_out, describe, place_study
     from ..sweep.shipped import study_file
     from ..sweep.spec import load_sweep
 
     sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
-    study = place_study(sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), quiet=quiet)
+    study = place_study(
+        sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), log=log or (), quiet=quiet
+    )
     engine = _engine(study, serial=serial, address=address)
     study.context.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
     for line in describe(study, engine.at_once, retry_failed=retry_failed):
         study.context.display.say(line)
+    if study.crew.observers:
+        study.context.display.say(f"runs are logged by {', '.join(study.crew.observers)} in {out / LOGS}")
     if dry_run:
         for planned in study.planned().runs:
             typer.echo(f"{planned.run_id}: {planned.cell}, seed {planned.seed}: {planned.state}")

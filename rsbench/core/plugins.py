@@ -24,10 +24,10 @@ from .errors import PluginError, in_words, shown
 from .installation import raise_if_library
 from .registry import Entry, Registry
 
-BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
+BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices", "rsbench.observers")
 BUILT_IN_MODULES = ("rsbench.features.frontends",)
 BUILT_IN_DATASETS = ("rsbench.data.icbhi", "rsbench.data.sprsound", "rsbench.data.synthetic")
-ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
+ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality", "rsbench.observers")
 DATASETS_GROUP = "rsbench.datasets"
 
 broken: dict[str, str] = {}  # what could not be imported: entry point → traceback

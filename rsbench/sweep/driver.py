@@ -16,8 +16,9 @@ from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
 from ..core.errors import ResultsError, RunFailed, SpecError, did_you_mean
 from ..core.files import json_bytes, locked, write_json
-from ..experiment.context import DataCache, RunContext, make_context
+from ..experiment.context import DataCache, RunContext
 from ..experiment.run import clear_leftovers
+from ..observers.observer import observers_named
 from ..results.run import Run
 from .engines import Engine, RunTask, WorkerConfig
 from .plan import PlannedRun, StudyPlan, plan_runs, runs_folder
@@ -78,6 +79,7 @@ def place_study(
     device: str,
     partial: bool,
     plugins: Sequence[str],
+    log: str | Sequence[str] = (),
     quiet: bool,
 ) -> Study:
     """A study at a place that means the same in every process: folders and files of plugins become absolute."""
@@ -85,7 +87,14 @@ def place_study(
     sweep = sweep.model_copy(update={"plugins": loaded})
     takes, folders = sweep.resources, tuple(map(_absolute, roots))
     crew = WorkerConfig(
-        folders, str(out.absolute()), device, takes.threads, partial or sweep.partial, loaded, takes.save_every_s
+        folders,
+        str(out.absolute()),
+        device,
+        takes.threads,
+        partial or sweep.partial,
+        loaded,
+        takes.save_every_s,
+        observers_named(log, loaded),
     )
     return make_study(sweep, crew, quiet=quiet)
 
@@ -98,8 +107,7 @@ def _absolute(root: str) -> str:
 
 def make_study(sweep: SweepSpec, crew: WorkerConfig, *, quiet: bool) -> Study:
     """A study at a place. Raises RsbenchError where the place is wrong."""
-    threads = sweep.resources.threads
-    context = make_context(crew.roots, crew.out, device=crew.device, threads=threads, partial=crew.partial, quiet=quiet)
+    context = crew.context(quiet=quiet)
     return Study(sweep, crew, context, context.data_cache())
 
 
@@ -236,7 +244,8 @@ class Stop:
 
 def _remember(study: Study) -> None:
     """Keep what the study is, so that `status` and `results` need its name alone."""
-    now = {"sweep": study.sweep.model_dump(mode="json"), "crew": asdict(study.crew)}
+    crew = {key: value for key, value in asdict(study.crew).items() if key != "observers"}  # who change nothing
+    now = {"sweep": study.sweep.model_dump(mode="json"), "crew": crew}
     kept = study.folder / STUDY
     if kept.is_file() and kept.read_bytes() != json_bytes(now):
         study.context.display.say("note: this study was begun with other settings; what still fits is kept")

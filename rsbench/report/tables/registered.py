@@ -20,6 +20,7 @@ def registries() -> dict[str, Registry[Any]]:
     from ...core.loss import LOSSES
     from ...data.datasets import DATASETS
     from ...features.frontends import FRONTENDS
+    from ...observers.observer import OBSERVERS
     from ...quality.index import QUALITY
 
     return {
@@ -28,6 +29,7 @@ def registries() -> dict[str, Registry[Any]]:
         "frontends": FRONTENDS,
         "datasets": DATASETS,
         "indices": QUALITY,
+        "observers": OBSERVERS,
     }
 
 
