@@ -130,17 +130,24 @@ def open_study(out: Path, name: str) -> Study:
     return make_study(sweep, crew, quiet=False)
 
 
-def describe(study: Study, at_once: int, *, retry_failed: bool) -> list[str]:
+def describe(study: Study, engine: Engine, *, retry_failed: bool) -> list[str]:
     """What is done, what is to do, how long it takes and what it can show, in lines."""
     lines = []
     if study.sweep.search is not None and study.sweep.confirm is not None:
-        lines.append(_search_in_words(study, study.sweep.search, at_once))
+        lines.append(_search_in_words(study, study.sweep.search, engine.at_once))
         count = len(study.sweep.confirm.seeds)
         lines.append(f"then the best settings of each of {len(study.cells())} cells on {count} fresh seeds")
     plan = study.planned()
     if plan.runs:
-        lines += [plan.in_words(at_once, retry_failed=retry_failed), *plan.power_in_words()]
+        tasks = _tasks(plan, retry_failed=retry_failed)
+        lines += [plan.in_words(engine.at_once, retry_failed=retry_failed), *plan.power_in_words()]
+        lines += engine.announce(tasks)
     return lines
+
+
+def _tasks(plan: StudyPlan, *, retry_failed: bool) -> list[RunTask]:
+    """What is left to do of a plan."""
+    return [RunTask(run.run_id, run.cell, run.settings) for run in plan.to_go(retry_failed=retry_failed)]
 
 
 def _search_in_words(study: Study, search: Search, at_once: int) -> str:
@@ -189,9 +196,8 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
                     StudyDisplay(study.context.display, "trials", to_do, stop.note) as display,
                 ):
                     engine.search(study.cells(), study.sweep, display, stop)
-        to_go = study.planned().to_go(retry_failed=retry_failed)
-        if to_go:
-            tasks = [RunTask(run.run_id, run.cell, run.settings) for run in to_go]
+        tasks = _tasks(study.planned(), retry_failed=retry_failed)
+        if tasks:
             with StudyDisplay(study.context.display, "runs", len(tasks), stop.note) as display:
                 engine.runs(tasks, display, stop)
     runs = study.planned().runs

@@ -118,6 +118,10 @@ class Engine(ABC):
         """How many runs or trials are at work at a time."""
         return 1
 
+    def announce(self, tasks: Sequence[RunTask]) -> list[str]:
+        """What becomes of these runs beside being done, in lines."""
+        return []
+
     @abstractmethod
     def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
         """Do these runs. One that fails does not stop the others; `stop` is asked before each start."""

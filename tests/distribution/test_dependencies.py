@@ -22,7 +22,7 @@ from tiny import PROJECT
 
 PROJECT_TABLE = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Extras that the package itself imports, rather than its tests or its site.
-RUNNING = ("sweep", "export", "pml", "tensorboard", "wandb", "mlflow")
+RUNNING = ("sweep", "slurm", "export", "pml", "tensorboard", "wandb", "mlflow")
 
 # Imported, and brought by the dependency that they are a part of.
 PART_OF = {"markupsafe": "jinja2", "pydantic-core": "pydantic", "sqlalchemy": "optuna"}
