@@ -155,7 +155,7 @@ def test_the_reference_of_studies_has_every_key(tmp_path: Path) -> None:
 
 
 def test_the_reference_of_slurm_has_every_field(tmp_path: Path) -> None:
-    (reference,) = (block for block in blocks(PAGES["sweeps"], "yaml") if block.title == "slurm.yaml")
+    (reference,) = blocks(PAGES["slurm"], "yaml")
     path = tmp_path / reference.title
     path.write_text(reference.code, encoding="utf-8")
     assert load_slurm_settings(path).model_fields_set == SlurmSettings.model_fields.keys()

@@ -92,7 +92,7 @@ def run(
     ] = False,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. 10.0.0.1:6379.")] = None,
     slurm: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="How runs become jobs of Slurm, in YAML; see docs/sweeps.md.")
+        Path | None, typer.Option(metavar="FILE", help="How runs become jobs of Slurm, in YAML; see docs/slurm.md.")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,

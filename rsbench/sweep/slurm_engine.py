@@ -15,7 +15,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 import submitit
 from submitit.core.job_environment import JobEnvironment
-from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 from submitit.helpers import Checkpointable
 
 from ..core.errors import SpecError
@@ -182,8 +182,11 @@ class SlurmEngine(Engine):
                 handed = {run_id for item in queue for run_id in item.runs}
                 to_submit = [item.task for run_id, item in waiting.items() if run_id not in handed]
                 if stop():
-                    self._cancel(item for item in queue if not self._begun(item))
+                    for item in [item for item in queue if not self._begun(item)]:
+                        item.job.cancel(check=False)
+                        queue.remove(item)
                     if not any(asked & set(item.runs) for item in queue):
+                        self._remember(queue)
                         return
                 elif to_submit:
                     queue += self._submit(to_submit, len(queue))
@@ -193,7 +196,7 @@ class SlurmEngine(Engine):
     def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:
         raise SpecError(
             f"study '{sweep.name}': a search chooses each trial by those before it, and all jobs of an array are known "
-            "when it begins. Let Ray do the search (docs/sweeps.md: Ray on Slurm). The runs after it can be an array."
+            "when it begins. Let Ray do the search (docs/slurm.md). The runs after it can be an array."
         )
 
     @functools.cached_property
@@ -250,7 +253,7 @@ class SlurmEngine(Engine):
 
     def _collect(self, over: _Queued, waiting: dict[str, _Waiting], watch: StudyHooks) -> None:
         """What a job that is over has to tell: its failures too, and the runs that it ended without."""
-        report, why = _report_of(over.job)
+        report, why = report_of(over.job)
         for run_id, text in report.warnings:
             watch.warned(run_id, text)
         for run_id in (run_id for run_id in over.runs if run_id in waiting):
@@ -283,7 +286,9 @@ class SlurmEngine(Engine):
         except KeyboardInterrupt:
             if self.settings.cluster != "slurm":
                 _await_end(queue)  # a terminal interrupts them as well
-                self._cancel(item for item in queue if not item.job.done())
+                for item in queue:
+                    if not item.job.done():
+                        item.job.cancel(check=False)
             elif queue:
                 self.say(
                     f"{len(queue)} jobs stay in Slurm's queue, and go on without this command; given again, it watches "
@@ -291,12 +296,8 @@ class SlurmEngine(Engine):
                 )
             raise
 
-    def _cancel(self, queue: Iterable[_Queued]) -> None:
-        for item in queue:
-            item.job.cancel(check=False)
 
-
-def _await_end(queue: Iterable[_Queued]) -> None:
+def _await_end(queue: Collection[_Queued]) -> None:
     until = time.monotonic() + GRACE_S
     while time.monotonic() < until and not all(item.job.done() for item in queue):
         time.sleep(0.1)
@@ -307,12 +308,14 @@ def _ids(queue: Collection[_Queued]) -> str:
     return " ".join(dict.fromkeys(item.job.job_id.partition("_")[0] for item in queue))
 
 
-def _report_of(job: Any) -> tuple[JobReport, str]:
+def report_of(job: Any) -> tuple[JobReport, str]:
     """What a job returned; where it did not return, nothing, and the reason."""
-    output = job.paths.stderr
+    report, why = JobReport(), f"state {job.state}"
     try:
-        report: JobReport = job.result()
-    except (submitit.core.utils.UncompletedJobError, FailedJobError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip(" -")]
-        return JobReport(), f"{lines[0].strip() if lines else 'no reason is known'} (see {output})"
-    return report, f"it ended before the run had begun (see {output})"
+        report = job.result()
+    except FailedJobError as error:  # its message has the traceback between lines of dashes
+        parts = str(error).split("-" * 22)
+        why = parts[len(parts) // 2].strip().splitlines()[-1]
+    except UncompletedJobError:
+        pass  # it was killed, or its machine was lost
+    return report, f"{why}; see {job.paths.stderr}"

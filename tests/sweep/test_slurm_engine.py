@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -22,7 +23,7 @@ from tiny import CLIP_S, OBSERVING_PLUGIN, TINY_PLUGIN, Cli
 from rsbench.core.errors import SpecError
 from rsbench.sweep import slurm_engine
 from rsbench.sweep.engines import SerialEngine, WorkerConfig
-from rsbench.sweep.slurm_engine import LOST_JOBS, SlurmEngine
+from rsbench.sweep.slurm_engine import LOST_JOBS, SlurmEngine, report_of
 from rsbench.sweep.slurm_settings import SlurmSettings, load_slurm_settings
 from rsbench.sweep.spec import Resources, cells
 
@@ -162,6 +163,14 @@ def test_a_job_that_is_lost_is_submitted_again_and_not_for_ever(tiny_root: Path,
     assert (state, len(list(slurm.glob("*.sh")))) == ("failed", LOST_JOBS + 1)
     assert "its job was lost too often (4×)" in error
     assert run_states(tmp_path) == {}  # no fault of the run: the next command tries again
+
+
+def test_what_a_job_stumbled_over_is_told(tmp_path: Path, slurm: Path) -> None:
+    job = submitit.SlurmJob(tmp_path, "7")
+    job.paths.result_pickle.write_bytes(pickle.dumps(("error", "Traceback:\n  …\nImportError: no rsbench here\n")))
+    report, why = report_of(job)
+    assert report.outcomes == {}
+    assert why == f"ImportError: no rsbench here; see {job.paths.stderr}"
 
 
 def test_a_limit_ends_what_waits(tiny_root: Path, tmp_path: Path, slurm: Path) -> None:
