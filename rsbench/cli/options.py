@@ -53,7 +53,7 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         callback=_load,
-        help="A .py file or module with losses, backbones, data sets or indices of yours; repeatable.",
+        help="A .py file or module of yours with losses, backbones, data sets, indices or observers; repeatable.",
     ),
 ]
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import submitit
 from submitit.core.job_environment import JobEnvironment
@@ -67,11 +67,18 @@ class StudyJob(Checkpointable):
         """
         number = signal.Signals[f"SIG{JobEnvironment.USR_SIG}"]
         queue_again = signal.getsignal(number)
-        signal.signal(number, _stop_now)
+        must_stop = False
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            nonlocal must_stop
+            must_stop = True
+            signal.default_int_handler(number, frame)
+
+        signal.signal(number, stop)
         try:
             self._work()
-        except _MustStop:
-            if callable(queue_again):  # submitit's, which ends the process
+        except KeyboardInterrupt:
+            if must_stop and callable(queue_again):  # submitit's, which ends the process
                 queue_again(number, None)
             raise
         finally:
@@ -86,14 +93,6 @@ class StudyJob(Checkpointable):
 
     def _warned(self, run_id: str, text: str) -> None:
         self.report.warnings.append((run_id, text))
-
-
-class _MustStop(KeyboardInterrupt):
-    """The job's time is over."""
-
-
-def _stop_now(number: int, frame: FrameType | None) -> NoReturn:
-    raise _MustStop
 
 
 def _nobody_looks(run_id: str, epoch: int, epochs: int, score: float | None) -> None:
