@@ -72,6 +72,13 @@ class FailsAtTheEnd(Observer):
         raise OSError(28, "No space left on device")
 
 
+@register_observer("slurm_signals", summary="Slurm's signal to stop while the second epoch is told")
+class SlurmSignals(Observer):
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        if row["epoch"] == 2:
+            signal.raise_signal(signal.SIGUSR2)
+
+
 @register_observer("user_interrupts", summary="Ctrl-C, or SIGTERM, while the second epoch is told")
 class UserInterrupts(Observer):
     def epoch(self, row: Mapping[str, Any]) -> None:

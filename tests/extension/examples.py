@@ -1,4 +1,4 @@
-"""The documentation's backbone and data set in ten lines as it shows them, and recordings in the layout of KAUH."""
+"""The documentation's backbone, data set and observer as it shows them, and recordings in the layout of KAUH."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import soundfile
 from documents import blocks
 from tiny import CLIP_S, PROJECT, RATE
 
-PAGES = "".join((PROJECT / "docs" / page).read_text(encoding="utf-8") for page in ("backbone.md", "dataset.md"))
+PAGES = "".join(
+    (PROJECT / "docs" / page).read_text(encoding="utf-8") for page in ("backbone.md", "dataset.md", "observers.md")
+)
 WORDS = ("N", "E W", "C", "I C E W", "N", "Crep", "I E W", "Bronchial", "I C", "N", "I C B", "I C E W")
 DIAGNOSES = ("N", "Asthma", "heart failure", "Asthma and lung fibrosis", "Lung Fibrosis")
 LOCATIONS = ("P L L R", "P R L ", "A U R")  # some names of the data set do have that space

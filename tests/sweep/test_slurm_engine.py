@@ -101,6 +101,17 @@ def test_the_same_runs_as_the_serial_engine(tiny_root: Path, tmp_path: Path) -> 
     assert_same_predictions(tmp_path / "serial", tmp_path / "slurm", 2)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_job_is_told_to_stop_whoever_is_at_work(tiny_root: Path, tmp_path: Path) -> None:
+    whose = crew(tiny_root, tmp_path)
+    whose = replace(whose, plugins=(TINY_PLUGIN, OBSERVING_PLUGIN), observers=("slurm_signals",))
+    before = signal.getsignal(signal.SIGUSR2)
+    with pytest.raises(KeyboardInterrupt):
+        engine(whose, cluster="debug").runs(tasks(whose), Log(), never)
+    assert list(run_states(tmp_path).values()) == ["interrupted"]
+    assert signal.getsignal(signal.SIGUSR2) == before
+
+
 def test_a_job_that_is_told_to_stop_is_queued_again_and_goes_on(
     tiny_root: Path, tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
