@@ -20,15 +20,17 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 TESTED = PROJECT / "constraints.txt"
+EXTRAS = "dev,mlflow,wandb"  # all there are
 LOWER_BOUND = re.compile(r"^(?P<name>[\w.-]+)(?:\[\w+\])?(?:==|>=)(?P<version>[\w.]+)")
 
 # Run by the new environment: what it holds of rsbench's dependencies, without what pip itself or a platform added.
 CLOSURE = """
 import re
+import sys
 from importlib.metadata import distribution, version
 from packaging.requirements import Requirement
 
-seen, left = {}, [Requirement("rsbench[dev]")]
+seen, left = {}, [Requirement(f"rsbench[{sys.argv[1]}]")]
 while left:
     wanted = left.pop()
     key = re.sub(r"[-_.]+", "-", wanted.name).lower()
@@ -53,13 +55,13 @@ def lowest() -> Iterator[str]:
 
 
 def installed(python: str, constraints: Path | None) -> list[str]:
-    """`name==version` of all that rsbench[dev] needs, as pip installs it for this Python today."""
+    """`name==version` of all that rsbench with EXTRAS needs, as pip installs it for this Python today."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([python, "-m", "venv", folder], check=True)
         own = Path(folder, "bin", "python")
         given = ["-c", str(constraints)] if constraints else []
-        subprocess.run([own, "-m", "pip", "install", "--quiet", "-e", f"{PROJECT}[dev]", *given], check=True)
-        listed = subprocess.run([own, "-c", CLOSURE], check=True, capture_output=True, text=True)
+        subprocess.run([own, "-m", "pip", "install", "--quiet", "-e", f"{PROJECT}[{EXTRAS}]", *given], check=True)
+        listed = subprocess.run([own, "-c", CLOSURE, EXTRAS], check=True, capture_output=True, text=True)
     return listed.stdout.split()
 
 
@@ -77,7 +79,7 @@ def tested(pythons: list[str]) -> None:
             found = installed(python, Path(given.name) if lines else None)
         lines += [line + marker for line in found if line.partition("==")[0] not in before]
     head = f"""\
-# All that `pip install -e ".[dev]"` took from nothing on {date.today():%Y-%m-%d}: the set that the tests pass with.
+# All that `pip install -e ".[{EXTRAS}]"` took from nothing on {date.today():%Y-%m-%d}: what the tests pass with.
 # Written by .ci/constraints.py. docs/installation.md says when to use it.
 """
     TESTED.write_text(head + "\n".join(sorted(lines)) + "\n", encoding="utf-8")

@@ -48,6 +48,7 @@ _HOMES = {
     "data.folder": ("clip_table",),
     "data.splits": ("Split",),
     "data.tasks": ("LabelMap", "Task", "register_task"),
+    "observers.observer": ("ObservedRun", "Observer", "register_observer"),
     "quality.index": ("QualityIndex", "register_quality"),
     "core.spec": ("Range", "RunSpec"),
     "results.run": ("Run",),
@@ -117,6 +118,9 @@ if TYPE_CHECKING:
     from .data.tasks import LabelMap as LabelMap
     from .data.tasks import Task as Task
     from .data.tasks import register_task as register_task
+    from .observers.observer import ObservedRun as ObservedRun
+    from .observers.observer import Observer as Observer
+    from .observers.observer import register_observer as register_observer
     from .quality.index import QualityIndex as QualityIndex
     from .quality.index import register_quality as register_quality
     from .results.run import Run as Run

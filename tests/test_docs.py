@@ -23,6 +23,7 @@ from rsbench.core.plugins import load
 from rsbench.data import icbhi, sprsound
 from rsbench.data.splits import CLAIMS_FROM
 from rsbench.evaluation.statistics import RESAMPLES
+from rsbench.sweep.slurm_settings import SlurmSettings, load_slurm_settings
 from rsbench.sweep.spec import Confirm, Limits, Resources, Search, SweepSpec, cells, load_sweep
 
 DOCS = PROJECT / "docs"
@@ -151,6 +152,13 @@ def test_the_reference_of_studies_has_every_key(tmp_path: Path) -> None:
     parts = {"search": Search, "confirm": Confirm, "resources": Resources, "limits": Limits}
     for name, part in parts.items():
         assert written[name].keys() == part.model_fields.keys()
+
+
+def test_the_reference_of_slurm_has_every_field(tmp_path: Path) -> None:
+    (reference,) = blocks(PAGES["slurm"], "yaml")
+    path = tmp_path / reference.title
+    path.write_text(reference.code, encoding="utf-8")
+    assert load_slurm_settings(path).model_fields_set == SlurmSettings.model_fields.keys()
 
 
 def test_figures_are_those_of_the_code() -> None:

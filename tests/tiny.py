@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY_PLUGIN = str(Path(__file__).with_name("tiny_plugin.py"))
+OBSERVING_PLUGIN = str(Path(__file__).with_name("observing_plugin.py"))
 RATE = 4000
 CLIP_S = 0.5
 

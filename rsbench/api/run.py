@@ -12,6 +12,7 @@ from ..experiment.context import make_context, make_spec
 from ..experiment.grid import grid_specs, run_grid
 from ..experiment.prepare import prepare_experiment
 from ..experiment.run import run_experiment
+from ..observers.observer import observers_named
 from ..results.run import Run
 from ..training.checkpoint import SAVE_EVERY_S
 from .runs import Runs
@@ -27,6 +28,7 @@ class RunOptions(TypedDict, total=False):
     device: str
     threads: int | None
     save_every_s: float
+    log: str | Sequence[str]
     quiet: bool
 
 
@@ -58,6 +60,7 @@ def run(  # noqa: PLR0913 (all that a run can be told)
     device: str = "auto",
     threads: int | None = None,
     save_every_s: float = SAVE_EVERY_S,
+    log: str | Sequence[str] = (),
     quiet: bool = False,
 ) -> Run | Runs:
     """Train and judge a loss on a backbone; return at once what is done already.
@@ -69,13 +72,14 @@ def run(  # noqa: PLR0913 (all that a run can be told)
         settings: the spec's keys, nested or dotted.
         losses: several, in place of the settings' one.
         seeds: several, as numbers or "0-4", in place of the settings' one; every loss is run with every seed.
-        plugins: files or modules that register losses, backbones, data sets or indices.
+        plugins: files or modules that register losses, backbones, data sets, indices or observers.
         root: folders of recordings (default: the environment's RSBENCH_DATA); "icbhi=DIR" names one data set's.
         partial: accept an incomplete data set; the row says so.
         out: where `runs/<run id>/` is kept.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: CPU threads (default: all cores); recorded, since sums depend on it in the last bits.
         save_every_s: seconds between two states on disk to go on from; Ctrl-C and the end write one too.
+        log: observers that are told of every epoch, "tensorboard,csv" say; they change nothing.
         quiet: say nothing on standard error.
 
     Returns the run; with losses or seeds, all of them.
@@ -84,7 +88,14 @@ def run(  # noqa: PLR0913 (all that a run can be told)
     one that fails stops no other, and the error comes when all have ended.
     """
     context = make_context(
-        root, out, device=device, threads=threads, partial=partial, save_every_s=save_every_s, quiet=quiet
+        root,
+        out,
+        device=device,
+        threads=threads,
+        partial=partial,
+        save_every_s=save_every_s,
+        observers=observers_named(log, plugins),
+        quiet=quiet,
     )
     if losses is None and seeds is None:
         spec = make_spec(settings, context, plugins)

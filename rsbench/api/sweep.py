@@ -33,6 +33,7 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
     device: str = "auto",
     out: str | Path = "results",
     retry_failed: bool = False,
+    log: str | Sequence[str] = (),
     quiet: bool = False,
 ) -> StudyLeaderboard:
     """Run what is missing of a study, one run after another in this process, and rank its runs.
@@ -51,6 +52,7 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
         device: "auto", "cpu", "cuda" or "cuda:N".
         out: where runs/ and sweeps/ are kept.
         retry_failed: try runs again that failed.
+        log: observers that are told of every epoch of every run, "tensorboard,csv" say; they change nothing.
         quiet: say nothing on standard error.
 
     Raises SpecError for a study that cannot be, and RunFailed where runs are still missing at the end.
@@ -63,6 +65,7 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
         device=device,
         partial=partial,
         plugins=plugins,
+        log=log,
         quiet=quiet,
     )
     boards = carry_out(placed, SerialEngine(placed.crew), retry_failed=retry_failed)

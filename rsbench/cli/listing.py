@@ -18,6 +18,7 @@ class ListedKind(enum.StrEnum):
     datasets = "datasets"
     tasks = "tasks"
     indices = "indices"
+    observers = "observers"
     sweeps = "sweeps"
 
 

@@ -30,6 +30,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any field of the spec, e.g. optim.lr=1e-4; repeatable."),
 ]
+LogOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Tell tensorboard, csv, wandb, mlflow or yours of every epoch; or several."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
 
@@ -49,7 +53,7 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         callback=_load,
-        help="A .py file or module with losses, backbones, data sets, tasks or indices of yours; repeatable.",
+        help="A .py file or module of yours: losses, backbones, data sets, tasks, indices, observers; repeatable.",
     ),
 ]
 

@@ -14,6 +14,7 @@ from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
     DryRunOption,
+    LogOption,
     PartialOption,
     PluginOption,
     QuietOption,
@@ -42,6 +43,8 @@ rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DAT
 rsbench run --loss ce --backbone cnn6 --task icbhi-2
 
 rsbench run --loss mine --plugin my_loss.py --backbone cnn6 --dry-run
+
+rsbench run --loss qlung --backbone cnn6 --log tensorboard,csv
 
 rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DATA --train icbhi-official --seeds 0-9
 """
@@ -76,6 +79,7 @@ def run(
     save_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,
+    log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
@@ -91,6 +95,7 @@ def run(
     from ..core.spec import flatten, parse_assignment, parse_seeds
     from ..experiment.context import make_context
     from ..experiment.grid import grid_specs
+    from ..observers.observer import observers_named
 
     given: dict[str, Any] = _read_spec(spec) if spec else {}
     options = {
@@ -109,7 +114,14 @@ def run(
             raise SpecError(f"{option} and --set {key}={shown(changes[key])}: both say the same field. Leave out one.")
     given |= changes
     context = make_context(
-        root or (), out, device=device, threads=threads, partial=partial, save_every_s=save_every, quiet=quiet
+        root or (),
+        out,
+        device=device,
+        threads=threads,
+        partial=partial,
+        save_every_s=save_every,
+        observers=observers_named(log or ()),
+        quiet=quiet,
     )
     numbers = parse_seeds(seeds) if seeds else [given.get("seed", 0)]
     losses = [name.strip() for name in loss.split(",")] if loss else []
@@ -170,6 +182,7 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     """What is about to happen: data, clips per class and split, device, parameters."""
     from ..experiment.build import build_model
     from ..experiment.prepare import class_table
+    from ..observers.of_run import LOGS
 
     say, spec = context.display.say, experiment.spec
     if experiment.synthetic:
@@ -190,6 +203,8 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     say(
         f"  {spec.optim.epochs} epochs, batches of {spec.optim.batch_size}, {spec.optim.algorithm} at {spec.optim.lr:g}"
     )
+    if context.observers:
+        say(f"  logged by {', '.join(context.observers)} in {context.out / LOGS}")
 
 
 def _starting_point(spec: RunSpec) -> str:

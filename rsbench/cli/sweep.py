@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from ..core.errors import SpecError
 from .options import (
     DeviceOption,
     DryRunOption,
+    LogOption,
     PartialOption,
     PluginOption,
     QuietOption,
@@ -34,12 +36,20 @@ rsbench sweep margins --root DATA --dry-run
 
 rsbench sweep margins --root DATA --set seeds=0-2 --address 10.0.0.1:6379
 
-rsbench sweep my_study.yaml
+rsbench sweep my_study.yaml --log tensorboard
+
+rsbench sweep margins --root DATA --engine slurm --slurm slurm.yaml
 
 rsbench sweep status margins
 
 rsbench sweep results margins --figures figures/
 """
+
+
+class EngineName(enum.StrEnum):
+    ray = "ray"
+    serial = "serial"
+    slurm = "slurm"
 
 
 class StudyFirst(TyperGroup):
@@ -76,33 +86,45 @@ def run(
             "--set", metavar="KEY=VALUE", help="A key of the file, e.g. seeds=0-2 or base.epochs=5; repeatable."
         ),
     ] = None,
-    serial: Annotated[bool, typer.Option("--serial", help="One at a time in this process, without Ray.")] = False,
+    engine: Annotated[EngineName | None, typer.Option(help="Who does the work. Default: ray.")] = None,
+    serial: Annotated[
+        bool, typer.Option("--serial", help="One at a time in this process, without Ray: --engine serial.")
+    ] = False,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. 10.0.0.1:6379.")] = None,
+    slurm: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="How runs become jobs of Slurm, in YAML; see docs/slurm.md.")
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     out: OutOption = Path("results"),
+    log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run what is missing of a study, then rank its runs. (`rsbench sweep STUDY` is enough.)"""
     from ..core.spec import parse_assignment
+    from ..observers.of_run import LOGS
     from ..sweep.driver import StudyUnfinished, carry_out, describe, place_study
     from ..sweep.shipped import study_file
     from ..sweep.spec import load_sweep
 
     sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
-    study = place_study(sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), quiet=quiet)
-    engine = _engine(study, serial=serial, address=address)
+    study = place_study(
+        sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), log=log or (), quiet=quiet
+    )
+    chosen = _engine(study, _engine_name(engine, serial=serial, address=address, slurm=slurm), address, slurm)
     study.context.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
-    for line in describe(study, engine.at_once, retry_failed=retry_failed):
+    for line in describe(study, chosen, retry_failed=retry_failed):
         study.context.display.say(line)
+    if study.crew.observers:
+        study.context.display.say(f"runs are logged by {', '.join(study.crew.observers)} in {out / LOGS}")
     if dry_run:
         for planned in study.planned().runs:
             typer.echo(f"{planned.run_id}: {planned.cell}, seed {planned.seed}: {planned.state}")
         return
     try:
-        _print(carry_out(study, engine, retry_failed=retry_failed))
+        _print(carry_out(study, chosen, retry_failed=retry_failed))
     except StudyUnfinished as unfinished:
         _print(unfinished.boards)
         raise
@@ -141,11 +163,28 @@ def results(
             typer.echo(f"drawn in {path}")
 
 
-def _engine(study: Study, *, serial: bool, address: str | None) -> Engine:
+def _engine_name(engine: EngineName | None, *, serial: bool, address: str | None, slurm: Path | None) -> EngineName:
+    """The engine that the options ask for. Raises SpecError where they contradict one another."""
+    named = {
+        "--engine": engine,
+        "--serial": EngineName.serial if serial else None,
+        "--address": EngineName.ray if address else None,
+        "--slurm": EngineName.slurm if slurm else None,
+    }
+    asked = {option: name for option, name in named.items() if name}
+    if len(set(asked.values())) > 1:
+        words = " and ".join(f"{option} (of {name})" for option, name in asked.items())
+        raise SpecError(f"{words} do not go together. Leave out one.")
+    return next(iter(asked.values()), EngineName.ray)
+
+
+def _engine(study: Study, name: EngineName, address: str | None, slurm: Path | None) -> Engine:
     from ..sweep.engines import SerialEngine
 
-    if serial:
+    if name is EngineName.serial:
         return SerialEngine(study.crew)
+    if name is EngineName.slurm:
+        return _slurm_engine(study, slurm)
     try:
         from ..sweep.ray_engine import RayEngine
     except ImportError as error:
@@ -153,6 +192,19 @@ def _engine(study: Study, *, serial: bool, address: str | None) -> Engine:
             f"Ray cannot be imported ({error}). Install it with pip install 'rsbench[sweep]', or say --serial."
         ) from None
     return RayEngine(study.crew, study.sweep.resources, address, study.folder / "ray")
+
+
+def _slurm_engine(study: Study, file: Path | None) -> Engine:
+    from ..sweep.slurm_settings import SlurmSettings, load_slurm_settings
+
+    settings = load_slurm_settings(file) if file else SlurmSettings()
+    try:
+        from ..sweep.slurm_engine import SlurmEngine
+    except ImportError as error:
+        raise SpecError(
+            f"submitit cannot be imported ({error}). Install it with pip install 'rsbench[slurm]'."
+        ) from None
+    return SlurmEngine(study.crew, study.sweep.resources, settings, study.folder, study.context.display.say)
 
 
 def _print(boards: Sequence[Board]) -> None:

@@ -27,7 +27,7 @@ PLUMBING = frozenset(
     for name in (
         *("core.cache", "core.display", "core.downloads", "core.errors", "core.files", "core.fingerprint"),
         *("core.installation", "core.plugins", "core.registry", "core.settings", "core.spec", "core.text"),
-        *("data.hashing", "data.sources"),
+        *("data.hashing", "data.sources", "observers.observer"),
     )
 )
 

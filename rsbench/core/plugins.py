@@ -24,7 +24,7 @@ from .errors import PluginError, in_words, shown
 from .installation import raise_if_library
 from .registry import Entry, Registry
 
-BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices")
+BUILT_IN_PACKAGES = ("rsbench.losses", "rsbench.backbones", "rsbench.quality.indices", "rsbench.observers")
 BUILT_IN_MODULES = ("rsbench.features.frontends", "rsbench.features.pretrained")
 BUILT_IN_DATA = tuple(
     f"rsbench.data.{module}"
@@ -33,7 +33,7 @@ BUILT_IN_DATA = tuple(
         "built_in_tasks",
     )
 )
-ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality")
+ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality", "rsbench.observers")
 DATA_GROUPS = ("rsbench.datasets", "rsbench.tasks")
 
 broken: dict[str, str] = {}  # what could not be imported: entry point → traceback

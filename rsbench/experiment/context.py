@@ -32,7 +32,7 @@ MOST_THREADS = max(64, 4 * DEFAULT_THREADS)  # a system gives a process so many;
 
 @dataclass(frozen=True)
 class RunContext:
-    """Folders, device and display of a run. save_every_s: see `Checkpoints`."""
+    """Folders, device and display of a run, and the names of who observes it. save_every_s: see `Checkpoints`."""
 
     roots: Roots
     out: Path
@@ -41,6 +41,7 @@ class RunContext:
     partial: bool
     display: Display
     save_every_s: float = SAVE_EVERY_S
+    observers: tuple[str, ...] = ()
 
     def data_cache(self) -> DataCache:
         """An empty cache of what runs here have in common."""
@@ -56,6 +57,7 @@ def make_context(
     partial: bool = False,
     quiet: bool = False,
     save_every_s: float = SAVE_EVERY_S,
+    observers: tuple[str, ...] = (),
 ) -> RunContext:
     """Check the device and set the threads. Raises SpecError where a GPU was asked for and there is none."""
     given = [root] if isinstance(root, str | Path) else list(root)
@@ -64,7 +66,9 @@ def make_context(
     if threads > MOST_THREADS:
         raise SpecError(f"{threads} threads: this machine has {DEFAULT_THREADS} cores; ask for {MOST_THREADS} at most.")
     torch.set_num_threads(threads)
-    return RunContext(roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet), save_every_s)
+    return RunContext(
+        roots, Path(out), device_named(device), threads, partial, Display(quiet=quiet), save_every_s, observers
+    )
 
 
 def device_named(name: str) -> torch.device:

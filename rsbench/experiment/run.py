@@ -26,6 +26,7 @@ from ..core.turns import in_step
 from ..data.identity import mismatched
 from ..evaluation.scoring import score_run, without_nan
 from ..evaluation.selection import rule
+from ..observers.of_run import RunObservers
 from ..results import store
 from ..results.environment import environment
 from ..results.run import Run
@@ -45,6 +46,7 @@ from .prepare import Experiment
 from .record import data_record
 
 OnEpoch = Callable[[str, Mapping[str, Any]], None]
+OnWarning = Callable[[str, str], None]
 
 RECORD_EVERY_S = 1.0  # how old what others see of a run at work may be
 
@@ -58,7 +60,10 @@ def run_experiment(experiment: Experiment, context: RunContext) -> Run:
 
 
 def run_together(
-    experiments: Sequence[Experiment], context: RunContext, on_epoch: OnEpoch = lambda run_id, row: None
+    experiments: Sequence[Experiment],
+    context: RunContext,
+    on_epoch: OnEpoch = lambda run_id, row: None,
+    on_warning: OnWarning | None = None,
 ) -> Iterator[tuple[str, Run | RsbenchError]]:
     """Do what is left to do of prepared runs, step by step over the same batches: each ends as it would alone.
 
@@ -66,10 +71,12 @@ def run_together(
         experiments: several differ in their losses alone, see `alike`.
         context: where they happen.
         on_epoch: called with a run's id and every row of its epochs.csv.
+        on_warning: called with a run's id and what went wrong beside it; None says it on the display.
 
     Yields every run's id, as it ends, with the run or the error that ended it.
     """
-    shared = _Shared(experiments, context, on_epoch)
+    warn = on_warning or (lambda run_id, text: context.display.say(f"note: {run_id}: {text}"))
+    shared = _Shared(experiments, context, on_epoch, warn)
     return in_step({experiment.run_id: _run(experiment, shared) for experiment in experiments}, RsbenchError)
 
 
@@ -92,6 +99,7 @@ class _Shared:
     experiments: Sequence[Experiment]
     context: RunContext
     on_epoch: OnEpoch
+    on_warning: OnWarning
     announced: bool = False
     folds: dict[int, tuple[ClipSet, ClipSet]] = field(default_factory=dict)
 
@@ -140,8 +148,10 @@ def _run(experiment: Experiment, shared: _Shared) -> Generator[int, None, Run]:
             _clear(run, checkpoints)
             context.display.say(f"already done: {run.path}{_code_since(run)}")
             return run
-        with _recorded(run.folder):
-            yield from _execute(experiment, shared, run.folder, checkpoints)
+        warn = functools.partial(shared.on_warning, run.run_id)
+        observers = RunObservers(context.observers, context.out, warn)
+        with _recorded(run.folder, observers):
+            yield from _execute(experiment, shared, run.folder, checkpoints, observers)
         _clear(Run(run.path), checkpoints)
     return Run(run.path)
 
@@ -184,8 +194,8 @@ def _code_since(run: Run) -> str:
 
 
 @contextlib.contextmanager
-def _recorded(folder: RunFolder) -> Iterator[None]:
-    """Leave a status behind whatever happens: done, interrupted or failed with the reason."""
+def _recorded(folder: RunFolder, observers: RunObservers) -> Iterator[None]:
+    """Leave a status behind whatever happens: done, interrupted or failed with the reason. Then tell the observers."""
     folder.set_status("running")
     for name in (store.ERROR, store.ORIGIN):  # of an earlier try, here or elsewhere
         (folder.path / name).unlink(missing_ok=True)
@@ -196,21 +206,24 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         # On a full disk even this cannot be written; the error itself is what the user must see.
         with contextlib.suppress(StorageError):
             folder.set_status("interrupted")
+        observers.end("interrupted")
         raise
     except BaseException as error:
         with contextlib.suppress(StorageError):
             folder.write_bytes(store.ERROR, traceback.format_exc().encode())
             folder.set_status("failed", message=f"{type(error).__name__}: {error}")
+        observers.end("failed")
         if isinstance(error, RsbenchError):
             raise
         raise RunFailed(
             f"The run failed: {type(error).__name__}: {error}. Its traceback is in {folder.path / store.ERROR}."
         ) from error
     folder.set_status("done")
+    observers.end("done")
 
 
 def _execute(
-    experiment: Experiment, shared: _Shared, folder: RunFolder, checkpoints: Checkpoints
+    experiment: Experiment, shared: _Shared, folder: RunFolder, checkpoints: Checkpoints, observers: RunObservers
 ) -> Generator[int, None, None]:
     spec, context, device = experiment.spec, shared.context, shared.context.device
     started = time.monotonic()
@@ -219,18 +232,21 @@ def _execute(
     model, weights = build_model(experiment)
     model.to(device)
     _write_description(experiment, context, folder, weights)
+    observers.begin(experiment.run_id, spec.model_dump(mode="json"))
     shared.announce(model)
     if experiment.tested_folds:
         result = yield from _train_folds(experiment, shared, folder, checkpoints)
     else:
-        result = yield from _train_once(experiment, shared, folder, checkpoints, model)
+        result = yield from _train_once(experiment, shared, folder, checkpoints, model, observers.epochs)
     folder.write_csv(store.EPOCHS, result.epochs)
+    observers.epochs(result.epochs.to_dict("records"))
     for name, frame in result.predictions.items():
         folder.write_parquet(f"{store.PREDICTIONS}/{name}.parquet", frame)
     for name, places in result.axes.items():
         folder.write_array(f"{store.EMBEDDINGS}/{name}.npy", places)
     metrics = score_run(result.predictions, experiment.tests, spec.select, tuple(experiment.training), experiment.task)
     folder.write_json(store.METRICS, metrics)
+    observers.figures = metrics
     folder.write_json(store.SELECTION, without_nan({name: epoch.document() for name, epoch in result.chosen.items()}))
     folder.write_json(store.COST, _cost(result, model, device, time.monotonic() - started - result.waited_s))
 
@@ -274,9 +290,17 @@ def _train_folds(
 
 
 def _train_once(
-    experiment: Experiment, shared: _Shared, folder: RunFolder, checkpoints: Checkpoints, model: Model
+    experiment: Experiment,
+    shared: _Shared,
+    folder: RunFolder,
+    checkpoints: Checkpoints,
+    model: Model,
+    on_epochs: Callable[[Sequence[Mapping[str, Any]]], None],
 ) -> Generator[int, None, _Result]:
-    """Train one model, under cv-refit after the folds that choose its epoch, and predict with it."""
+    """Train one model, under cv-refit after the folds that choose its epoch, and predict with it.
+
+    on_epochs is called with all rows of epochs.csv whenever there is one more.
+    """
     spec, context, clips = experiment.spec, shared.context, shared.clips
     last = spec.optim.epochs
     plan, folds = TrainingSchedule(last, {name: last for name in spec.select if rule(name).judged_on is None}), None
@@ -294,6 +318,7 @@ def _train_once(
             folder.write_csv(store.EPOCHS, pd.DataFrame(progress.epochs))
             folder.set_status("running", epoch=progress.epochs_done, epochs=plan.until)
         shared.on_epoch(experiment.run_id, progress.epochs[-1])
+        on_epochs(progress.epochs)
 
     def judged(kept: Model, epoch: int) -> Evaluation:
         found = evaluate(kept, clips, experiment)

@@ -16,8 +16,9 @@ from ..boards.leaderboard import Board, leaderboard
 from ..core.display import duration
 from ..core.errors import ResultsError, RunFailed, SpecError, did_you_mean
 from ..core.files import json_bytes, locked, write_json
-from ..experiment.context import DataCache, RunContext, make_context
+from ..experiment.context import DataCache, RunContext
 from ..experiment.run import clear_leftovers
+from ..observers.observer import observers_named
 from ..results.run import Run
 from .engines import Engine, RunTask, WorkerConfig
 from .plan import PlannedRun, StudyPlan, plan_runs, runs_folder
@@ -78,6 +79,7 @@ def place_study(
     device: str,
     partial: bool,
     plugins: Sequence[str],
+    log: str | Sequence[str] = (),
     quiet: bool,
 ) -> Study:
     """A study at a place that means the same in every process: folders and files of plugins become absolute."""
@@ -85,7 +87,14 @@ def place_study(
     sweep = sweep.model_copy(update={"plugins": loaded})
     takes, folders = sweep.resources, tuple(map(_absolute, roots))
     crew = WorkerConfig(
-        folders, str(out.absolute()), device, takes.threads, partial or sweep.partial, loaded, takes.save_every_s
+        folders,
+        str(out.absolute()),
+        device,
+        takes.threads,
+        partial or sweep.partial,
+        loaded,
+        takes.save_every_s,
+        observers_named(log, loaded),
     )
     return make_study(sweep, crew, quiet=quiet)
 
@@ -98,8 +107,7 @@ def _absolute(root: str) -> str:
 
 def make_study(sweep: SweepSpec, crew: WorkerConfig, *, quiet: bool) -> Study:
     """A study at a place. Raises RsbenchError where the place is wrong."""
-    threads = sweep.resources.threads
-    context = make_context(crew.roots, crew.out, device=crew.device, threads=threads, partial=crew.partial, quiet=quiet)
+    context = crew.context(quiet=quiet)
     return Study(sweep, crew, context, context.data_cache())
 
 
@@ -122,17 +130,24 @@ def open_study(out: Path, name: str) -> Study:
     return make_study(sweep, crew, quiet=False)
 
 
-def describe(study: Study, at_once: int, *, retry_failed: bool) -> list[str]:
+def describe(study: Study, engine: Engine, *, retry_failed: bool) -> list[str]:
     """What is done, what is to do, how long it takes and what it can show, in lines."""
     lines = []
     if study.sweep.search is not None and study.sweep.confirm is not None:
-        lines.append(_search_in_words(study, study.sweep.search, at_once))
+        lines.append(_search_in_words(study, study.sweep.search, engine.at_once))
         count = len(study.sweep.confirm.seeds)
         lines.append(f"then the best settings of each of {len(study.cells())} cells on {count} fresh seeds")
     plan = study.planned()
     if plan.runs:
-        lines += [plan.in_words(at_once, retry_failed=retry_failed), *plan.power_in_words()]
+        tasks = _tasks(plan, retry_failed=retry_failed)
+        lines += [plan.in_words(engine.at_once, retry_failed=retry_failed), *plan.power_in_words()]
+        lines += engine.announce(tasks)
     return lines
+
+
+def _tasks(plan: StudyPlan, *, retry_failed: bool) -> list[RunTask]:
+    """What is left to do of a plan."""
+    return [RunTask(run.run_id, run.cell, run.settings) for run in plan.to_go(retry_failed=retry_failed)]
 
 
 def _search_in_words(study: Study, search: Search, at_once: int) -> str:
@@ -181,9 +196,8 @@ def carry_out(study: Study, engine: Engine, *, retry_failed: bool) -> list[Board
                     StudyDisplay(study.context.display, "trials", to_do, stop.note) as display,
                 ):
                     engine.search(study.cells(), study.sweep, display, stop)
-        to_go = study.planned().to_go(retry_failed=retry_failed)
-        if to_go:
-            tasks = [RunTask(run.run_id, run.cell, run.settings) for run in to_go]
+        tasks = _tasks(study.planned(), retry_failed=retry_failed)
+        if tasks:
             with StudyDisplay(study.context.display, "runs", len(tasks), stop.note) as display:
                 engine.runs(tasks, display, stop)
     runs = study.planned().runs
@@ -236,7 +250,8 @@ class Stop:
 
 def _remember(study: Study) -> None:
     """Keep what the study is, so that `status` and `results` need its name alone."""
-    now = {"sweep": study.sweep.model_dump(mode="json"), "crew": asdict(study.crew)}
+    crew = {key: value for key, value in asdict(study.crew).items() if key != "observers"}  # who change nothing
+    now = {"sweep": study.sweep.model_dump(mode="json"), "crew": crew}
     kept = study.folder / STUDY
     if kept.is_file() and kept.read_bytes() != json_bytes(now):
         study.context.display.say("note: this study was begun with other settings; what still fits is kept")

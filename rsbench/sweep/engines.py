@@ -44,7 +44,10 @@ class RunTask:
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What every worker needs to make its own place; it travels to other processes and machines."""
+    """What every worker needs to make its own place; it travels to other processes and machines.
+
+    observers: names of those who are told of runs; trials of a search are not observed.
+    """
 
     roots: tuple[str, ...]
     out: str
@@ -53,8 +56,9 @@ class WorkerConfig:
     partial: bool
     plugins: tuple[str, ...]
     save_every_s: float = SAVE_EVERY_S
+    observers: tuple[str, ...] = ()
 
-    def context(self) -> RunContext:
+    def context(self, *, quiet: bool = True) -> RunContext:
         """The place of work here: threads are set, plugins loaded."""
         for plugin in self.plugins:
             load(plugin)
@@ -65,7 +69,8 @@ class WorkerConfig:
             threads=self.threads,
             partial=self.partial,
             save_every_s=self.save_every_s,
-            quiet=True,
+            observers=self.observers,
+            quiet=quiet,
         )
 
     def study_folder(self, sweep: SweepSpec) -> Path:
@@ -100,6 +105,8 @@ class StudyHooks(Protocol):
 
     def epoch(self, key: str, epoch: int, epochs: int, score: float | None) -> None: ...
 
+    def warned(self, key: str, text: str) -> None: ...
+
     def ended(self, key: str, state: str, seconds: float, error: str) -> None: ...
 
 
@@ -110,6 +117,10 @@ class Engine(ABC):
     def at_once(self) -> int:
         """How many runs or trials are at work at a time."""
         return 1
+
+    def announce(self, tasks: Sequence[RunTask]) -> list[str]:
+        """What becomes of these runs beside being done, in lines."""
+        return []
 
     @abstractmethod
     def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
@@ -131,7 +142,10 @@ def in_groups(tasks: Sequence[RunTask], crew: WorkerConfig, workers: int = 1) ->
 
 
 def do_together(
-    tasks: Sequence[RunTask], crew: WorkerConfig, on_epoch: Callable[[str, int, int, float | None], None]
+    tasks: Sequence[RunTask],
+    crew: WorkerConfig,
+    on_epoch: Callable[[str, int, int, float | None], None],
+    on_warning: Callable[[str, str], None],
 ) -> Iterator[tuple[str, Outcome]]:
     """Runs that can be done together, here; yields the id of each as it ends, and how."""
     started = time.monotonic()
@@ -148,7 +162,7 @@ def do_together(
 
     if not experiments:
         return
-    for run_id, run in run_together(list(experiments.values()), context, tell):
+    for run_id, run in run_together(list(experiments.values()), context, tell, on_warning):
         state, reason = (_state_after(run), str(run)) if isinstance(run, RsbenchError) else ("done", "")
         yield run_id, Outcome(state, time.monotonic() - started, reason)
 
@@ -209,7 +223,7 @@ class SerialEngine(Engine):
                 return
             for task in together:
                 watch.started(task.run_id, task.cell, task.settings.get("seed", 0))
-            for run_id, outcome in do_together(together, self.crew, watch.epoch):
+            for run_id, outcome in do_together(together, self.crew, watch.epoch, watch.warned):
                 watch.ended(run_id, outcome.state, outcome.seconds, outcome.error)
 
     def search(self, cells: Sequence[Cell], sweep: SweepSpec, watch: StudyHooks, stop: Stop) -> None:

@@ -96,6 +96,7 @@ class StudyPlan:
         rest = self.to_go(retry_failed=retry_failed)
         text = f"{len(self.runs)} runs: {states}"
         if rest:
+            at_once = min(at_once, len(rest))
             seconds = sum(self.seconds[run.cell] for run in rest) / at_once
             source = "measured" if self.measured else "estimated"
             text += f"; about {duration(seconds)} on this machine ({source}, {at_once} at a time)"

@@ -90,6 +90,9 @@ class StudyDisplay:
             self.progress.best[item.cell] = max(score, self.progress.best.get(item.cell, score))
         self._show()
 
+    def warned(self, key: str, text: str) -> None:
+        self.display.say(f"note: {key}: {text}")
+
     def ended(self, key: str, state: str, seconds: float, error: str) -> None:
         self.on_end(state, error)
         item = self.progress.at_work.pop(key, None)

@@ -89,7 +89,7 @@ class RayEngine(Engine):
 
         def work(config: dict[str, Any]) -> dict[str, Any]:
             home.enter()
-            for run_id, outcome in do_together(by_first[config["key"]], crew, _report):
+            for run_id, outcome in do_together(by_first[config["key"]], crew, _report, _warn):
                 tune.report({"key": run_id, **asdict(outcome)})
             return {}
 
@@ -197,6 +197,10 @@ class _Home:
 def _report(key: str, epoch: int, epochs: int, score: float | None) -> None:
     """Told to Tune after every epoch; Tune may end the process of a trial here."""
     tune.report({"key": key, "epoch": epoch, "epochs": epochs, SCORE: score})
+
+
+def _warn(key: str, text: str) -> None:
+    tune.report({"key": key, "warning": text})
 
 
 class _NotKept:
@@ -320,6 +324,8 @@ class _Watching(_NotKept, tune.Callback):
     ) -> None:
         if "state" in result:
             self._end(result["key"], result["state"], result["seconds"], result["error"])
+        elif "warning" in result:
+            self._watch.warned(result["key"], result["warning"])
         elif "epoch" in result:
             self._watch.epoch(result["key"], result["epoch"], result["epochs"], result[SCORE])
 

@@ -21,18 +21,15 @@ from packaging.utils import canonicalize_name
 from tiny import PROJECT
 
 PROJECT_TABLE = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-RUNNING = (
-    "sweep",
-    "export",
-    "hf",
-    "lora",
-    "pml",
-)  # extras that the package itself imports, rather than its tests or its site
+# Extras that the package itself imports, rather than its tests or its site.
+RUNNING = ("sweep", "slurm", "export", "hf", "lora", "pml", "tensorboard", "wandb", "mlflow")
 
 # Imported, and brought by the dependency that they are a part of.
 PART_OF = {"markupsafe": "jinja2", "pydantic-core": "pydantic", "sqlalchemy": "optuna"}
-# Declared, and imported by a dependency that does not declare it: torch.onnx.
-NEEDED_BY_OTHERS = {"onnxscript"}
+# Declared, and imported by a dependency that does not declare it: torch.onnx, torch.utils.tensorboard.
+NEEDED_BY_OTHERS = {"onnxscript", "tensorboard"}
+# Imported where it is there, and too large for the installation of the tests: module → distribution.
+MAY_BE_ABSENT = {"mlflow": "mlflow-skinny", "wandb": "wandb"}
 
 COMMANDS = [
     ["leaderboard", "--split", "tiny,far", "--baseline", "ce", "--figure", "differences.png"],
@@ -57,7 +54,7 @@ def imported() -> set[str]:
     for path in (path for folder in ("rsbench", "losses", "backbones") for path in (PROJECT / folder).rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         found |= set(_imports(ast.parse(text))) | set(re.findall(r'import_module\("(\w+)', text))
-    brought = packages_distributions()
+    brought = packages_distributions() | {module: [name] for module, name in MAY_BE_ABSENT.items()}
     outside = found - set(sys.stdlib_module_names) - {"rsbench"}
     return {canonicalize_name(brought[name][0]) for name in outside}
 

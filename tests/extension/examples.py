@@ -1,4 +1,4 @@
-"""The documentation's backbone and data set in ten lines as it shows them, and recordings in the layout of its page."""
+"""The plugins that the documentation shows, as it shows them, and recordings in the layout of its page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from documents import blocks
 from tiny import CLIP_S, PROJECT, RATE
 
 PAGES = "".join(
-    (PROJECT / "docs" / page).read_text(encoding="utf-8") for page in ("backbone.md", "dataset.md", "tasks.md")
+    (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    for page in ("backbone.md", "dataset.md", "tasks.md", "observers.md")
 )
 WORDS = ("N", "E W", "C", "I C E W", "N", "Crep", "I E W", "Bronchial", "I C", "N", "I C B", "I C E W")
 DIAGNOSES = ("N", "Asthma", "heart failure", "Asthma and lung fibrosis", "Lung Fibrosis")

@@ -1,4 +1,4 @@
-"""A package that somebody else wrote and installed: its backbone and its data set are found without a word."""
+"""A package that somebody else wrote and installed: what it brings is found without a word."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ half_done = "somebodys_lungs.half_done"
 [project.entry-points."rsbench.datasets"]
 ward = "somebodys_lungs.ward"
 
+[project.entry-points."rsbench.observers"]
+bests = "somebodys_lungs.bests"
+
 [tool.setuptools]
 packages = ["somebodys_lungs"]
 """
@@ -40,7 +43,7 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source of a package: the documentation's backbone and data set, and a module that cannot be imported."""
+    """The source of a package: what the documentation shows of plugins, and a module that cannot be imported."""
     project = tmp_path_factory.mktemp("somebodys_lungs")
     modules = project / "somebodys_lungs"
     modules.mkdir()
@@ -48,6 +51,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (modules / "__init__.py").write_text("")
     (modules / "pooled.py").write_text(documented("pooled.py"), encoding="utf-8")
     (modules / "ward.py").write_text(documented("ward.py"), encoding="utf-8")
+    (modules / "bests.py").write_text(documented("bests.py"), encoding="utf-8")
     (modules / "half_done.py").write_text("import a_module_that_nobody_has\n")
     return project
 
@@ -88,16 +92,18 @@ def test_it_is_listed_and_what_is_broken_is_shown(environment: Python) -> None:
 
 
 def test_they_are_run_recorded_ranked_and_cited(
-    environment: Python, package: Path, recordings: Path, tmp_path: Path
+    environment: Python, package: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The package's backbone and data set, and the template's loss."""
+    """The package's backbone, data set and observer, and the template's loss."""
+    monkeypatch.chdir(tmp_path)
     rsbench, out = ("-m", "rsbench"), tmp_path / "results"
     options = ["--train", "ward", "--test", "ward,far", "--loss", "my_margin", "--backbone", "pooled", "--epochs", "1"]
     options += ["--root", str(recordings), "--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--out", str(out)]
-    done = environment(*rsbench, "run", *options, "--quiet", "--json")
+    done = environment(*rsbench, "run", *options, "--log", "bests", "--quiet", "--json")
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
     assert set(run["metrics"]["val"]) == {"ward", "far"}
+    assert (tmp_path / "bests.txt").read_text().startswith(f"{run['run_id']} done ")
 
     plugins = json.loads((Path(run["path"]) / "data.json").read_text())["identity"]["plugins"]
     assert set(plugins) == {"loss:my_margin", "backbone:pooled", "dataset:ward"}

@@ -54,17 +54,21 @@ def tasks(
 
 @dataclass
 class Log:
-    """A watch that remembers: what started, the epochs of each, how it ended."""
+    """A watch that remembers: what started, the epochs of each, how it ended, and what was warned of."""
 
     begun: list[str] = field(default_factory=list)
     epochs: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     ends: dict[str, tuple[str, str]] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
 
     def started(self, key: str, cell: str, seed: int) -> None:
         self.begun.append(key)
 
     def epoch(self, key: str, epoch: int, epochs: int, score: float | None) -> None:
         self.epochs.setdefault(key, []).append((epoch, epochs))
+
+    def warned(self, key: str, text: str) -> None:
+        self.warnings[key] = text
 
     def ended(self, key: str, state: str, seconds: float, error: str) -> None:
         self.ends[key] = (state, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rsbench.sweep.spec import cells
 
 
 def test_runs_are_done_and_one_that_fails_stops_no_other(tiny_root: Path, tmp_path: Path) -> None:
-    whose, log = crew(tiny_root, tmp_path), Log()
+    whose, log = replace(crew(tiny_root, tmp_path), observers=("csv",)), Log()
     planned = tasks(whose, ["breaks_down", "ce"], seeds=[0, 1])
     SerialEngine(whose).runs(planned, log, never)
     assert log.begun == [task.run_id for task in planned]
@@ -21,6 +22,8 @@ def test_runs_are_done_and_one_that_fails_stops_no_other(tiny_root: Path, tmp_pa
     assert run_states(tmp_path) == {key: state for key, (state, _) in log.ends.items()}
     assert "became nan" in log.ends[planned[0].run_id][1]
     assert log.epochs[planned[2].run_id] == [(1, 3), (2, 3), (3, 3)]
+    logged = {path.parent.name: len(path.read_text().splitlines()) for path in tmp_path.glob("logs/csv/*/log.csv")}
+    assert logged == {task.run_id: 1 + len(log.epochs[task.run_id]) for task in planned}
 
 
 def test_a_limit_is_asked_before_each_start(tiny_root: Path, tmp_path: Path) -> None:

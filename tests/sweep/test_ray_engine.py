@@ -8,12 +8,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import ray
 from studies import Log, crew, never, run_states, study, tasks
+from tiny import OBSERVING_PLUGIN
 
 from rsbench.core.errors import SpecError
 from rsbench.sweep.engines import SerialEngine, WorkerConfig
@@ -39,6 +41,11 @@ def engine(whose: WorkerConfig, **resources: float) -> RayEngine:
     return RayEngine(whose, Resources.model_validate(resources), None, None)
 
 
+def observed(whose: WorkerConfig) -> WorkerConfig:
+    """The same, with an observer that keeps a log and one that fails."""
+    return replace(whose, plugins=(*whose.plugins, OBSERVING_PLUGIN), observers=("csv", "cannot_begin"))
+
+
 def kill_the_first_worker(out: Path) -> threading.Thread:
     """Kill, once, whoever is some way into a run."""
 
@@ -58,7 +65,7 @@ def kill_the_first_worker(out: Path) -> threading.Thread:
 
 def test_the_same_runs_to_the_bit_though_a_worker_was_killed(tiny_root: Path, tmp_path: Path) -> None:
     losses, seeds = ["stochastic", "breaks_down"], [0, 1]
-    one, other = crew(tiny_root, tmp_path / "serial"), crew(tiny_root, tmp_path / "ray")
+    one, other = crew(tiny_root, tmp_path / "serial"), observed(crew(tiny_root, tmp_path / "ray"))
     SerialEngine(one).runs(tasks(one, losses, seeds, epochs=40), Log(), never)
     log = Log()
     killer = kill_the_first_worker(tmp_path / "ray")
@@ -75,6 +82,10 @@ def test_the_same_runs_to_the_bit_though_a_worker_was_killed(tiny_root: Path, tm
     for path in compared:
         counterpart = tmp_path / "ray" / path.relative_to(tmp_path / "serial")
         pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(counterpart), check_exact=True)
+    assert sorted(log.warnings) == sorted(log.ends)  # of the observer that cannot begin, by the workers
+    for run in (tmp_path / "ray" / "runs").iterdir():
+        logged = pd.read_csv(tmp_path / "ray" / "logs" / "csv" / run.name / "log.csv")
+        pd.testing.assert_frame_equal(logged, pd.read_csv(run / "epochs.csv"))
 
 
 def test_the_same_trials(tiny_root: Path, tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ LOSSES = ("ce", "qlung", "supcon", "stochastic")  # one and two views, a margin,
 def together(embeddings: Path, tiny_root: Path) -> Callable[..., dict[str, Any]]:
     """Runs of several losses under `out`: loss → its run, or the error that ended it."""
 
-    def call(out: Path, losses: Sequence[str] = LOSSES, *, quiet: bool = False, **changes: Any) -> dict[str, Any]:
-        context = make_context(tiny_root, out, threads=1, quiet=quiet)
+    def call(
+        out: Path, losses: Sequence[str] = LOSSES, *, quiet: bool = False, log: tuple[str, ...] = (), **changes: Any
+    ) -> dict[str, Any]:
+        context = make_context(tiny_root, out, threads=1, quiet=quiet, observers=log)
         settings = {"backbone": f"embeddings:{embeddings}", "test": "tiny", "optim.epochs": 3, "optim.batch_size": 16}
         specs = [make_spec(tiny_settings(loss=loss) | settings | changes, context, [TINY_PLUGIN]) for loss in losses]
         cache = context.data_cache()
@@ -63,6 +65,13 @@ def alone(embeddings: Path, tiny_root: Path, tmp_path_factory: pytest.TempPathFa
 def test_each_ends_as_it_would_alone(together: Any, alone: dict[str, Run], tmp_path: Path) -> None:
     for loss, run in together(tmp_path).items():
         assert_same(run, alone[loss])
+
+
+def test_each_tells_its_own_observers(together: Any, alone: dict[str, Run], tmp_path: Path) -> None:
+    for loss, run in together(tmp_path, log=("csv",)).items():
+        assert_same(run, alone[loss])
+        logged = pd.read_csv(tmp_path / "logs" / "csv" / run.run_id / "log.csv")
+        pd.testing.assert_frame_equal(logged, run.epochs)
 
 
 def test_what_they_share_is_drawn_once(

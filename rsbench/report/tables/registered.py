@@ -21,6 +21,7 @@ def registries() -> dict[str, Registry[Any]]:
     from ...data.datasets import DATASETS
     from ...data.tasks import TASKS
     from ...features.frontends import FRONTENDS
+    from ...observers.observer import OBSERVERS
     from ...quality.index import QUALITY
 
     return {
@@ -30,6 +31,7 @@ def registries() -> dict[str, Registry[Any]]:
         "datasets": DATASETS,
         "tasks": TASKS,
         "indices": QUALITY,
+        "observers": OBSERVERS,
     }
 
 

@@ -1,0 +1,1 @@
+"""Who is told of a run while it trains: TensorBoard, csv files, Weights & Biases, MLflow, and those of plugins."""
