@@ -89,10 +89,12 @@ def get(
         return
     if not (yes or all(complete(name, folder) for name, folder in folders.items())):
         _ask()
-    fetched = [fetch(name, folder, Display(quiet=quiet)) for name, folder in folders.items()]
-    for found in fetched:
+    whole = True
+    for name, folder in folders.items():
+        found = fetch(name, folder, Display(quiet=quiet))
         render_fetched(found, console)
-    if not all(found.ok for found in fetched):
+        whole &= found.ok
+    if not whole:
         raise typer.Exit(1)
 
 

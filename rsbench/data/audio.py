@@ -126,9 +126,11 @@ def decode(path: Path) -> DecodedSound:
 
 
 def audio_files(folder: Path) -> dict[str, Path]:
-    """Recordings of a folder by name without ending. Raises DataError when one name has two files."""
+    """Recordings of a folder by name without ending. Raises DataError for a name with two files."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    with readable(folder):
+        paths = sorted(folder.iterdir())
+    for path in paths:
         if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
             continue
         if path.stem in found:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..core.errors import DataError, did_you_mean, shown
 from .annotations import Place, frames, places_of, read_each, read_lines
-from .audio import audio_files, readable
+from .audio import audio_files
 from .clips import ClipTable
 from .datasets import register_dataset
 from .layout import folders_below, where_recordings_lie
@@ -87,7 +87,7 @@ def read_hf_lung(root: Path) -> ClipTable:
     found: list[tuple[str, Path, Path]] = []
     missing: list[str] = []
     for subset, count in OFFICIAL.itertuples(index=False):
-        files = _audio(parts[subset]) if subset in parts else {}
+        files = audio_files(parts[subset]) if subset in parts else {}
         found += [(subset, path, path.with_name(f"{name}_label.txt")) for name, path in files.items()]
         missing += [f"a recording of {subset}"] * max(0, count - len(files))
     if not found:
@@ -119,11 +119,6 @@ def _parts(root: Path) -> dict[str, Path]:
         unpack = f" Unpack {' and '.join(packed)} first, in its folder, with 7z x FILE." if packed else ""
         raise DataError(f"{root}: this folder must hold {HOLDS}.{unpack} {where_recordings_lie(root)}")
     return parts
-
-
-def _audio(folder: Path) -> dict[str, Path]:
-    with readable(folder):
-        return audio_files(folder)
 
 
 def _read_recording(found: tuple[str, Path, Path]) -> tuple[dict, list[dict]]:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..core.errors import DataError, did_you_mean, shown
 from .annotations import Place, frames, places_of, read_each, read_text
-from .audio import audio_files, readable
+from .audio import audio_files
 from .catalogue import absent, strangers
 from .clips import ClipTable
 from .datasets import register_dataset
@@ -144,7 +144,7 @@ def read_sprsound(root: Path) -> ClipTable:
     """Read the release of 2022, wherever its folders lie below `root`."""
     base, layout = _layout(root)
     parts = layout.parts(base)
-    audio = {folder: audio_in(folder) for folder, _ in parts.values() if folder.is_dir()}
+    audio = {folder: audio_files(folder) for folder, _ in parts.values() if folder.is_dir()}
     annotated: dict[Path, set[str]] = {folder: set() for folder in audio}
     described: list[Described] = []
     unheard: set[str] = set()  # annotated, without a recording
@@ -184,12 +184,6 @@ def _layout(root: Path) -> tuple[Path, Layout]:
             f"{where_recordings_lie(root)}"
         )
     return base, best
-
-
-def audio_in(folder: Path) -> dict[str, Path]:
-    """Recordings of a folder by name. Raises DataError where it cannot be read."""
-    with readable(folder):
-        return audio_files(folder)
 
 
 def _notes(recordings: list[dict], clips: list[dict]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from .annotations import frames, places_of, read_each
+from .audio import audio_files
 from .catalogue import catalogue
 from .clips import ClipTable
 from .datasets import register_dataset
@@ -21,7 +22,6 @@ from .sprsound import (
     POOR_QUALITY,
     PUBLICATION,
     Described,
-    audio_in,
     read_recording,
     refuse_in_two_subsets,
     refuse_unannotated,
@@ -142,7 +142,7 @@ def _described(
     if not annotations:
         return
     wav = annotations[0].parent.with_name(f"test{year}_wav")
-    audio = audio_in(wav) if wav.is_dir() else {}
+    audio = audio_files(wav) if wav.is_dir() else {}
     refuse_unannotated({wav: audio}, {wav: {path.stem for path in annotations}})
     new, known, unnumbered = _subsets(year)
     for path in annotations:

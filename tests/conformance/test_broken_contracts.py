@@ -20,7 +20,8 @@ BROKEN: dict[Kind, Path] = {
     "backbone": HERE / "broken_backbones.py",
     "index": HERE / "broken_indices.py",
 }
-EVERY_CHECK = [pytest.param(kind, check, id=f"{kind}-{check.name}") for kind in CHECKS for check in CHECKS[kind]]
+# Data sets are broken in folders of recordings: test_conformance_datasets.py.
+EVERY_CHECK = [pytest.param(kind, check, id=f"{kind}-{check.name}") for kind in BROKEN for check in CHECKS[kind]]
 
 
 @pytest.fixture(scope="module", autouse=True)

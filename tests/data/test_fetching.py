@@ -96,9 +96,9 @@ def test_it_is_fetched_unpacked_checked_and_written_down(
     code, out, _ = get("--yes")
     assert code == 0
     assert "Licence: CC BY 4.0" in out
-    assert "no sha256 is published: what is in it is checked" in out
+    assert "its sha256 is not pinned: what is in it is checked" in out
     sha256 = hashlib.sha256(archive).hexdigest()
-    assert f"shelf.zip: sha256 {sha256} (not published, written down)" in out
+    assert f"shelf.zip: sha256 {sha256} (not pinned; written down)" in out
     assert f"shelf: 3 recordings in {tmp_path}/root/shelf. No list of the published names is known" in out
     folder = tmp_path / "root" / "shelf"
     assert sorted(path.name for path in (folder / "shelf-1").iterdir()) == [

@@ -59,7 +59,7 @@ def render_publication(dataset: str, publication: Publication, folder: Path, ref
     console.print(f"Page:     {escape(publication.page)}")
     console.print(f"Licence:  {escape(publication.licence)}")
     for archive in publication.archives:
-        pinned = f"sha256 {archive.sha256}" if archive.sha256 else "no sha256 is published: what is in it is checked"
+        pinned = f"sha256 {archive.sha256}" if archive.sha256 else "its sha256 is not pinned: what is in it is checked"
         console.print(f"Archive:  {escape(archive.url)} ({pinned})")
     console.print(f"Folder:   {escape(str(folder))}")
     if publication.note:
@@ -71,7 +71,7 @@ def render_fetched(found: Fetched, console: Console) -> None:
     """Print what was brought, and how it compares with what was published."""
     table = found.table
     for one in found.brought:
-        pinned = "as published" if one.archive.sha256 else "not published, written down"
+        pinned = "as pinned" if one.archive.sha256 else "not pinned; written down"
         console.print(f"{escape(one.archive.filename)}: sha256 {one.sha256} ({pinned})")
     if catalogue(table.dataset) is None:
         compared = "No list of the published names is known: their number and form were compared."
