@@ -145,14 +145,23 @@ def _first_of_its_file(case: Case) -> Case:
     return backbones.smallest(first.name)
 
 
-def _examination(kind: Kind, name: str, roots: Roots) -> Examination:
-    """With every check, or those that suffice; with none and the reason where what it needs is not here."""
+def _why_not(kind: Kind, name: str) -> str:
+    """Why a thing cannot be checked here: its package, or a model to give it, is missing; "" where it can be."""
     try:
         REGISTRIES[kind].entry(name)
         if kind == "backbone":
             backbones.hears(backbones.smallest(name))
     except SpecError as error:
-        return Examination(Case(kind, name), (), f"not checked: {error}")
+        return f"not checked: {error}"
+    except Exception:  # of a plugin's own code: the checks say where
+        return ""
+    return ""
+
+
+def _examination(kind: Kind, name: str, roots: Roots) -> Examination:
+    """With every check, or those that suffice; with none and the reason where it cannot be checked."""
+    if reason := _why_not(kind, name):
+        return Examination(Case(kind, name), (), reason)
     try:
         case, checks = _case(kind, name, roots), CHECKS[kind]
     except DataError:

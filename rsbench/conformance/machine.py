@@ -22,6 +22,8 @@ from ..results.environment import LIBRARIES, code_version
 EXTRAS = {
     "sweep": ("ray", "optuna"),
     "export": ("onnx", "onnxruntime", "onnxscript"),
+    "hf": ("transformers",),
+    "lora": ("peft",),
     "pml": ("pytorch-metric-learning",),
 }
 

@@ -198,17 +198,19 @@ def _vectors(
         chosen = torch.arange(start, min(start + AT_ONCE, rows.stop), device=gatherer.device)
         features = frontend(gatherer.gather(chosen))
         heard = functools.partial(frontend.heard_frames, gatherer.heard_samples(chosen))
-
-        def embedded(shown: Tensor, heard: Callable[[int], Tensor] = heard) -> Tensor:
-            if job.spec.layers:
-                return backbone.layer_embeddings(shown).flatten(1)
-            return embeddings_of(backbone, shown, heard)
-
         draws = torch.Generator().manual_seed(derive(job.spec.seed, "embed", start))
         with exact(gatherer.device):
-            views = [embedded(features)]
-            views += [embedded(spec_augment(features, draws, **masks)) for _ in range(job.spec.views)]
+            views = [_embedded(job, backbone, features, heard)]
+            for _ in range(job.spec.views):
+                views.append(_embedded(job, backbone, spec_augment(features, draws, **masks), heard))
         yield torch.stack(views, dim=1).float().cpu().numpy()
+
+
+def _embedded(job: EmbeddingJob, backbone: Backbone, features: Tensor, heard: Callable[[int], Tensor]) -> Tensor:
+    """(b, D) of features, or (b, L · D) of all layers."""
+    if job.spec.layers:
+        return backbone.layer_embeddings(features).flatten(1)
+    return embeddings_of(backbone, features, heard)
 
 
 def _index(job: EmbeddingJob) -> pd.DataFrame:

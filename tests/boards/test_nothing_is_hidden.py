@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,10 @@ def test_a_board_that_is_kept_follows_what_a_run_was_made_with(cli: Cli, pair: t
     assert "threads" not in cli(*ask).out
     edit_file(two, "env.json", {"threads": 97})
     assert "made with different: threads 1 and 97" in cli(*ask).out
+
+
+def test_a_document_is_shown_by_its_hash() -> None:
+    """What a spec keeps of a model's configuration is thousands of letters long; two that differ look different."""
+    one, other = (short(f'{{"hidden_size": {width}, "model_type": "wav2vec2"}}') for width in (768, 1024))
+    assert re.fullmatch(r"[0-9a-f]{8}", one)
+    assert one != other

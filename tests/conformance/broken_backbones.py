@@ -160,3 +160,10 @@ class AnotherWhenCompiled(Pooled):
 class Faint(Pooled):
     def forward(self, features: Tensor) -> Tensor:
         return 1e-6 * super().forward(features)
+
+
+@register_backbone("what_it_declares_exists-frontend", summary="whose front end cannot be asked for")
+class FrontendUnknown(Pooled):
+    @classmethod
+    def frontend_for(cls) -> Frontend:
+        raise ZeroDivisionError("on purpose")

@@ -11,7 +11,7 @@ import torch
 from rsbench.conformance import checks as room
 from rsbench.conformance.backbones import a_clip_alone_is_the_clip_in_a_batch, bfloat16_is_close_to_float32
 from rsbench.conformance.checks import REGISTRIES, BrokenContract, Case, Check, Kind
-from rsbench.conformance.examination import CHECKS
+from rsbench.conformance.examination import CHECKS, plan
 from rsbench.core.plugins import load
 
 HERE = Path(__file__).parent
@@ -66,6 +66,7 @@ def test_what_keeps_every_contract_passes(kind: Kind, check: Check) -> None:
     ("backbone", "embeddings_have_their_shape_for_any_length-none", r"Seen: what it returns or declares is of another"),
     ("backbone", "bfloat16_is_close_to_float32-nan", "an embedding in bfloat16 has 32 of 32 values NaN or infinite"),
     ("backbone", "what_it_declares_exists-licence", "weights 'some' without a licence"),
+    ("backbone", "what_it_declares_exists-frontend", r"ZeroDivisionError: on purpose \(.*broken_backbones\.py, line"),
     ("backbone", "it_overfits_eight_clips", "it goes from 1"),
     ("backbone", "its_stages_hold_every_parameter_once", "project.weight is in 0 of its stages"),
     ("index", "measures_are_finite_for_any_clip", r"\(-inf,\) for 0\.5 s of silence at 4000 Hz"),
@@ -75,6 +76,11 @@ def test_what_was_seen_is_said(kind: Kind, name: str, seen: str) -> None:
     (check,) = (check for check in CHECKS[kind] if check.name == name.partition("-")[0])
     with pytest.raises(BrokenContract, match=seen):
         check(Case(kind, name))
+
+
+def test_doctor_plans_every_check_of_what_cannot_say_its_front_end() -> None:
+    (planned,) = (one for one in plan(kind="backbone") if one.case.name == "what_it_declares_exists-frontend")
+    assert planned.checks == CHECKS["backbone"]
 
 
 @pytest.mark.parametrize("check", [bfloat16_is_close_to_float32, a_clip_alone_is_the_clip_in_a_batch])

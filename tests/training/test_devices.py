@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pretended import CUDA, Waits, moved, pretended_gpu
 from small_models import Perceptron, make_model
+from small_pretrained import saved
 from torch import Tensor
 
 from rsbench import Batch, create_backbone, create_loss, list_backbones, list_losses, register_loss
 from rsbench.conformance.backbones import smallest
 from rsbench.conformance.steps import DOMAINS
-from rsbench.core.backbone import Backbone
+from rsbench.core.backbone import BACKBONES, Backbone
 from rsbench.core.loss import LOSSES
 from rsbench.core.spec import AugmentPart, RunSpec
 from rsbench.data.gathering import IndexedClips
@@ -25,7 +27,7 @@ from rsbench.training.optim import HalfStep, move_average
 from rsbench.training.predict import Model, predict
 
 COUNTS = (40, 20, 12, 8)
-CLIPS, WIDTH = 6, 5
+CLIPS, WIDTH = 6, 4
 WIDER = ("mn10", "mn40", "cnn10", "cnn14")  # of the same code as mn04 and cnn6
 TO_THE_HOST = "aten::_to_copy cuda:0 -> cpu"
 SPEC = RunSpec.model_validate(
@@ -89,12 +91,25 @@ def test_a_step_of_a_loss_waits_for_nothing(name: str, monkeypatch: pytest.Monke
         assert waits(model, heard(frontend) if frontend else embedded()) == []
 
 
-@pytest.mark.parametrize("name", [name for name in list_backbones() if name not in WIDER])
+@pytest.mark.parametrize("name", [name for name in list_backbones() if name not in (*WIDER, "hf")])
 def test_a_step_of_a_backbone_waits_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone, frontend = backbone_of(name)
     model = make_model(backbone)
     with pretended_gpu(monkeypatch):
         assert waits(model, heard(frontend) if frontend else embedded(), "bf16") == []
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "wavlm", "clap"])
+def test_a_step_of_a_model_of_transformers_waits_for_nothing(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, folder = saved(kind, tmp_path)
+    settings = BACKBONES.entry("hf").value.frontend_for(model=str(folder))
+    frontend = create_frontend(settings.name, **settings.params)
+    backbone = create_backbone("hf", frontend.n_mels, frontend.frames(frontend.rate), model=str(folder))
+    model = make_model(backbone)
+    with pretended_gpu(monkeypatch):
+        assert waits(model, heard(frontend), "bf16") == []
 
 
 @pytest.mark.parametrize("name", FRONTENDS.names())
