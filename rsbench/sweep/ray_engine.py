@@ -82,6 +82,15 @@ class RayEngine(Engine):
         kinds = {kind for machine in self._machines() for kind, count in machine.items() if count}
         return {kind: count for kind, count in needs.items() if count and (kind == "CPU" or kind in kinds)}
 
+    def announce(self, tasks: Sequence[RunTask]) -> list[str]:
+        share = self.resources.gpus
+        if not tasks or not 0 < share < 1 or "GPU" not in self._needs():
+            return []
+        return [
+            f"{int(1 / share)} runs share a GPU (resources.gpus: {share:g}), and its memory; they take turns unless "
+            "NVIDIA's MPS is at work, see docs/sweeps.md"
+        ]
+
     def runs(self, tasks: Sequence[RunTask], watch: StudyHooks, stop: Stop) -> None:
         self._start()
         groups = in_groups(tasks, self.crew, self.at_once)

@@ -30,6 +30,15 @@ def test_an_address_where_nobody_answers(tiny_root: Path, tmp_path: Path) -> Non
         lost.runs([], Log(), never)
 
 
+def test_how_runs_share_a_gpu_is_said(tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whose = crew(tiny_root, tmp_path)
+    monkeypatch.setattr(RayEngine, "_machines", lambda self: [{"CPU": 8.0, "GPU": 2.0}])
+    planned = tasks(whose)
+    (said,) = engine(whose, gpus=0.25).announce(planned)
+    assert said.startswith("4 runs share a GPU (resources.gpus: 0.25)")
+    assert engine(whose, gpus=1).announce(planned) == engine(whose).announce(planned) == []
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
     """Ray is started by the first engine, and used by all."""
