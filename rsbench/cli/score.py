@@ -26,7 +26,7 @@ rsbench score preds.parquet --split sprsound,sprsound-inter --train icbhi-offici
 def score(
     predictions: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE…", help="A .csv, .parquet or .npz with a row per clip; one for each seed."),
+        typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz with a row per clip; one for each seed."),
     ],
     split: Annotated[str, typer.Option(help="Test splits, with commas between; see: rsbench list splits.")],
     method: Annotated[str, typer.Option(help="What boards call it, one word.")],
@@ -53,9 +53,10 @@ def score(
 ) -> None:
     """Judge predictions that another program made: they become a row like that of a run.
 
-    Columns: clip_id as rsbench data clips lists it, and p_CLASS or logit_CLASS for normal, crackle, wheeze and both, or
-    called. Every test clip once. Labels come from the data set. Boards say what was declared, and rank no row whose
-    epoch was chosen otherwise than theirs.
+    Columns: clip_id as rsbench data clips lists it, and p_CLASS or
+    logit_CLASS for normal, crackle, wheeze and both, or called. Every test
+    clip once. Labels come from the data set. Boards say what was declared,
+    and rank no row whose epoch was chosen otherwise than theirs.
     """
     import os
 
