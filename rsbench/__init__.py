@@ -58,6 +58,7 @@ _HOMES = {
     "api.leaderboard": ("Leaderboard", "leaderboard"),
     "api.compare": ("compare",),
     "api.predict": ("predict",),
+    "api.score": ("score",),
 }
 HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from .api.run import run as run
     from .api.runs import Runs as Runs
     from .api.runs import runs as runs
+    from .api.score import score as score
     from .api.sweep import StudyLeaderboard
     from .core.backbone import Backbone as Backbone
     from .core.backbone import Frontend as Frontend

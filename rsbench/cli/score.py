@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import SpecError
 from .options import PartialOption, PluginOption, QuietOption, RootOption, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
 rsbench score preds.csv --split icbhi-official --method BTS --select test-best --seed 1 --root DATA
+
+rsbench score preds-s*.csv --split icbhi-official --method BTS --select test-best --seed 0-4 --root DATA
 
 rsbench score preds.npz --split icbhi-official --method HeAR --select val --validation val.npz --root DATA
 
@@ -21,17 +24,23 @@ rsbench score preds.parquet --split sprsound,sprsound-inter --train icbhi-offici
 
 
 def score(
-    predictions: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz with a row per clip.")],
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz with a row per clip; one for each seed."),
+    ],
     split: Annotated[str, typer.Option(help="Test splits, with commas between; see: rsbench list splits.")],
     method: Annotated[str, typer.Option(help="What boards call it, one word.")],
     select: Annotated[str, typer.Option(help="How its epoch was chosen: test-best, val, last or unknown.")],
-    seed: Annotated[int, typer.Option(min=0, help="Which of its trainings; one command for each.")] = 0,
+    seed: Annotated[str, typer.Option(help="Which of its trainings: 0; of several files, in their order, 0-4.")] = "0",
     train: Annotated[
         str | None, typer.Option(help="The split that was trained on. Default: the first of --split.")
     ] = None,
     validation: Annotated[
-        Path | None,
-        typer.Option(help="Predictions of training patients that were kept apart: for val-bias and temperature."),
+        list[Path] | None,
+        typer.Option(
+            help="Predictions of training patients that were kept apart: for val-bias and temperature. One for each "
+            "FILE; repeatable."
+        ),
     ] = None,
     pretrained_on: Annotated[
         str, typer.Option(help="What its weights had learnt from, with commas between; none for random ones.")
@@ -45,23 +54,46 @@ def score(
 ) -> None:
     """Judge predictions that another program made: they become a row like that of a run.
 
-    Columns: clip_id as rsbench data clips lists it, and p_CLASS or logit_CLASS for every class of the task, or
-    called. Every test clip once. Labels come from the data set. Boards say what was declared, and rank no row whose
-    epoch was chosen otherwise than theirs.
+    Columns: clip_id as rsbench data clips lists it, and p_CLASS or
+    logit_CLASS for every class of the task, or called. Every test clip once.
+    Labels come from the data set. Boards say what was declared, and rank no
+    row whose epoch was chosen otherwise than theirs.
     """
     import os
 
     from ..core.display import Display
+    from ..core.spec import parse_seeds
     from ..data.sources import Roots
     from ..experiment.context import DataCache
-    from ..experiment.score import Declared, score_file
+    from ..experiment.score import Declared, pretraining, score_predictions
     from ..report.tables.board import run_table
     from ..report.tables.formats import print_table
 
-    fitted_on = tuple(name.strip() for name in pretrained_on.split(",") if name.strip() not in ("", "none"))
+    seeds, count = parse_seeds(seed, "--seed"), len(predictions)
+    validations = [*validation] if validation else [None] * count
+    for option, given in (("--seed", len(seeds)), ("--validation", len(validations))):
+        if given != count:
+            raise SpecError(f"{option}: {given} given for {count} files. Give one for each, in their order.")
+    _refuse_copies([file for file in predictions if file.is_file()])
+    fitted_on = pretraining(pretrained_on)
     data_cache = DataCache(Roots.parse(root or (), os.environ), partial=partial, display=Display(quiet=quiet))
     tests = [name.strip() for name in split.split(",")]
-    declared = Declared(method, select, seed, fitted_on, task)
-    run = score_file(predictions, declared, tests, train, validation, out, data_cache)
-    print_table(run_table({method: [run.metrics]}, run.spec.data.test, run.spec.select), standard_output())
-    typer.echo(f"kept in {run.path}")
+    runs = []
+    for file, number, kept_apart in zip(predictions, seeds, validations, strict=True):
+        declared = Declared(method, select, number, fitted_on, task)
+        runs.append(score_predictions(file, declared, tests, train, kept_apart, out, data_cache))
+    spec = runs[0].spec
+    print_table(run_table({method: [run.metrics for run in runs]}, spec.data.test, spec.select), standard_output())
+    for file, run in zip(predictions, runs, strict=True):
+        typer.echo(f"{file}, seed {run.spec.seed}: kept in {run.path}")
+
+
+def _refuse_copies(files: list[Path]) -> None:
+    """Raise SpecError where two files are one: as two seeds they would say that a training comes out alike."""
+    from ..core.files import sha256_of
+
+    first_of: dict[str, Path] = {}
+    for file in files:
+        first = first_of.setdefault(sha256_of(file), file)
+        if first is not file:
+            raise SpecError(f"{file}: is the same as {first}, and two seeds are two trainings. Leave one of them out.")

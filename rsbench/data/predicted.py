@@ -1,9 +1,10 @@
-"""Predictions that another program made: a file with a row per clip, and a probability, logit or label of each.
+"""Predictions that another program made: a row per clip, with a probability, logit or label of each.
 
-Columns: `clip_id`, as `rsbench data clips` lists it, and for every class `logit_<class>` or `p_<class>`, or for all of
-them `called`, the name of a class. `dataset` is needed only where two data sets have a clip of one name. `class` and
-`label`, as in that list, need not be there; where they are, they must agree with the data set. Other columns are left
-alone. An npz holds the same as arrays, and may have (N, C) `logits` or `probabilities` in the order of the classes.
+They come as a file or as a frame. Columns: `clip_id`, as `rsbench data clips` lists it, and for every class
+`logit_<class>` or `p_<class>`, or for all of them `called`, the name of a class. `dataset` is needed only where two
+data sets have a clip of one name. `class` and `label`, as in that list, need not be there; where they are, they must
+agree with the data set. Other columns are left alone. An npz holds the same as arrays, and may have (N, C) `logits`
+or `probabilities` in the order of the classes.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ TOLD = ("class", "label")  # what `data clips` says of a clip
 SUM_TOLERANCE = 1e-3  # a spreadsheet rounds probabilities to four digits, or three
 SMALLEST = 1e-12  # a probability whose logarithm is still a number to average
 HOW = "rsbench data clips lists the clips."
+FRAME = Path("DataFrame")  # what messages and records call predictions that never were a file
 
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """A file that was read, N rows.
+    """A file that was read, or a frame, N rows.
 
-    kind: what it says of each clip. logits: (N, C); of labels 1 for the class that was called, and 0.
+    path: the file, or FRAME. kind: what it says of each clip. logits: (N, C); of labels 1 for the class that was
+    called, and 0.
     rows: dataset ("" where not said) and clip_id of each row, and of TOLD what the file has.
     """
 
@@ -71,19 +74,18 @@ class PredictionsFile:
         return here, places[here]
 
 
-def read_predicted(path: Path, task: Task = ICBHI_4) -> PredictionsFile:
-    """Read and check a csv, parquet or npz. Raises DataError naming the file, the column and the remedy."""
-    if path.suffix not in _READERS:
-        raise DataError(f"{path}: give it an ending that says what it holds: {', '.join(_READERS)}.")
-    try:
-        check_plain(path)
-        frame = _READERS[path.suffix](path, task)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: cannot be read ({first_line(error)}). Write it again as csv, parquet or npz."
-        ) from None
+def read_predicted(given: Path | pd.DataFrame, task: Task = ICBHI_4) -> PredictionsFile:
+    """Read and check a csv, parquet or npz, or check a frame, whose index may be the clip_id.
+
+    Raises DataError naming the file, the column and the remedy.
+    """
+    if isinstance(given, pd.DataFrame):
+        path, frame = FRAME, given.reset_index(drop="clip_id" in given)
+    else:
+        path, frame = given, _read(given, task)
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise DataError(f"{path}: has two columns {shown(repeated[0])}. Keep the one that is meant.")
     if "clip_id" not in frame:
         raise DataError(f"{path}: has no column 'clip_id' (there are: {_listed(frame)}). {HOW}")
     if not len(frame):
@@ -97,6 +99,20 @@ def read_predicted(path: Path, task: Task = ICBHI_4) -> PredictionsFile:
             "more. Give one prediction of each clip: of several models or views their mean, or a file each."
         )
     return PredictionsFile(path, *_logits(path, frame, rows["clip_id"], task), rows)
+
+
+def _read(path: Path, task: Task) -> pd.DataFrame:
+    if path.suffix not in _READERS:
+        raise DataError(f"{path}: give it an ending that says what it holds: {', '.join(_READERS)}.")
+    try:
+        check_plain(path)
+        return _READERS[path.suffix](path, task)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read ({first_line(error)}). Write it again as csv, parquet or npz."
+        ) from None
 
 
 def _words(column: pd.Series) -> pd.Series:
@@ -218,9 +234,11 @@ def refuse_other_clips(found: PredictionsFile, wanted: pd.DataFrame, every: pd.D
     here, clips = found.of(every)
     unknown = np.setdiff1d(np.arange(len(found.rows)), here)
     if len(unknown):
+        first = found.rows["clip_id"].iloc[unknown[0]]
         raise DataError(
-            f"{found.path}: column 'clip_id': {shown(found.rows['clip_id'].iloc[unknown[0]])} is no clip of "
-            f"{' or '.join(dict.fromkeys(every['dataset']))} as it lies here, nor are {len(unknown) - 1} more. {HOW}"
+            f"{found.path}: column 'clip_id': {shown(first)} is no clip of "
+            f"{' or '.join(dict.fromkeys(every['dataset']))} as it lies here, nor are {len(unknown) - 1} more. There "
+            f"they are like {shown(every['clip_id'].iloc[0])}. {HOW}"
         )
     key = ["dataset", "clip_id"]
     asked = pd.MultiIndex.from_frame(wanted[key])
@@ -245,6 +263,7 @@ def refuse_other_clips(found: PredictionsFile, wanted: pd.DataFrame, every: pd.D
             first = differing[0]
             raise DataError(
                 f"{found.path}: column '{name}' of clip {shown(given['clip_id'].iloc[first])} is {shown(said[first])}, "
-                f"and {shown(known[first])} in the data set; so it is with {len(differing) - 1} more. Predict the "
-                "recordings that lie here, or leave the column out if it is something else."
+                f"and {shown(known[first])} in the data set; so it is with {len(differing) - 1} more. Put the "
+                "rows in the order of their clip_id, predict the recordings that lie here, or leave the column out if "
+                "it is something else."
             )

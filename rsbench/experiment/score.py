@@ -12,9 +12,19 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import DataError, SpecError, did_you_mean
-from ..core.spec import DEFAULT_TASK, BackboneChoice, Choice, DataPart, QualityChoice, RunSpec, ValidationPart, run_id
+from ..core.spec import (
+    DEFAULT_TASK,
+    LARGEST_SEED,
+    BackboneChoice,
+    Choice,
+    DataPart,
+    QualityChoice,
+    RunSpec,
+    ValidationPart,
+    run_id,
+)
 from ..core.text import SIGNS, is_plain_word
-from ..data.predicted import PredictionsFile, read_predicted, refuse_other_clips
+from ..data.predicted import TOLD, PredictionsFile, read_predicted, refuse_other_clips
 from ..data.splits import Split, split
 from ..data.tasks import Task, task
 from ..evaluation.selection import DECLARED, rule
@@ -54,19 +64,25 @@ class Declared:
     task: str = DEFAULT_TASK
 
 
-def score_file(
-    path: Path,
+def pretraining(said: str | Sequence[str]) -> tuple[str, ...]:
+    """What weights had learnt from, as names: of a text those between its commas, and of "none" there are none."""
+    names = said.split(",") if isinstance(said, str) else said
+    return tuple(name.strip() for name in names if name.strip() not in ("", "none"))
+
+
+def score_predictions(
+    predictions: Path | pd.DataFrame,
     declared: Declared,
     tests: Sequence[str],
     train: str | None,
-    validation: Path | None,
+    validation: Path | pd.DataFrame | None,
     out: Path,
     data_cache: DataCache,
 ) -> Run:
-    """Judge a file of predictions, and keep it in `<out>/runs/<run id>`; return at once where that is done already.
+    """Judge predictions, and keep them in `<out>/runs/<run id>`; return at once where that is done already.
 
     Args:
-        path: predictions of all test clips, see `data.predicted`.
+        predictions: of all test clips; a file or a frame, see `data.predicted`.
         declared: what they are, and how their epoch was chosen.
         tests: names of the test splits.
         train: name of the split that was trained on; default: the first test split, where it has a training side.
@@ -76,7 +92,7 @@ def score_file(
 
     Raises:
         SpecError: a name or a split that cannot be.
-        DataError: what is wrong with the files or the data sets; see `refuse_other_clips`.
+        DataError: what is wrong with the predictions or the data sets; see `refuse_other_clips`.
     """
     _check(declared)
     own = data_cache.roots.own_datasets()
@@ -84,8 +100,13 @@ def score_file(
     trained = split(train, own) if train else judged[0]
     _check_splits(judged, trained)
     of = task(declared.task)
-    found = read_predicted(path, of)
-    validated = read_predicted(validation, of) if validation else None
+    found = read_predicted(predictions, of)
+    validated = None if validation is None else read_predicted(validation, of)
+    if not {*TOLD} & {*found.rows}:
+        data_cache.display.say(
+            f"{found.path}: says no class of its clips; where their ids were not copied from the list of clips, give "
+            "the class that each was taken for as a column 'class', which shows whether they are in order"
+        )
     spec = _spec(declared, judged, trained)
     datasets = _datasets(judged, trained, of, data_cache)
     rows = _rows(found, validated, judged, trained, datasets, spec.select[0], of)
@@ -113,6 +134,8 @@ def _check(declared: Declared) -> None:
             f"--select {declared.select}: say how the epoch was chosen; unknown where nobody knows."
             f"{did_you_mean(declared.select, DECLARED)}"
         )
+    if not 0 <= declared.seed <= LARGEST_SEED:
+        raise SpecError(f"--seed {declared.seed}: give a whole number from 0 to {LARGEST_SEED}.")
 
 
 def _check_splits(judged: Sequence[Split], trained: Split) -> None:

@@ -209,7 +209,7 @@ class PredictedElsewhere(RecordPart):
     """What was said of predictions that another program made.
 
     declared: how its epoch was chosen, as on boards of published results. kind: "logits", "probabilities" or "labels".
-    files: their names, of the test clips and, if there was one, of validation clips.
+    files: their names, of the test clips and, if there was one, of validation clips; DataFrame where it was one.
     """
 
     declared: str

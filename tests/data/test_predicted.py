@@ -60,6 +60,18 @@ def test_logits_stay_what_they_are_and_labels_are_one_hot(tmp_path: Path) -> Non
     assert (found.logits == np.eye(4)[::-1]).all()
 
 
+def test_a_frame_is_read_as_a_file_is_whatever_its_index(frame: pd.DataFrame, tmp_path: Path) -> None:
+    expected = written(frame, tmp_path / "a.csv")
+    for given in (frame, frame.set_index("clip_id"), frame.set_axis([7, 7, 7, 7])):
+        found = read_predicted(given)
+        assert (found.path.name, found.kind, found.rows["clip_id"].tolist()) == ("DataFrame", "probabilities", IDS)
+        np.testing.assert_allclose(found.logits, expected.logits)
+    with pytest.raises(DataError, match="^DataFrame: has two columns 'p_both'. Keep the one that is meant"):
+        read_predicted(pd.concat([frame, frame[["p_both"]]], axis=1))
+    with pytest.raises(DataError, match=r"^DataFrame: column 'p_wheeze' of clip 'r1:0' is 1.4, no probability"):
+        read_predicted(change("p_wheeze", 1.4)(frame))
+
+
 def change(column: str, value: object, row: int = 1) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def changed(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.astype({column: object})
@@ -98,7 +110,10 @@ def test_what_is_no_prediction_is_named_with_file_column_and_remedy(
     ("spoil", "message"),
     [
         (lambda frame: frame[2:], r"'r0:0', a test clip of 'clinic', is not there, and 1 more of 4 are missing"),
-        (change("clip_id", "r1:7"), r"'r1:7' is no clip of clinic as it lies here, nor are 0 more"),
+        (
+            change("clip_id", "r1:7"),
+            r"'r1:7' is no clip of clinic as it lies here, nor are 0 more. There they are like 'r0:0'",
+        ),
         (change("clip_id", "r9:0"), r"'r9:0' \(subset train\) is not a test clip of 'clinic', nor are 0 more. Leave"),
         (lambda frame: frame.assign(**{"class": "normal"}), r" of clip 'r1:0' is 'normal', and 'crackle' in"),
         (lambda frame: frame.assign(label=["n", "c", "", "0"]), r" of clip 'r3:0' is '0', and 'cw' in"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from ...boards.leaderboard import POINT, Board
 from ...core.text import file_name
 from ...results.run import Run
-from ...results.schema import DataUsed, PredictedElsewhere
+from ...results.schema import DataUsed
 from .groups import Group
 
 
@@ -38,29 +39,39 @@ def commands(group: Group) -> list[Command]:
 def _command(method: str, runs: Sequence[Run]) -> Command:
     first = runs[0]
     if first.data.elsewhere:
-        return _command_to_score(method, runs, first.data.elsewhere)
+        return _command_to_score(method, runs)
     file = file_name("_".join(re.findall(r"[\w.-]+", method))) + ".json"
     spec = first.spec.model_dump(mode="json", exclude={"seed"})
     words = ["rsbench run", f"--spec {file}", f"--seeds {ranges([run.spec.seed for run in runs])}"]
-    if first.data.partial:
-        words.append("--partial")
-    if first.data.identity.plugins:
-        words.append("--plugin FILE")
-    if not first.data.synthetic:
-        words.append("--root DIR")
-    return Command(method, " ".join(words), file, json.dumps(spec, indent=1, ensure_ascii=False))
+    command = " ".join([*words, *_about_data(first.data)])
+    return Command(method, command, file, json.dumps(spec, indent=1, ensure_ascii=False))
 
 
-def _command_to_score(method: str, runs: Sequence[Run], said: PredictedElsewhere) -> Command:
+def _command_to_score(method: str, runs: Sequence[Run]) -> Command:
     """How predictions made elsewhere are judged again, with what was said of them in place of a spec."""
-    spec, known = runs[0].spec, runs[0].known_spec
+    by_seed = sorted(runs, key=lambda run: run.spec.seed)
+    said = [run.data.elsewhere for run in by_seed if run.data.elsewhere]
+    spec, known = by_seed[0].spec, by_seed[0].known_spec
     words = [
-        f"rsbench score {said.files[0]} --method {spec.loss.name} --select {said.declared}",
-        f"--split {','.join(spec.data.test)} --train {spec.data.train} --seed {spec.seed}",
-        *(f"--validation {file}" for file in said.files[1:]),
+        f"rsbench score {' '.join(shlex.quote(one.files[0]) for one in said)}",
+        f"--method {spec.loss.name} --select {said[0].declared} --split {','.join(spec.data.test)}",
+        f"--train {spec.data.train} --seed {ranges([run.spec.seed for run in runs])}",
+        *(f"--validation {shlex.quote(file)}" for one in said for file in one.files[1:]),
+        f"--pretrained-on {shlex.quote(','.join(spec.backbone.pretrained_on) or 'none')}",
     ]
-    declared = json.dumps(known | said.document(), indent=1, ensure_ascii=False)
-    return Command(method, " ".join(words), "as declared", declared)
+    command = " ".join([*words, *_about_data(by_seed[0].data)])
+    declared = json.dumps(known | said[0].document(), indent=1, ensure_ascii=False)
+    return Command(method, command, "as declared", declared)
+
+
+def _about_data(data: DataUsed) -> list[str]:
+    """The options that say where recordings come from, and that some may be missing."""
+    options = [
+        ("--partial", data.partial),
+        ("--plugin FILE", data.identity.plugins),
+        ("--root DIR", not data.synthetic),
+    ]
+    return [option for option, needed in options if needed]
 
 
 def ranges(numbers: Sequence[int]) -> str:
