@@ -32,7 +32,9 @@ SetOption = Annotated[
 ]
 LogOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Tell tensorboard, csv, wandb, mlflow or yours of every epoch; or several."),
+    typer.Option(
+        metavar="NAME", help="Tell tensorboard, csv, wandb, mlflow or yours of every epoch; several with commas."
+    ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]

@@ -35,7 +35,7 @@ class Observer:
     One object is made for each run, without arguments, and sees that run alone; other runs may train in turns with it.
     An observer that raises is reported once and left out of that run, whose result is the same with it or without.
 
-    requires: module that must be installed → what pip installs for it, as {"wandb": "rsbench[wandb]"}.
+    requires: top-level module that must be installed → what pip installs for it, as {"wandb": "rsbench[wandb]"}.
     """
 
     requires: ClassVar[Mapping[str, str]] = {}

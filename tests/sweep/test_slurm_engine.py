@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def engine(whose: WorkerConfig, said: list[str] | None = None, **settings: objec
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A Slurm of this machine alone; returns the folder of its jobs."""
     folder, tools = tmp_path / "slurm", tmp_path / "bin"
     folder.mkdir()
@@ -49,7 +49,9 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FAKE_SLURM", str(folder))
     monkeypatch.setitem(slurm_engine.LOOK_EVERY_S, "slurm", 0.1)
     monkeypatch.setattr(submitit.SlurmJob, "_results_timeout_s", 0)  # seconds that a shared disk may be late
-    return folder
+    yield folder
+    for job in folder.glob("1*"):  # what still waits in the queue waits no longer
+        job.unlink()
 
 
 def interrupt_when(condition: Callable[[], bool]) -> Callable[[], bool]:
