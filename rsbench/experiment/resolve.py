@@ -178,10 +178,9 @@ def _given(settings: Mapping[str, Any], needed: tuple[str, ...]) -> dict[str, An
     option = backbone.after_colon
     if colon and not (option and value):
         raise SpecError(f"backbone.name={name}:{value}: '{name}' takes no name after a colon. Say --backbone {name}.")
-    asked = {
-        part[1]: user[key] for key in user if (part := key.split(".", 1))[0] == "backbone" and part[1:] != ["name"]
-    }
+    asked = {key.removeprefix("backbone."): user[key] for key in user if key.startswith("backbone.")}
     asked |= {option: value} if colon else {}
+    del asked["name"]
     return user | {f"backbone.{key}": value for key, value in backbone.settled(asked).items()}
 
 
