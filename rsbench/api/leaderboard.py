@@ -13,6 +13,7 @@ from ..boards.leaderboard import leaderboard as make_board
 from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.plugins import load
+from ..data.tasks import ICBHI_4
 from ..report.tables.board import alike_rows, best_row, board_table, in_a_paper
 from ..report.tables.formats import Sheet
 from ..results.run import Run
@@ -168,6 +169,11 @@ def _published(board: Board) -> Sheet:
     from ..boards.published import beside
     from ..report.tables.published import published_table
 
+    if board.task != ICBHI_4:
+        raise SpecError(
+            f"--published: the published results are of '{ICBHI_4.name}', and this board is of '{board.task.name}'. "
+            "Leave it out, or choose the other task with --task."
+        )
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
     own = rows.assign(
         **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},

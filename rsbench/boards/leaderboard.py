@@ -237,7 +237,7 @@ def _refuse_mixture(found: pd.DataFrame, mixed: Sequence[str]) -> None:
             parts = "; ".join(f"{column}={value} ({run_id})" for value, run_id in values.items())
             knowingly = f", or put them side by side knowingly with --allow-mixed {column}"
             first = str(values.index[0])
-            one = f"--task {first}" if column == "task" else f"--only {shlex.quote(f'{column}={first}')}"
+            one = f"--task {shlex.quote(first)}" if column == "task" else f"--only {shlex.quote(f'{column}={first}')}"
             raise ResultsError(
                 f"These runs do not belong on one board: they differ in {column}: {parts}. Choose one with "
                 f"{one}{'' if column in NOT_EVEN_KNOWINGLY else knowingly}"

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from .clips import FOUR_WORDS
 from .tasks import ICBHI_4, LabelMap, Task, register_task
-
-NORMAL_WORDS, ABNORMAL_WORDS = (
-    ("normal", "Normal"),
-    (
-        *(word for word in FOUR_WORDS if word != "normal"),
-        *("Fine Crackle", "Coarse Crackle", "Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle"),
-    ),
-)
 
 
 @register_task
 def icbhi_2() -> Task:
     """Normal or abnormal: whether there is any crackle or wheeze."""
-    words = dict.fromkeys(NORMAL_WORDS, "normal") | dict.fromkeys(ABNORMAL_WORDS, "abnormal")
-    return Task("icbhi-2", ("normal", "abnormal"), "normal", (LabelMap("two-class", 1, words),))
+    four = ICBHI_4.label_map()
+    words = {word: "normal" if name == "normal" else "abnormal" for word, name in four.classes.items()}
+    return Task("icbhi-2", ("normal", "abnormal"), "normal", (LabelMap("two-class", four.version, words),))
 
 
 @register_task

@@ -21,6 +21,7 @@ from .clips import FOUR_WORDS, ClipTable
 
 NORMAL = 0  # the place of the reference class
 MOST_CLASSES = 100
+RESERVED = ("abnormal", "within_length")  # AUROCs that all tasks have
 
 Level = Literal["clip", "recording", "patient"]
 Kind = Literal["single-label", "multi-label"]
@@ -92,6 +93,11 @@ class Task:
             f"{shown(name)} is no name of a class or finding, which are letters, digits and a few signs."
             for name in (*self.classes, *self.findings)
             if not is_plain_word(name)
+        ]
+        faults += [
+            f"a finding is called '{name}', which is another figure's name. Rename it."
+            for name in self.findings
+            if name in RESERVED
         ]
         if self.classes[NORMAL] != self.reference:
             faults.append(f"the reference class {shown(self.reference)} must be the first of its classes.")

@@ -47,7 +47,7 @@ RULES = {
         ),
         Rule(
             name="val-auroc",
-            header="selected: val-auroc (best mean AUROC of abnormal, crackle and wheeze on validation patients)",
+            header="selected: val-auroc (best mean AUROC of abnormal and of each finding on validation patients)",
             summary="The epoch that ranks validation patients' clips best, wherever the normal class begins.",
             judged_on="validation",
             figure="mean_auroc",

@@ -21,6 +21,9 @@ def of_patients(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     logits = frame[list(task.logit_columns)].to_numpy(dtype=np.float64)
     log_probabilities = scipy.special.log_softmax(logits, axis=1)
     frame = frame.assign(**dict(zip(task.logit_columns, log_probabilities.T, strict=True)))
+    # Of a split with folds all subsets are tested; of others each by itself, since a split may leave one out.
+    first = frame.groupby("patient")["subset"].transform("first")
+    frame = frame.assign(subset=frame["subset"].where(frame["fold"] < 0, first))
     means = dict.fromkeys((*task.logit_columns, "quality", "margin_rad"), "mean")
     words = dict.fromkeys(("device", "location"), _in_common)
     groups = frame.groupby(list(ONE_OF_EACH), sort=False)

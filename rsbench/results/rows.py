@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ResultsError
-from ..core.spec import flatten
+from ..core.spec import DEFAULT_TASK, flatten
 from ..data.identity import clips_id
 from ..data.splits import split
-from ..data.tasks import ICBHI_4, Task
+from ..data.tasks import ICBHI_4, TASKS, Task
 from ..evaluation.counts import Design, Hits, hit_columns
 from ..evaluation.metrics import FloatArray, of_calls, predicted_classes
 from ..evaluation.scoring import LATER_FIGURES, without_nan
@@ -23,7 +23,7 @@ from ..evaluation.selection import rule
 from .calls import ARGMAX
 from .judged import Judged, KnownClips
 from .run import Run, as_written
-from .schema import IndexUsed, PredictedElsewhere, SplitUsed
+from .schema import DataUsed, IndexUsed, PredictedElsewhere, SplitUsed
 from .store import STATUS, TRACKED
 
 # What a board never mixes (protocol, section 4 and 5): rows that differ here answer different questions.
@@ -231,7 +231,7 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "dataset": dataset,
         "labels_id": data.identity.labels[dataset],
         "split_version": judged.version,
-        "task": spec.data.task,
+        "task": _task_in_words(data),
         "label_map": f"{data.label_map.name} v{data.label_map.version}",
         "train": ",".join(f"{name} v{data.splits[name].version}" for name in spec.data.trains),
         "train_dataset": ",".join(trained),
@@ -252,6 +252,14 @@ def _description(run: Run, judged: SplitUsed) -> dict[str, Any]:
         "code_version": run.environment.code_version,
     }
     return row | (_not_known(data.elsewhere) if data.elsewhere else {})
+
+
+def _task_in_words(data: DataUsed) -> str:
+    """The task's name; of one that a plugin brought with a hash, since two plugins may call two tasks alike."""
+    if data.task is None:
+        return DEFAULT_TASK
+    brought = f"{TASKS.kind}:{data.task.name}" in data.identity.plugins
+    return f"{data.task.name} {data.task.digest}" if brought else data.task.name
 
 
 def _not_known(said: PredictedElsewhere) -> dict[str, Any]:

@@ -26,6 +26,7 @@ A selection says whose epoch it is: "val", "val-auroc", "last", "cv-refit", or "
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -135,6 +136,11 @@ class TaskUsed(RecordPart):
         except PluginError as error:
             raise PydanticCustomError("no_task", "{why}", {"why": str(error)}) from None
         return self
+
+    @property
+    def digest(self) -> str:
+        """Of its fields: two tasks of one name are one where it is equal."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:6]
 
     def as_task(self) -> Task:
         """The task, whose labels have all become classes."""

@@ -32,7 +32,8 @@ WORDS |= {"frontend.name": "logmel", "augment.quirks": ["time_mask_whole"], "sel
 WORDS |= {"data.test": ["tiny", "far"], "data.window": "zero", "optim.compile": "inductor"}
 WORDS |= {"data.adapt": "adabn", "optim.sampling": "balanced"}
 # What a run folder says beside its spec, which boards keep apart by name (test_leaderboard).
-ELSEWHERE = ("loss.name", "backbone.name", "backbone.weights", "data.train", "data.label_map", "seed", "protocol")
+ELSEWHERE = ("loss.name", "backbone.name", "backbone.weights", "data.train", "data.task", "data.label_map", "seed")
+ELSEWHERE += ("protocol",)
 
 
 def other(field: str, value: Any) -> Any:
