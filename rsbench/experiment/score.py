@@ -104,8 +104,8 @@ def score_predictions(
     validated = None if validation is None else read_predicted(validation, of)
     if not {*TOLD} & {*found.rows}:
         data_cache.display.say(
-            f"{found.path}: says no class of its clips; where their ids were not copied from the list of clips, give "
-            "the class that each was taken for as a column 'class', which shows whether they are in order"
+            f"{found.path}: has no column 'class', so clips in a wrong order would not be noticed; where your program "
+            "made the clip ids, write beside each the class that it took the clip for"
         )
     spec = _spec(declared, judged, trained)
     datasets = _datasets(judged, trained, of, data_cache)

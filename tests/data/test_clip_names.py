@@ -88,4 +88,4 @@ def test_a_program_that_sorts_what_it_had_not_sorted_is_told(
     np.savez("silent.npz", clip_id=columns["clip_id"], logits=columns["logits"])
     silent = score(cli, root, "silent.npz")
     assert silent.code == 0, silent.err
-    assert "silent.npz: says no class of its clips" in silent.err
+    assert "silent.npz: has no column 'class', so clips in a wrong order would not be noticed" in silent.err
