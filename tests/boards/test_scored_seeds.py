@@ -15,7 +15,7 @@ from tiny import Cli, Outcome
 import rsbench
 from rsbench.core.display import Display
 from rsbench.core.errors import DataError, RsbenchError, SpecError
-from rsbench.data.clips import CLASSES
+from rsbench.data.tasks import ICBHI_4
 from rsbench.report.page.groups import read_results
 from rsbench.report.page.provenance import commands
 from rsbench.results.run import Run, load_runs
@@ -32,8 +32,8 @@ def frames(cli: Cli, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     test = pd.read_csv("clips.csv").query("subset == 'test'")
     made = []
     for seed in SEEDS:
-        logits = np.random.default_rng(seed).normal(size=(len(test), len(CLASSES)))
-        frame = pd.DataFrame(logits, columns=[f"logit_{name}" for name in CLASSES]).assign(
+        logits = np.random.default_rng(seed).normal(size=(len(test), len(ICBHI_4.classes)))
+        frame = pd.DataFrame(logits, columns=[f"logit_{name}" for name in ICBHI_4.classes]).assign(
             clip_id=test["clip_id"].array
         )
         frame.to_csv(f"s {seed}.csv", index=False)

@@ -14,7 +14,7 @@ from documents import blocks
 from tiny import PROJECT, Cli, Outcome
 
 import rsbench
-from rsbench.data.clips import CLASSES
+from rsbench.data.tasks import ICBHI_4
 
 # In the order that a program happens to take them in, with the classes of each one's cycles.
 LABELS_OF = {"107_2b3_Tc_mc_AKGC417L": [3, 0, 2], "226_1b1_Pl_sc_LittC2SE": [1], "101_1b1_Al_sc_Meditron": [2, 1, 0, 0]}
@@ -65,7 +65,7 @@ def test_names_and_places_are_the_clips_of_the_list(
     clips = pd.read_csv("clips.csv").query("subset == 'test'").set_index("clip_id")
     with np.load(named(recipe, LABELS_OF)) as written:
         assert dict(zip(written["clip_id"], written["class"], strict=True)) == clips["class"].to_dict()
-        assert (np.array(CLASSES)[written["logits"].argmax(axis=1)] == written["class"]).all()
+        assert (np.array(ICBHI_4.classes)[written["logits"].argmax(axis=1)] == written["class"]).all()
 
     done = score(cli, root, "preds-s1.npz")
     assert done.code == 0, done.err
