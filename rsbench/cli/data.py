@@ -144,7 +144,7 @@ def check(
 
 @app.command(epilog=NAMES)
 def names(
-    dataset: Annotated[str, typer.Argument(help="Data set; see: rsbench list datasets.")],
+    dataset: Annotated[str, typer.Argument(metavar="NAME", help="Data set; see: rsbench list datasets.")],
     missing: Annotated[bool, typer.Option("--missing", help="Only those that your folder lacks.")] = False,
     root: RootOption = None,
     plugin: PluginOption = None,

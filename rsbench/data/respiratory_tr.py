@@ -101,7 +101,8 @@ def _only(place: Place, row: dict[str, str], what: str, fits: Callable[[str], bo
     """The one value of a row that fits."""
     found = [value for value in row.values() if fits(value)]
     if len(found) != 1:
-        raise place.error(what, f"{len(found)} values are one. A row holds a patient (H045) and COPD0 to COPD4.")
+        number = "several" if found else "none"
+        raise place.error(what, f"{number} of its values are one. A row holds a patient (H045) and COPD0 to COPD4.")
     return found[0]
 
 

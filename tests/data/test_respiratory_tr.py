@@ -55,7 +55,7 @@ def test_columns_are_known_by_what_they_hold(respiratory_tr: Build, table: str) 
 
 
 @pytest.mark.parametrize(("table", "said"), [
-    ("a,b\nH045,COPD7\n", r"Labels\.csv, line 2, severity: 0 values are one"),
+    ("a,b\nH045,COPD7\n", r"Labels\.csv, line 2, severity: none of its values are one"),
     ("a,b\nH045,COPD0\nH045,COPD1\n", "line 3, severity: H045 has COPD1 here and COPD0 before"),
     ("a,b\n", "the table has no row"),
     ("a,b\nH001,COPD0\n", r"H045_L5\.wav: Labels\.csv has no row for H045"),
