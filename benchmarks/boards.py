@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -37,6 +36,12 @@ from rsbench.results.run import Run, load_runs
 
 SEEDS = 10
 PATIENTS = 40  # enough for verdicts and ranks
+# Started by a process as large as this one, a command would be counted with that one's memory.
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 VARIANTS = 40  # different predictions; scoring as many as there are runs would take longer than all that is measured
 
 
@@ -114,7 +119,8 @@ def main() -> None:
             "rsbench leaderboard, first": seconds(board),
             "rsbench leaderboard, again": min(seconds(board) for _ in range(3)),
         }
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        through = [sys.executable, "-c", PEAK, *command, "--results", str(results)]
+        peak = int(subprocess.run(through, check=True, capture_output=True, text=True).stdout) / 1024
         made = leaderboard(load_runs(results), name, selection, cache=results / ".index").table
         said = made[["low", "auroc_low", "rank_best"]].notna().sum()
         kept = sum(path.stat().st_size for path in (results / ".index").iterdir()) / 2**20
