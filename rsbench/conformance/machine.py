@@ -25,6 +25,10 @@ EXTRAS = {
     "hf": ("transformers",),
     "lora": ("peft",),
     "pml": ("pytorch-metric-learning",),
+    "slurm": ("submitit",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow-skinny",),
 }
 
 # What bfloat16 on a CPU rests on: in words, the operator, and the shapes of its two operands.

@@ -30,10 +30,11 @@ from rsbench.results.run import Run, load_runs
 WORDS = {"precision": "bf16", "quality.name": "rms", "quality.control": "shuffled", "optim.algorithm": "sgd"}
 WORDS |= {"frontend.name": "logmel", "augment.quirks": ["time_mask_whole"], "select": ["val", "last"]}
 WORDS |= {"data.test": ["tiny", "far"], "data.window": "zero", "optim.compile": "inductor"}
-WORDS |= {"data.adapt": "adabn", "optim.sampling": "balanced"}
+WORDS |= {"data.adapt": "adabn", "optim.sampling": "balanced", "optim.adapter": "lora"}
 # What a run folder says beside its spec, which boards keep apart by name (test_leaderboard).
 ELSEWHERE = ("loss.name", "backbone.name", "backbone.weights", "data.train", "data.task", "data.label_map", "seed")
 ELSEWHERE += ("protocol",)
+BESIDE_LORA = ("optim.adapter_rank", "optim.adapter_targets")  # without it neither may differ
 
 
 def other(field: str, value: Any) -> Any:
@@ -54,7 +55,7 @@ def like(of_many_patients: Run) -> Run:
 
 def fields(run: Run) -> dict[str, Any]:
     flat = flatten(on_disk.read(run.path, "spec.json")) | {"select": ["val"], "data.test": ["tiny"]}
-    return {field: value for field, value in flat.items() if field not in ELSEWHERE}
+    return {field: value for field, value in flat.items() if field not in (*ELSEWHERE, *BESIDE_LORA)}
 
 
 def board_or_refusal(results: Path) -> tuple[Board | None, str]:

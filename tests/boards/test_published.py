@@ -88,8 +88,8 @@ def test_every_file_of_the_package_is_installed_with_it() -> None:
     ]
     assert others
     for path in others:
-        package = ".".join(path.parent.relative_to(PROJECT).parts)
-        assert any(fnmatch.fnmatch(path.name, pattern) for pattern in packaged.get(package, [])), path
+        patterns = [f"{package.replace('.', '/')}/{pattern}" for package in packaged for pattern in packaged[package]]
+        assert any(fnmatch.fnmatch(path.relative_to(PROJECT).as_posix(), pattern) for pattern in patterns), path
 
 
 def test_figures_that_contradict_each_other_are_flagged() -> None:

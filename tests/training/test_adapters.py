@@ -23,9 +23,9 @@ from rsbench import Backbone, Frontend
 from rsbench.core.errors import SpecError
 from rsbench.core.plugins import discover
 from rsbench.core.spec import OptimPart
-from rsbench.evaluation.scoring import LOGIT_COLUMNS
+from rsbench.data.tasks import ICBHI_4
 from rsbench.experiment.resolve import resolve
-from rsbench.inference.prediction import PROBABILITIES
+from rsbench.inference.prediction import probability_columns
 from rsbench.training.adapters import add_adapters, merge_adapters
 
 LORA = OptimPart(adapter="lora", adapter_rank=2)
@@ -175,6 +175,6 @@ def test_a_run_goes_on_to_the_same_bits_and_predicts_as_it_was_judged(
     assert done.code == 0, done.err
     judged = whole.predictions("far").query("selection == 'last'")
     temperature = whole.metrics["last"]["far"]["operating_point"]["temperature"]
-    expected = softmax(judged[list(LOGIT_COLUMNS)].to_numpy(dtype=np.float64) / temperature, axis=1)
-    found = pd.read_csv(tmp_path / "called.csv")[list(PROBABILITIES)].to_numpy()
+    expected = softmax(judged[list(ICBHI_4.logit_columns)].to_numpy(dtype=np.float64) / temperature, axis=1)
+    found = pd.read_csv(tmp_path / "called.csv")[list(probability_columns(ICBHI_4))].to_numpy()
     np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)

@@ -23,16 +23,16 @@ from rsbench.results.run import Run
 
 RECORDS = ("Normal", "CAS", "DAS", "CAS & DAS", "Poor Quality")
 SPLITS = [
-    Split("ward", 1, "ward", "Patients of train, and of test.", ("train",), ("test",)),
-    Split("ward-shared", 1, "ward", "Tests all patients.", ("train",), ("test", "more")),
+    Split("infirmary", 1, "infirmary", "Patients of train, and of test.", ("train",), ("test",)),
+    Split("infirmary-shared", 1, "infirmary", "Tests all patients.", ("train",), ("test", "more")),
 ]
 
 
-@register_dataset("ward", splits=SPLITS)
-def read_ward(root: Path) -> ClipTable:
+@register_dataset("infirmary", splits=SPLITS)
+def read_infirmary(root: Path) -> ClipTable:
     """Two recordings a patient, who is ill or not."""
     return replace(
-        read_folder(root, "ward"), diagnoses=lambda: {f"p{n:02d}": ("ill" if n % 2 else "well") for n in range(40)}
+        read_folder(root, "infirmary"), diagnoses=lambda: {f"p{n:02d}": ("ill" if n % 2 else "well") for n in range(40)}
     )
 
 
@@ -46,14 +46,14 @@ def illness() -> Task:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`own`: 20 patients to train on and 10 to test, each recording with a label; `ward`: two recordings a patient."""
+    """`own`: 20 patients to train on and 10 to test, each recording with a label; `infirmary`: two of each patient."""
     folder = tmp_path_factory.mktemp("levels")
-    for name in ("own", "ward"):
+    for name in ("own", "infirmary"):
         write_own_dataset(folder / name, {"train": 20, "test": 10})
         clips = pd.read_csv(folder / name / "clips.csv")
         number = clips["path"].factorize()[0]
         told: dict[str, Any] = {"record_label": np.array(RECORDS)[number % len(RECORDS)]}
-        if name == "ward":
+        if name == "infirmary":
             told = {"patient": [f"p{place:02d}" for place in number // 2]}
             late = (clips["subset"] == "train") & (
                 number == 0
@@ -81,13 +81,13 @@ def test_whole_recordings_are_judged_by_their_labels(root: Path, tmp_path: Path)
 
 
 def test_patients_are_judged_by_all_of_their_recordings(root: Path, tmp_path: Path) -> None:
-    run = run_on(root, tmp_path, "ward", "illness")
-    rows = run.predictions("ward").query("selection == 'val'")
+    run = run_on(root, tmp_path, "infirmary", "illness")
+    rows = run.predictions("infirmary").query("selection == 'val'")
     tested = rows[rows["subset"] == "test"].set_index("clip_id")
     assert sorted(tested.index) == [f"p{n}" for n in range(10, 15)]
     assert {name: int(name[1:]) % 2 for name in tested.index} == tested["label"].to_dict()
     assert (tested["length_s"] == 2 * 8 * CLIP_S).all()
-    assert run.figures("ward", "val")["clips"] == run.figures("ward", "val")["patients"] == 5
+    assert run.figures("infirmary", "val")["clips"] == run.figures("infirmary", "val")["patients"] == 5
     logits = tested[list(run.task.logit_columns)].to_numpy(np.float64)
     assert (scipy.special.logsumexp(logits, axis=1) <= 1e-9).all()  # a mean of log-probabilities is of no more than 1
     validated = rows[rows["part"] == "validation"]
@@ -98,14 +98,16 @@ def test_patients_are_judged_by_all_of_their_recordings(root: Path, tmp_path: Pa
 @pytest.mark.parametrize("select", ["cv-refit", "last"])
 def test_folds_and_last_epochs_judge_patients_too(root: Path, tmp_path: Path, select: str) -> None:
     changes = {} if select == "cv-refit" else {"validation__fraction": 0.4}
-    split = "ward" if select == "cv-refit" else "ward-cv2"
+    split = "infirmary" if select == "cv-refit" else "infirmary-cv2"
     run = run_on(root, tmp_path, split, "illness", select=select, **changes)
-    rows = run.predictions("ward").query("part == 'test'")
+    rows = run.predictions("infirmary").query("part == 'test'")
     assert rows["clip_id"].is_unique
     assert (rows["clip_id"] == rows["patient"]).all()
 
 
 def test_a_patient_on_both_sides_is_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'ward-shared' tests patients whom 'ward-shared' trains on \\(p00\\)"):
-        run_on(root, tmp_path, "ward-shared", "illness")
-    run_on(root, tmp_path, "ward-shared", "icbhi-4")  # of clips the split is the user's own choice
+    with pytest.raises(
+        DataError, match="'infirmary-shared' tests patients whom 'infirmary-shared' trains on \\(p00\\)"
+    ):
+        run_on(root, tmp_path, "infirmary-shared", "illness")
+    run_on(root, tmp_path, "infirmary-shared", "icbhi-4")  # of clips the split is the user's own choice
