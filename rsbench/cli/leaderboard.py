@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..core.errors import ResultsError, SpecError
 from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
 
 EXAMPLES = """
@@ -31,7 +34,9 @@ rsbench leaderboard --split sprsound --format csv > board.csv
 
 
 def leaderboard(
-    split: Annotated[str, typer.Option(help="Splits to rank on, with commas between; see: rsbench list splits.")],
+    split: Annotated[
+        str | None, typer.Option(help="Splits to rank on, with commas between; without it: which ones the runs have.")
+    ] = None,
     results: ResultsOption = Path("results"),
     select: Annotated[str, typer.Option(help="val, val-auroc, last, cv-refit or oracle.")] = "val",
     baseline: Annotated[
@@ -71,6 +76,8 @@ def leaderboard(
 
     known_format(format_)
     known_picture(figure)
+    if split is None:
+        raise SpecError(f"--split is missing. {_judged_on(results)}")
     found = make_leaderboard(
         split,
         results=results,
@@ -90,3 +97,18 @@ def leaderboard(
 
         write_figure(found.figure(), figure)
         typer.echo(f"drawn in {figure}", err=True)
+
+
+def _judged_on(results: Path) -> str:
+    """Which splits the runs of a folder were judged on, in a sentence."""
+    from ..core.display import Display
+    from ..results.shipped import runs_to_show
+
+    counts: Counter[str] = Counter()
+    for run in runs_to_show(results, Display()):
+        with contextlib.suppress(ResultsError):  # a board will name it
+            counts.update(run.spec.data.test if run.state == "done" else ())
+    if not counts:
+        return f"No run in {results} is finished yet."
+    told = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+    return f"Splits that runs in {results} were judged on, and how many: {told}."

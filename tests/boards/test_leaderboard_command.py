@@ -293,6 +293,13 @@ def test_a_wrong_option_is_one_message(cli: Cli, four: list[Any], options: list[
 # The audit
 
 
+def test_without_a_split_it_says_which_there_are(cli: Cli, four: list[Any], four_runs: Path, tmp_path: Path) -> None:
+    said = refused(cli("leaderboard", "--results", four_runs))
+    assert re.search(r"--split is missing\. Splits that runs in .* were judged on, and how many: tiny \(\d+\)", said)
+    (tmp_path / "runs").mkdir()
+    assert f"No run in {tmp_path} is finished yet" in refused(cli("leaderboard", "--results", tmp_path))
+
+
 def test_an_audit_in_every_format(cli: Cli, four_runs: Path, tmp_path: Path) -> None:
     ask = ["audit", "--results", four_runs, "--split"]
     frame = pd.read_csv(io.StringIO(done(cli(*ask, "tiny, far", "--format", "csv"))))
