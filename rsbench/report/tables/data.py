@@ -30,7 +30,7 @@ def render(found: DataCheck, console: Console) -> None:
     """Print the findings."""
     table = found.table
     state = "" if found.ok else " (broken)" if found.broken else " (incomplete)"
-    console.rule(f"[bold]{table.dataset}[/]{state}")
+    console.print(f"[bold]{table.dataset}[/]{state}")
     console.print(_counts_table(found.counts))
     console.print(_splits_table(found.splits))
     lengths = length_audit(found.clips, found.rules)
@@ -55,7 +55,7 @@ def render(found: DataCheck, console: Console) -> None:
 
 def render_publication(dataset: str, publication: Publication, folder: Path, reference: str, console: Console) -> None:
     """Print where a data set comes from, under which licence, what to cite, and where it will lie."""
-    console.rule(f"[bold]{dataset}[/]")
+    console.print(f"[bold]{dataset}[/]")
     console.print(f"Page:     {escape(publication.page)}")
     console.print(f"Licence:  {escape(publication.licence)}")
     for archive in publication.archives:
