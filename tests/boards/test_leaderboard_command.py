@@ -112,6 +112,13 @@ def test_a_board_is_a_frame_a_page_and_a_picture_that_names_its_rows(
     assert b"/Type3" not in (tmp_path / "board.pdf").read_bytes()
 
 
+def test_a_board_is_drawn_the_same_every_time(cli: Cli, four: list[Any], tmp_path: Path) -> None:
+    drawn = [tmp_path / "once.png", tmp_path / "again.png"]
+    for path in drawn:
+        done(cli(*four, "--figure", path))
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+
+
 def test_the_table_is_for_people(cli: Cli, four: list[Any]) -> None:
     said = done(cli(*four, "--columns", "+recall"))
     assert said.startswith("tiny — selected: val (best Score on validation patients)\n")

@@ -31,6 +31,7 @@ STYLE = {"axes.edgecolor": ".8"}
 OF_LINE = 0.19  # inches of a line of a name
 NAME_WIDTH = 28  # letters of a method's name on one line
 MANY_ROWS = 12  # beyond, they stand closer
+JITTER = 0.12  # rows, up or down
 
 # How a rule is drawn: mark, and whether it is filled. The one that looks at the test set is hollow.
 OF_RULE = {"oracle": ("D", False), "val": ("o", True), "last": ("|", True)}
@@ -196,12 +197,14 @@ def row_panels(count: int, names: Sequence[str]) -> tuple[ReportFigure, np.ndarr
 
 
 def _dots(axes: Axes, runs: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str]) -> None:
-    shared = {"data": runs, "x": "score", "y": "method", "order": order, "hue": "method", "palette": colours}
-    sns.stripplot(**shared, ax=axes, size=4, alpha=0.55, jitter=0.12, legend=False)
-    for name, mean in runs.groupby("method")["score"].mean().items():
-        method = str(name)
-        axes.plot(mean, order.index(method), "|", color=colours[method], markersize=14, markeredgewidth=2)
-        say(axes, f"{mean:.1f}", (mean, order.index(method)), colours[method])
+    """A dot per run, moved a little so that equal ones are both seen, and an upright bar at their mean."""
+    for name, scores in runs.groupby("method")["score"]:
+        method, row = str(name), order.index(str(name))
+        moved = np.random.default_rng(0).uniform(-JITTER, JITTER, len(scores))  # the same in every drawing
+        colour = colours[method]
+        axes.plot(scores, row + moved, "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
+        axes.plot(scores.mean(), row, "|", color=colour, markersize=14, markeredgewidth=2)
+        say(axes, f"{scores.mean():.1f}", (scores.mean(), row), colour)
 
 
 def say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
