@@ -177,6 +177,11 @@ def places_of(clips: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {clip["clip_id"]: str(clip["place"]) for clip in clips}
 
 
+def whole_recordings(recordings: Iterable[dict]) -> list[dict]:
+    """The row of a clip for each recording, which is all of it; rows hold a label."""
+    return [{**row, "clip_id": f"{row['recording']}:0", "start_s": 0.0, "end_s": math.inf} for row in recordings]
+
+
 def frames(clips: list[dict], recordings: list[dict]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clips and recordings as the data frames of a `ClipTable`, columns in their order."""
     return pd.DataFrame(clips, columns=CLIP_COLUMNS), pd.DataFrame(recordings, columns=RECORDING_COLUMNS)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import DataError
-from .annotations import frames, read_each
+from .annotations import frames, read_each, whole_recordings
 from .clips import ClipTable
 from .datasets import register_dataset
-from .layout import folders_below, recordings_in, where_recordings_lie
+from .layout import recordings_named
 from .publication import MENDELEY, Archive, Publication
 from .splits import Split
 
@@ -74,7 +74,7 @@ PUBLICATION = Publication(
 )
 def read_kauh(root: Path) -> ClipTable:
     """Read the recordings of one folder at or below `root`; a clip is a whole recording."""
-    files = _recordings(root)
+    files = recordings_named(root, _NAME, HOLDS)
     rows = read_each(_read_name, files)
     first: dict[tuple[str, str], dict] = {}
     for row in rows:
@@ -83,25 +83,13 @@ def read_kauh(root: Path) -> ClipTable:
             raise DataError(
                 f"{other['path']} and {row['path']}: one patient through one filter twice. Keep one of them."
             )
-    clips = [{**row, "clip_id": f"{row['recording']}:0", "start_s": 0.0, "end_s": float("inf")} for row in rows]
     missing = [
         f"{letter}P{patient}_…"
         for letter, subset in FILTERS.items()
         for patient in range(1, PATIENTS + 1)
         if (subset, str(patient)) not in first
     ]
-    return ClipTable("kauh", *frames(clips, rows), OFFICIAL, tuple(missing), words=WORDS)
-
-
-def _recordings(root: Path) -> list[Path]:
-    """Those of the nearest folder that holds any of such names. Raises DataError where there is none."""
-    for folder in folders_below(root):
-        files = recordings_in(folder)
-        if any(_NAME.fullmatch(path.stem) for path in files):
-            return files
-    raise DataError(
-        f"{root}: no recording is named as those of KAUH. This folder must hold {HOLDS}. {where_recordings_lie(root)}"
-    )
+    return ClipTable("kauh", *frames(whole_recordings(rows), rows), OFFICIAL, tuple(missing), words=WORDS)
 
 
 def _read_name(path: Path) -> dict:

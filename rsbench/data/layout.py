@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ..core.errors import DataError
 from .audio import ENDINGS
 
 DEPTH = 4  # folders below a root that are looked into
@@ -53,6 +55,21 @@ def recordings_in(folder: Path) -> list[Path]:
     """The recordings of one folder, sorted, hidden ones aside."""
     names = (name for name in names_in(folder) if not name.startswith("."))
     return [folder / name for name in names if Path(name).suffix.lower() in ENDINGS]
+
+
+def recordings_named(root: Path, pattern: re.Pattern[str], holds: str) -> list[Path]:
+    """All recordings of the nearest folder, at or below `root`, in which the name of one fits the pattern.
+
+    holds: what the folder must hold, for the message. Raises DataError where there is none.
+    """
+    for folder in folders_below(root):
+        files = recordings_in(folder)
+        if any(pattern.fullmatch(path.stem) for path in files):
+            return files
+    raise DataError(
+        f"{root}: no recording is named as this data set names them. This folder must hold {holds}. "
+        f"{where_recordings_lie(root)}"
+    )
 
 
 def names_in(folder: Path) -> list[str]:

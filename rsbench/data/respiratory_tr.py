@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import DataError
-from .annotations import Place, frames, read_each, read_table
+from .annotations import Place, frames, read_each, read_table, whole_recordings
 from .clips import ClipTable
 from .datasets import register_dataset
-from .layout import folders_below, recordings_in, where_recordings_lie
+from .layout import folders_below, recordings_named
 from .publication import MENDELEY, Archive, Publication
 from .splits import Split
 
@@ -49,27 +49,16 @@ PUBLICATION = Publication(
 )
 def read_respiratory_tr(root: Path) -> ClipTable:
     """Read the recordings of one folder at or below `root`; a clip is a whole recording, its label the severity."""
-    files = _recordings(root)
+    files = recordings_named(root, _NAME, HOLDS)
     severities = read_severities(_labels(root))
     rows = read_each(lambda path: _read_name(path, severities), files)
-    clips = [{**row, "clip_id": f"{row['recording']}:0", "start_s": 0.0, "end_s": float("inf")} for row in rows]
     here = {row["recording"] for row in rows}
     missing = [
         name for patient in sorted(severities) for channel in CHANNELS if (name := f"{patient}_{channel}") not in here
     ]
     missing += ["a recording of a patient without a label"] * max(0, 12 * (sum(PATIENTS.values()) - len(severities)))
     words = dict.fromkeys(PATIENTS)  # none of the four classes
-    return ClipTable("respiratory_tr", *frames(clips, rows), OFFICIAL, tuple(missing), words=words)
-
-
-def _recordings(root: Path) -> list[Path]:
-    for folder in folders_below(root):
-        files = recordings_in(folder)
-        if any(_NAME.fullmatch(path.stem) for path in files):
-            return files
-    raise DataError(
-        f"{root}: no recording is named H045_L5 or alike. This folder must hold {HOLDS}. {where_recordings_lie(root)}"
-    )
+    return ClipTable("respiratory_tr", *frames(whole_recordings(rows), rows), OFFICIAL, tuple(missing), words=words)
 
 
 def _labels(root: Path) -> Path:

@@ -85,7 +85,7 @@ def test_what_is_wrong_is_named(kauh: Build, name: str, said: str) -> None:
 
 def test_a_folder_of_other_recordings(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
-    with pytest.raises(DataError, match=r"no recording is named as those of KAUH\. .* Recordings lie in"):
+    with pytest.raises(DataError, match=r"no recording is named as this data set names them\. .* Recordings lie in"):
         read_kauh(tmp_path)
 
 
