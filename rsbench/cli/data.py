@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import SpecError, did_you_mean
-from .options import DryRunOption, PartialOption, PluginOption, QuietOption, RootOption, standard_output
+from .help import HelpfulCommand, HelpfulGroup, examples
+from .options import (
+    DatasetOption,
+    DryRunOption,
+    PartialOption,
+    PluginOption,
+    QuietOption,
+    RootOption,
+    option,
+    standard_output,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,45 +28,34 @@ if TYPE_CHECKING:
     from ..data.sources import Roots
 
 
-app = typer.Typer(help="Fetch recordings, and look at them before training on them.", no_args_is_help=True)
+app = typer.Typer(
+    cls=HelpfulGroup, help="Fetch recordings, and look at them before training on them.", no_args_is_help=True
+)
 
 EXAMPLES = """
-[bold]Example[/bold]
-
 rsbench data clips --root DATA --dataset icbhi,sprsound --out clips.parquet
 """
 
 NAMES = """
-[bold]Examples[/bold]
-
 rsbench data names sprsound
-
 rsbench data names sprsound --missing --root DATA
 """
 
 GETS = """
-[bold]Examples[/bold]
-
 rsbench data get icbhi --root DATA --dry-run
-
 rsbench data get icbhi sprsound --root DATA --yes
 """
 
 CHECKS = """
-[bold]Examples[/bold]
-
 rsbench data check --root DATA --dataset sprsound
-
 rsbench data check --root DATA --dataset icbhi --by device
 """
 
 
-@app.command(epilog=GETS)
+@app.command(cls=HelpfulCommand, epilog=examples(GETS))
 def get(
     datasets: Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets; see: rsbench list datasets.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Gets a folder per data set; made if need be. Default: RSBENCH_DATA.")
-    ] = None,
+    root: Annotated[Path | None, option("--root", "; made if need be. Default: RSBENCH_DATA.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: I keep to the licences.")] = False,
     dry_run: DryRunOption = False,
     plugin: PluginOption = None,
@@ -107,16 +106,14 @@ def _ask() -> None:
     typer.confirm("Fetch, and keep to these licences?", abort=True)
 
 
-@app.command(epilog=CHECKS)
+@app.command(cls=HelpfulCommand, epilog=examples(CHECKS))
 def check(
     root: RootOption = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="Only this data set; repeatable.")] = None,
+    dataset: Annotated[str | None, option("--dataset", ". Default: all that are there.")] = None,
     partial: PartialOption = False,
     by: Annotated[
         str | None,
-        typer.Option(
-            help="How much of a Score could it alone explain: device, site, patient, rate, length or level (RMS)?"
-        ),
+        option("--by", "device, site, patient, rate, length or level (RMS): how much of a Score could it explain?"),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -131,7 +128,8 @@ def check(
     roots = _roots(root, plugin)
     console = standard_output()
     sound = True
-    for name in dataset or roots.present():
+    asked = [name.strip() for name in dataset.split(",")] if dataset else roots.present()
+    for name in asked:
         found = check_table(load_table(name, roots, partial=True))
         render(found, console)
         if by:
@@ -142,7 +140,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command(epilog=NAMES)
+@app.command(cls=HelpfulCommand, epilog=examples(NAMES))
 def names(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help="Data set; see: rsbench list datasets.")],
     missing: Annotated[bool, typer.Option("--missing", help="Only those that your folder lacks.")] = False,
@@ -166,11 +164,11 @@ def names(
         typer.echo(name)
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(cls=HelpfulCommand, epilog=examples(EXAMPLES))
 def clips(
-    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
-    out: Annotated[Path, typer.Option(help="Where the list goes: a .csv or a .parquet.")],
-    task: Annotated[str, typer.Option(help="Whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
+    dataset: DatasetOption,
+    out: Annotated[Path, option("--out", " the list there: a .csv or a .parquet.")],
+    task: Annotated[str, option("--task", " whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
     plugin: PluginOption = None,

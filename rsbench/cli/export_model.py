@@ -8,27 +8,33 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunOption, SelectionOption
+from .options import (
+    AtOption,
+    PluginOption,
+    QuietOption,
+    ResultsOption,
+    RunOption,
+    SelectionOption,
+    option,
+)
 
 EXAMPLES = """
-[bold]Example[/bold]
-
 rsbench export-model --run qlung-cnn6-s0 --out model.onnx
-
-then, in any language: probabilities = session.run(["probabilities"], {"waveforms": clips})
 """
 
 
 def export_model(
     run: RunOption,
-    out: Annotated[Path, typer.Option(help="The .onnx file to write; the model card is written beside it.")],
+    out: Annotated[Path, option("--out", " the .onnx file there, and the model card beside it.")],
     results: ResultsOption = Path("results"),
     select: SelectionOption = None,
     at: AtOption = None,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """A finished run's model as an ONNX file: waveforms in, probabilities out. Research use. Not a medical device.
+    """A finished run's model as an ONNX file.
+
+    Waveforms in, probabilities out. Research use. Not a medical device.
 
     The front end is part of it. Clips are cut, resampled and padded before; the model card beside the file says how.
     The file is kept only if it gives PyTorch's numbers within 1e-4. Needs: pip install 'rsbench\\[export]'.

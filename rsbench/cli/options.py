@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,29 +14,43 @@ from ..core.errors import SpecError
 
 WIDTH_IN_A_PIPE = 400
 
-RootOption = Annotated[
-    list[str] | None,
-    typer.Option("--root", help="Folder with a folder per data set; or NAME=DIR for one. Default: RSBENCH_DATA."),
-]
-PartialOption = Annotated[bool, typer.Option("--partial", help="Accept an incomplete set; rows say so.")]
-WeightsOption = Annotated[
-    str | None,
-    typer.Option(help="none, audioset or imagenet where there are such, a checkpoint's PATH, or hf-hub:OWNER/NAME."),
-]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any field of the spec, e.g. optim.lr=1e-4; repeatable."),
-]
-LogOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Tell tensorboard, csv, wandb, mlflow or yours of every epoch; several with commas."
-    ),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
+# Options that several commands have → what stands for their value, and how their help begins: one name, one meaning.
+SHARED = {
+    "--at": ("POINT", "Operating point: val-bias or argmax"),
+    "--backbone": ("NAME", "Backbone; see: rsbench list backbones"),
+    "--baseline": ("LOSS", "Compare the others with it"),
+    "--by": ("FIELD", "By which: "),
+    "--dataset": ("NAMES", "Data sets, with commas between; see: rsbench list datasets"),
+    "--device": ("NAME", "auto, cpu, cuda or cuda:N"),
+    "--dry-run": (None, "Check everything, say what would be done, stop"),
+    "--figure": ("FILE", "Draw it"),
+    "--format": ("FORM", "table, md, csv, json or latex"),
+    "--log": ("NAMES", "Tell tensorboard, csv, wandb, mlflow or yours of every epoch"),
+    "--loss": ("NAME", "Loss"),
+    "--only": ("FIELD=VALUE", "Keep only rows with this value"),
+    "--out": ("PATH", "Write"),
+    "--partial": (None, "Accept an incomplete set; rows say so"),
+    "--plugin": ("FILE", "A .py file or module of yours"),
+    "--quiet": (None, "No progress, no notes"),
+    "--results": ("DIR", "Folder that holds runs/"),
+    "--root": ("DIR", "Folder with a folder per data set"),
+    "--run": ("RUN", "The run"),
+    "--seeds": ("SEEDS", "One or several: 0, 0-4, 0,2,7"),
+    "--select": ("RULE", "Epoch rule"),
+    "--set": ("KEY=VALUE", "Change a field"),
+    "--split": ("NAMES", "Splits"),
+    "--task": ("NAME", "Task"),
+    "--test": ("NAMES", "Splits tested on, with commas between"),
+    "--threads": ("N", "CPU threads"),
+    "--train": ("NAMES", "Splits trained on"),
+    "--weights": ("NAME", "none, audioset or imagenet where there are such"),
+}
+
+
+def option(name: str, more: str = ".", **settings: Any) -> Any:
+    """An option that several commands have: its name, and how its help goes on after what SHARED says of it."""
+    metavar, meaning = SHARED[name]
+    return typer.Option(name, **{"metavar": metavar, "help": f"{meaning}{more}", **settings})
 
 
 def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None:
@@ -50,50 +63,35 @@ def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None
     return plugins
 
 
-PluginOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin",
-        callback=_load,
-        help="A .py file or module of yours: losses, backbones, data sets, tasks, indices, observers; repeatable.",
-    ),
+AtOption = Annotated[str | None, option("--at", ". Default: val-bias, if the run has one.")]
+DatasetOption = Annotated[str, option("--dataset")]
+DeviceOption = Annotated[str, option("--device")]
+DryRunOption = Annotated[bool, option("--dry-run")]
+FormatOption = Annotated[str, option("--format")]
+LogOption = Annotated[str | None, option("--log", "; several with commas.")]
+OnlyOption = Annotated[list[str] | None, option("--only", ", or one that begins with it, e.g. loss=qlung; repeatable.")]
+PartialOption = Annotated[bool, option("--partial")]
+PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; repeatable.", callback=_load)]
+QuietOption = Annotated[bool, option("--quiet")]
+ResultsOption = Annotated[Path, option("--results")]
+RootOption = Annotated[list[str] | None, option("--root", ", or NAME=DIR for one. Default: RSBENCH_DATA.")]
+SelectionOption = Annotated[
+    str | None,
+    option("--select", ": val, val-auroc, last, cv-refit or oracle:SPLIT. Default: the run's first."),
 ]
+SetOption = Annotated[list[str] | None, option("--set", " of the spec, e.g. optim.lr=1e-4; repeatable.")]
+TaskOption = Annotated[str | None, option("--task", ": keep only its runs; needed where there are several.")]
+ThreadsOption = Annotated[int | None, option("--threads", ". Default: all cores.", min=1)]
+WeightsOption = Annotated[str | None, option("--weights", ", a checkpoint's PATH, or hf-hub:OWNER/NAME.")]
 
-TaskOption = Annotated[
-    str | None, typer.Option(help="Keep only runs of this task; needed where there are several.", metavar="TASK")
-]
-
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FIELD=VALUE",
-        help="Keep only rows with this value, or one that begins with it, e.g. loss=qlung; repeatable.",
-    ),
-]
+A_RUN = "ids, their beginnings, globs in quotes, or folders of runs"
 
 ChosenRunsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN_ID…]", help="Ids, their beginnings, or globs in quotes. Default: all runs."),
+    typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}. Default: all runs."),
 ]
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
-]
-RunOption = Annotated[
-    str, typer.Option(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
-]
-ResultsOption = Annotated[Path, typer.Option(help="Folder that holds runs/.")]
-SelectionOption = Annotated[
-    str | None,
-    typer.Option(help="Whose epoch: val, val-auroc, last, cv-refit or oracle:SPLIT. Default: the run's first rule."),
-]
-AtOption = Annotated[
-    str | None, typer.Option(help="Operating point: val-bias or argmax. Default: val-bias, if the run has one.")
-]
-
-
-class Format(enum.StrEnum):
-    table = "table"
-    json = "json"
+RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}.")]
+RunOption = Annotated[str, option("--run", ": its id, a beginning of it, a glob in quotes, or its folder.")]
 
 
 def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]:

@@ -20,6 +20,7 @@ from .options import (
     RunOption,
     SelectionOption,
     ThreadsOption,
+    option,
     standard_output,
 )
 
@@ -29,14 +30,9 @@ if TYPE_CHECKING:
     from ..results.trained_model import TrainedModel
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench predict --run qlung-cnn6-s0 breath.wav
-
 rsbench predict --run qlung-cnn6-s0 recordings/ --hop-s 4 --out predictions.csv
-
 rsbench predict --run qlung-cnn6-s0 test2022_wav --annotations test2022_json/inter_test_json --format json
-
 rsbench predict --run qlung-cnn6-s0 --card
 """
 
@@ -56,17 +52,17 @@ def predict(
     hop_s: Annotated[
         float | None, typer.Option(min=0.01, help="Seconds from a window to the next. Default: a whole window.")
     ] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="table, md, csv, json or latex. Default: as --out ends, or table.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write it there, and the model card beside it.")] = None,
+    format_: Annotated[str | None, option("--format", ". Default: as --out ends, or table.")] = None,
+    out: Annotated[Path | None, option("--out", " it there, and the model card beside it.")] = None,
     card: Annotated[bool, typer.Option("--card", help="Print the model card, and predict nothing.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Class probabilities and quality of recordings, from a finished run. Research use. Not a medical device.
+    """Class probabilities and quality of recordings.
+
+    From the model of a finished run. Research use. Not a medical device.
 
     Recordings with annotations (a clips.csv that lists them, a .txt as ICBHI has it, a .json as SPRSound has it) are
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called

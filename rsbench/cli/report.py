@@ -8,40 +8,39 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import PluginOption, ResultsOption
+from .options import (
+    PluginOption,
+    ResultsOption,
+    option,
+)
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench report
-
 rsbench report --results results --out margins.html --baseline ce
-
 rsbench report --root ~/recordings --audio
 """
 
 
 def report(
     results: ResultsOption = Path("results"),
-    out: Annotated[Path, typer.Option(help="The page to write; its figures go to <out>_figures/.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[Path, option("--out", " the page there; its figures go to <out>_figures/.")] = Path("report.html"),
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="LOSS", help="Compare the others with it, paired. Default: ce, where it is."),
+        option("--baseline", ", paired. Default: ce, where it is."),
     ] = None,
     root: Annotated[
         list[str] | None,
-        typer.Option(help="Folder with a folder per data set, or NAME=DIR for one: shows the worst errors."),
+        option("--root", ", or NAME=DIR for one: shows the worst errors."),
     ] = None,
     audio: Annotated[
         bool, typer.Option("--audio", help="Put the sound of the worst errors into the page; needs --root.")
     ] = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Write one self-contained page on all runs of a folder: boards, figures, worst errors, commands.
+    """Write one self-contained page on all runs of a folder.
 
-    Runs that share no board stand in groups of their own. With --root the worst errors are shown as spectrograms.
+    Boards, figures, worst errors, commands. Runs that share no board stand in groups of their own. With --root the
+    worst errors are shown as spectrograms.
     """
     from ..core.display import Display
     from ..data.sources import Roots

@@ -8,29 +8,33 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FiguresDiffer, ResultsError
-from .options import ChosenRunsArgument, PluginOption, standard_output
+from .options import (
+    ChosenRunsArgument,
+    PluginOption,
+    option,
+    standard_output,
+)
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench rescore
-
 rsbench rescore --results alice.zip 'qlung-*'
 """
 
 
 def rescore(
     runs: ChosenRunsArgument = None,
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/, or a bundle.")] = Path("results"),
+    results: Annotated[Path, option("--results", ", or a bundle.")] = Path("results"),
     plugin: PluginOption = None,
 ) -> None:
-    """Compute every figure of finished runs again from their predictions; exit with 1 where a stored one differs.
+    """Compute every figure of finished runs again.
 
-    Neither audio nor a model is needed. Splits of a plugin need --plugin.
+    It takes their predictions; exit code 1 where a stored figure differs. Neither audio nor a model is needed. Splits
+    of a plugin need --plugin.
     """
     from ..core.display import Display
-    from ..results.bundle import chosen_runs, opened
+    from ..results.bundle import opened
     from ..results.rescore import rescore as score_again
+    from ..results.run import chosen_runs
 
     with opened(results) as (folder, _):
         found = score_again(chosen_runs(folder, runs or ()), Display())

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..core.errors import SpecError
+from .help import HelpfulCommand, HelpfulGroup, examples
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -20,6 +20,7 @@ from .options import (
     QuietOption,
     ResultsOption,
     RootOption,
+    option,
     standard_output,
 )
 
@@ -28,23 +29,16 @@ if TYPE_CHECKING:
     from ..sweep.driver import Study
     from ..sweep.engines import Engine
 
-EXAMPLES = """
-[bold]Examples[/bold]
-
+RUNS = """
 rsbench sweep smoke --serial
-
 rsbench sweep margins --root DATA --dry-run
-
 rsbench sweep margins --root DATA --set seeds=0-2 --address 10.0.0.1:6379
-
 rsbench sweep my_study.yaml --log tensorboard
-
 rsbench sweep margins --root DATA --engine slurm --slurm slurm.yaml
-
-rsbench sweep status margins
-
-rsbench sweep results margins --figures figures/
 """
+STATUS = "rsbench sweep status margins"
+RESULTS = "rsbench sweep results margins --figures figures/"
+EXAMPLES = "\n".join([RUNS, STATUS, RESULTS])
 
 
 class EngineName(enum.StrEnum):
@@ -53,7 +47,7 @@ class EngineName(enum.StrEnum):
     slurm = "slurm"
 
 
-class StudyFirst(TyperGroup):
+class StudyFirst(HelpfulGroup):
     """`sweep STUDY` is short for `sweep run STUDY`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -64,8 +58,8 @@ class StudyFirst(TyperGroup):
 
 app = typer.Typer(
     cls=StudyFirst,
-    help="Run a study of many runs: rsbench sweep STUDY. If it is stopped, the same command continues it.",
-    epilog=EXAMPLES,
+    help="Run a study of many runs: rsbench sweep STUDY.\n\nIf it is stopped, the same command continues it.",
+    epilog=examples(EXAMPLES),
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -73,7 +67,7 @@ app = typer.Typer(
 NameArgument = Annotated[str, typer.Argument(help="A study's name.")]
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(cls=HelpfulCommand, epilog=examples(RUNS))
 def run(
     study_: Annotated[
         str, typer.Argument(metavar="STUDY", help="A YAML file, or one that ships: rsbench list sweeps.")
@@ -82,15 +76,15 @@ def run(
     partial: PartialOption = False,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="A key of the file, e.g. seeds=0-2 or base.epochs=5; repeatable."
-        ),
+        option("--set", " of the study, e.g. seeds=0-2 or base.epochs=5; repeatable."),
     ] = None,
     engine: Annotated[EngineName | None, typer.Option(help="Who does the work. Default: ray.")] = None,
     serial: Annotated[
         bool, typer.Option("--serial", help="One at a time in this process, without Ray: --engine serial.")
     ] = False,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. 10.0.0.1:6379.")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster to join, e.g. 10.0.0.1:6379.")
+    ] = None,
     slurm: Annotated[
         Path | None, typer.Option(metavar="FILE", help="How runs become jobs of Slurm, in YAML; see docs/slurm.md.")
     ] = None,
@@ -130,7 +124,7 @@ def run(
         raise
 
 
-@app.command()
+@app.command(cls=HelpfulCommand, epilog=examples(STATUS))
 def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
     from ..report.tables.study import status as status_table
@@ -140,7 +134,7 @@ def status(name: NameArgument, results: ResultsOption = Path("results")) -> None
     standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
 
 
-@app.command()
+@app.command(cls=HelpfulCommand, epilog=examples(RESULTS))
 def results(
     name: NameArgument,
     figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too.")] = None,
