@@ -179,4 +179,4 @@ def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     fetched = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
     for page in tmp_path.glob("*.html"):
         assert not fetched.search(page.read_text(encoding="utf-8")), page.name
-    assert "rsbench predict --run qlung-cnn6-s0 breath.wav" in (tmp_path / "commands.html").read_text(encoding="utf-8")
+    assert "rsbench predict qlung-cnn6-s0 breath.wav" in (tmp_path / "commands.html").read_text(encoding="utf-8")
