@@ -35,6 +35,7 @@ from . import (
     rescore,
     run,
     score,
+    serve,
     show,
     sweep,
     transductive,
@@ -48,6 +49,7 @@ AFTER_AN_INTERRUPT = {
     "sweep": "The same command does what is missing.",
     "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
+    "serve": "The page is served no more.",
     "quality": "What was measured of a whole data set is kept.",
 }
 
@@ -112,6 +114,7 @@ app.command(epilog=show.EXAMPLES)(show.show)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=quality.EXAMPLES)(quality.quality)
 app.command(epilog=report.EXAMPLES)(report.report)
+app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=cite.EXAMPLES)(cite.cite)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(name="export-model", epilog=export_model.EXAMPLES)(export_model.export_model)
