@@ -58,6 +58,7 @@ def publish(
     git and gh, from the clone that you are in.
     """
     from ..core.display import Display
+    from ..publishing.change import counted
     from ..publishing.request import check_can_open, checked, name_of, open_request, own_name, prepare
     from ..results.bundle import chosen_runs
     from ..results.pseudonyms import Pseudonyms, new_salt, salt_in
@@ -82,7 +83,7 @@ def publish(
         standard_output().out(request.body, end="", highlight=False)
         typer.echo(f"would write {request.bundle} and {request.text}")
         return
-    typer.echo(f"{len(chosen)} runs in {request.bundle}; text of the request in {request.text}")
+    typer.echo(f"{counted(chosen)} in {request.bundle}; text of the request in {request.text}")
     if open_:
         typer.echo(open_request(request))
         return

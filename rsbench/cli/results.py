@@ -93,5 +93,5 @@ def check(
         typer.echo(f"{len(found.boards)} boards change: {out}")
     else:
         standard_output().out(in_words(found), end="", highlight=False)
-    if found.left_out:
+    if found.shown.left_out:
         raise typer.Exit(1)

@@ -10,8 +10,8 @@ from ..boards.leaderboard import POINT
 from ..core.display import Display
 from ..core.text import in_markdown
 from ..results.calls import ARGMAX
-from ..results.collection import Collection, gone
-from .pages import ProtocolBoard, boards_of
+from ..results.collection import BundleFile, Collection, only_in
+from .pages import Boards, ProtocolBoard, boards_of
 
 COLUMNS = ("score", "interval", "auroc", "ranks", "seeds")
 HEADINGS = ("place", "before", "method", "Score", "95 %", "AUROC", "ranks", "seeds", "made by")
@@ -33,15 +33,15 @@ class Change:
     """What differs between two collections.
 
     new, removed: bundles, in words. boards: those whose rows differ. lost: runs that are on no board any more.
-    left_out: a line for each run or board that is not there now, with the reason. scored: runs that were scored again.
+    scored: how many runs were scored again. shown: all boards as they are now.
     """
 
     new: Sequence[str]
     removed: Sequence[str]
     boards: Sequence[BoardChange]
     lost: Sequence[str]
-    left_out: Sequence[str]
     scored: int
+    shown: Boards
 
 
 def change(before: Collection | None, after: Collection, display: Display) -> Change:
@@ -51,22 +51,25 @@ def change(before: Collection | None, after: Collection, display: Display) -> Ch
     known = {one.key: one for one in shown_before}
     ids = {run_id for one in shown.every for run_id in one.board.runs["run_id"]}
     ids_before = {run_id for one in shown_before for run_id in one.board.runs["run_id"]}
-    listed = before.bundles if before else ()
     return Change(
-        [_bundle_in_words(after, bundle.sha256) for bundle in gone(after.bundles, listed)],
-        [_bundle_in_words(before, bundle.sha256) for bundle in gone(listed, after.bundles)] if before else [],
+        [_in_words(bundle, after) for bundle in only_in(after, before)],
+        [_in_words(bundle, before) for bundle in only_in(before, after)] if before else [],
         [_board_change(known.get(one.key), one) for one in shown.every if _differs(known.get(one.key), one)],
         sorted(map(str, ids_before - ids)),
-        shown.left_out,
         len(after.runs),
+        shown,
     )
 
 
-def _bundle_in_words(collection: Collection, sha256: str) -> str:
-    found = zip(collection.bundles, collection.content, strict=True)
-    bundle, content = next(pair for pair in found if pair[0].sha256 == sha256)
-    runs = f"{len(content.runs)} run{'s' if len(content.runs) != 1 else ''}"
-    return f"{bundle.name}: {runs} by {content.made_by}, {bundle.size:,} bytes, sha256 {sha256}"
+def _in_words(bundle: BundleFile, collection: Collection) -> str:
+    content = collection.content_of(bundle)
+    about = f"{counted(content.runs)} by {content.made_by}"
+    return f"{bundle.name}: {about}, {bundle.size:,} bytes, sha256 {bundle.sha256}"
+
+
+def counted(runs: Sequence[object]) -> str:
+    """How many runs they are, in words."""
+    return f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
 
 
 def _differs(before: ProtocolBoard | None, after: ProtocolBoard) -> bool:
@@ -110,7 +113,7 @@ def in_words(found: Change) -> str:
     for what, bundles in (("New", found.new), ("No longer there", found.removed)):
         if bundles:
             lines += [f"{what}:", "", *(f"- {in_markdown(bundle)}" for bundle in bundles), ""]
-    for heading, listed in (("Runs that are on no board any more", found.lost), ("Left out", found.left_out)):
+    for heading, listed in (("Runs that are on no board any more", found.lost), ("Left out", found.shown.left_out)):
         if listed:
             lines += [f"**{heading}**:", "", *(f"- {in_markdown(line)}" for line in listed), ""]
     lines += [] if found.boards else ["No board changes.", ""]

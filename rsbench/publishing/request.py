@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.display import Display
@@ -22,8 +22,8 @@ from ..results.document import sort_out
 from ..results.pseudonyms import Pseudonyms
 from ..results.rescore import rescore
 from ..results.run import Run
-from .change import Change, change, in_words, markdown_line
-from .pages import Boards, boards_of, rows_of
+from .change import Change, change, counted, in_words, markdown_line
+from .pages import ProtocolBoard, rows_of
 
 NAMED = 5  # runs, where many could be named
 MOST_IN_A_NAME = 3  # losses, or backbones
@@ -131,9 +131,8 @@ def prepare(
         before = collect(there, display) if there else None
         after = collect([*there, fresh], display)
         found = change(before, after, display)
-        of_bundle = collect([fresh], display)
         title = f"Results: {out.stem} by {made_by}"
-        text = _description(boards_of(of_bundle, display), of_bundle, found, made_by, anonymised=pseudonyms is not None)
+        text = _description(fresh, after, found, anonymised=pseudonyms is not None)
         request = PullRequest(out, out.with_suffix(".md"), text, f"results/{out.stem}", title, found)
         if write:
             write_bytes(request.text, text.encode())
@@ -143,13 +142,14 @@ def prepare(
         staged.unlink(missing_ok=True)
 
 
-def _description(boards: Boards, of_bundle: Collection, found: Change, made_by: str, *, anonymised: bool) -> str:
+def _description(bundle: BundleFile, after: Collection, found: Change, *, anonymised: bool) -> str:
     """What the reviewer reads: what it is, what it changes, how it was made."""
-    (bundle,), (content,) = of_bundle.bundles, of_bundle.content
-    rows = {(row.method, row.command.command): row for one in boards.every for row in rows_of(one, of_bundle)}
-    environments = version_rows({run.run_id: run for run in of_bundle.runs})
+    content = after.content_of(bundle)
+    mine = [_of_runs(one, content.runs) for one in found.shown.every]
+    rows = {(row.method, row.command.command): row for one in mine for row in rows_of(one, after)}
+    environments = version_rows({run.run_id: run for run in after.runs if run.run_id in content.runs})
     lines = [
-        f"{len(content.runs)} runs by {in_markdown(made_by)}, in `{bundle.name}` ({bundle.size:,} bytes, sha256 "
+        f"{counted(content.runs)} by {in_markdown(content.made_by)}, in `{bundle.name}` ({bundle.size:,} bytes, sha256 "
         f"`{bundle.sha256}`).",
         *("", "## What it changes", "", in_words(found)),
         *("## Commands", ""),
@@ -168,6 +168,12 @@ def _description(boards: Boards, of_bundle: Collection, found: Change, made_by: 
         "- [ ] The licence of the recordings allows their predictions to be published.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_runs(one: ProtocolBoard, run_ids: Sequence[str]) -> ProtocolBoard:
+    """The board, with none but these runs behind its rows."""
+    runs = one.board.runs
+    return replace(one, board=replace(one.board, runs=runs[runs["run_id"].isin(run_ids)]))
 
 
 def check_can_open() -> None:

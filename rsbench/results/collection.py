@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,6 +63,11 @@ class Collection:
     @property
     def runs(self) -> list[Run]:
         return load_runs(self.folder)
+
+    def content_of(self, bundle: BundleFile) -> BundleContent:
+        """What one of its bundles holds."""
+        found = zip(self.bundles, self.content, strict=True)
+        return next(content for one, content in found if one.sha256 == bundle.sha256)
 
     def bundles_of(self, run_ids: Sequence[str]) -> list[BundleFile]:
         """The bundles that hold any of these runs."""
@@ -125,7 +130,7 @@ def _bring_together(bundles: Sequence[BundleFile], folder: Path, display: Displa
     write_json(folder / COLLECTED, {"content": [asdict(one) for one in content], "damaged": damaged})
 
 
-def gone(before: Sequence[BundleFile], after: Sequence[BundleFile]) -> Iterator[BundleFile]:
-    """The bundles of `before` whose content is not among those of `after`."""
-    kept = {bundle.sha256 for bundle in after}
-    yield from (bundle for bundle in before if bundle.sha256 not in kept)
+def only_in(one: Collection, other: Collection | None) -> list[BundleFile]:
+    """The bundles of one collection whose content the other has not."""
+    there = {bundle.sha256 for bundle in other.bundles} if other else set()
+    return [bundle for bundle in one.bundles if bundle.sha256 not in there]

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUIET
 from file_server import Files, serving_files
 from tiny import Cli
 
+from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError, SpecError
 from rsbench.publishing.site import manifest_of
 from rsbench.results.collection import bundles_in, collect
 from rsbench.results.public import list_pulled, pull
+
+QUIET = Display(quiet=True)
 
 
 @pytest.fixture(scope="module")
