@@ -25,7 +25,11 @@ from rsbench.sweep.slurm_settings import SlurmSettings, load_slurm_settings
 from rsbench.sweep.spec import Confirm, Limits, Resources, Search, SweepSpec, cells, load_sweep
 
 DOCS = PROJECT / "docs"
-PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+PAGES = {
+    path.relative_to(DOCS).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(DOCS.rglob("*.md"))
+    if "plugin-template" not in path.parts
+}
 
 # The embedded recordings and the smallest real backbone take minutes; the tests' own take a second.
 SMALL = {"synthetic-shift": "far", "synthetic": "tiny", "cnn6": "tiny"}

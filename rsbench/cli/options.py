@@ -78,9 +78,6 @@ ChosenRunsArgument = Annotated[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
 ]
-RunOption = Annotated[
-    str, typer.Option(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
-]
 ResultsOption = Annotated[Path, typer.Option(help="Folder that holds runs/.")]
 SelectionOption = Annotated[
     str | None,
