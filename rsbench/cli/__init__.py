@@ -30,12 +30,16 @@ from . import (
     listing,
     merge,
     predict,
+    publish,
     quality,
     report,
     rescore,
+    results,
     run,
     score,
+    serve,
     show,
+    site,
     sweep,
     transductive,
 )
@@ -49,6 +53,8 @@ AFTER_AN_INTERRUPT = {
     "sweep": "The same command does what is missing.",
     "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
+    "serve": "The page is served no more.",
+    "results": "A pull goes on with the same command.",
     "quality": "What was measured of a whole data set is kept.",
 }
 
@@ -126,9 +132,13 @@ _add(SHARE, predict.predict, predict.EXAMPLES)
 _add(SHARE, export_model.export_model, export_model.EXAMPLES, "export-model")
 _add(SHARE, export.export, export.EXAMPLES)
 _add(SHARE, merge.merge, merge.EXAMPLES)
+_add(SHARE, publish.publish, publish.EXAMPLES)
+_add(SHARE, site.site, site.EXAMPLES)
+app.add_typer(results.app, name="results", rich_help_panel=SHARE)
 _add(SHARE, cite.cite, cite.EXAMPLES)
 _add(LOOK, show.show, show.EXAMPLES)
 _add(LOOK, report.report, report.EXAMPLES)
+_add(LOOK, serve.serve, serve.EXAMPLES)
 _add(LOOK, listing.list_, listing.EXAMPLES, "list")
 _add(LOOK, doctor.doctor, doctor.EXAMPLES)
 app.add_typer(data.app, name="data", rich_help_panel=DATA)

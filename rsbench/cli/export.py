@@ -24,15 +24,8 @@ def export(
     out: Annotated[Path, option("--out", " the bundle there: NAME.zip, or a folder.")],
     runs: ChosenRunsArgument = None,
     results: ResultsOption = Path("results"),
-    anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="Replace names of patients, recordings and clips.")
-    ] = False,
-    salt: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Keep the salt in this file, and use it again: later exports then match this one."
-        ),
-    ] = None,
+    anonymise: Annotated[bool, option("--anonymise")] = False,
+    salt: Annotated[Path | None, option("--salt", ", for later exports that match this one.")] = None,
 ) -> None:
     """Bundle finished runs for somebody else.
 

@@ -8,23 +8,15 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import (
-    AtOption,
-    PluginOption,
-    QuietOption,
-    ResultsOption,
-    RunOption,
-    SelectionOption,
-    option,
-)
+from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunArgument, SelectionOption, option
 
 EXAMPLES = """
-rsbench export-model --run qlung-cnn6-s0 --out model.onnx
+rsbench export-model qlung-cnn6-s0 --out model.onnx
 """
 
 
 def export_model(
-    run: RunOption,
+    run: RunArgument,
     out: Annotated[Path, option("--out", " the .onnx file there, and the model card beside it.")],
     results: ResultsOption = Path("results"),
     select: SelectionOption = None,

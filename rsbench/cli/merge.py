@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, ResultsOption, standard_output
+from .options import (
+    OwnResultsOption,
+    PluginOption,
+    option,
+    standard_output,
+)
 
 NAMED = 5  # runs of one outcome
 
@@ -19,10 +24,8 @@ rsbench merge alice.zip --from alice --results board
 
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip", help="Results folders and bundles.")],
-    results: ResultsOption = Path("results"),
-    name: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
-    ] = None,
+    results: OwnResultsOption = Path("results"),
+    name: Annotated[str | None, option("--from", ". Default: the name of each bundle.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Bring runs of several people or machines together.

@@ -16,7 +16,9 @@ WIDTH_IN_A_PIPE = 400
 
 # Options that several commands have → what stands for their value, and how their help begins: one name, one meaning.
 SHARED = {
+    "--anonymise": (None, "Replace names of patients, recordings and clips"),
     "--at": ("POINT", "Operating point: val-bias or argmax"),
+    "--audio": (None, "Put the sound of the worst errors into the page"),
     "--backbone": ("NAME", "Backbone; see: rsbench list backbones"),
     "--baseline": ("LOSS", "Compare the others with it"),
     "--by": ("FIELD", "By which: "),
@@ -25,6 +27,7 @@ SHARED = {
     "--dry-run": (None, "Check everything, say what would be done, stop"),
     "--figure": ("FILE", "Draw it"),
     "--format": ("FORM", "table, md, csv, json or latex"),
+    "--from": ("NAME", "Whose runs they are"),
     "--log": ("NAMES", "Tell tensorboard, csv, wandb, mlflow or yours of every epoch"),
     "--loss": ("NAME", "Loss"),
     "--only": ("FIELD=VALUE", "Keep only rows with this value"),
@@ -32,9 +35,9 @@ SHARED = {
     "--partial": (None, "Accept an incomplete set; rows say so"),
     "--plugin": ("FILE", "A .py file or module of yours"),
     "--quiet": (None, "No progress, no notes"),
-    "--results": ("DIR", "Folder that holds runs/"),
+    "--results": ("DIR", "Results folder"),
     "--root": ("DIR", "Folder with a folder per data set"),
-    "--run": ("RUN", "The run"),
+    "--salt": ("FILE", "Keep the salt in this file"),
     "--seeds": ("SEEDS", "One or several: 0, 0-4, 0,2,7"),
     "--select": ("RULE", "Epoch rule"),
     "--set": ("KEY=VALUE", "Change a field"),
@@ -63,6 +66,16 @@ def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None
     return plugins
 
 
+def results_place(text: str | Path) -> Path:
+    """The folder that --results names; of `public` one in the cache, with all that was pulled."""
+    if str(text) != "public":
+        return Path(text)
+    from ..core.display import Display
+    from ..results.public import public_results
+
+    return public_results(Display()).folder
+
+
 AtOption = Annotated[str | None, option("--at", ". Default: val-bias, if the run has one.")]
 DatasetOption = Annotated[str, option("--dataset")]
 DeviceOption = Annotated[str, option("--device")]
@@ -73,7 +86,11 @@ OnlyOption = Annotated[list[str] | None, option("--only", ", or one that begins 
 PartialOption = Annotated[bool, option("--partial")]
 PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; repeatable.", callback=_load)]
 QuietOption = Annotated[bool, option("--quiet")]
-ResultsOption = Annotated[Path, option("--results")]
+ResultsOption = Annotated[
+    Path,
+    option("--results", ", which holds runs/; or public: what rsbench results pull brought.", parser=results_place),
+]
+OwnResultsOption = Annotated[Path, option("--results", ", which holds runs/; also written to.")]
 RootOption = Annotated[list[str] | None, option("--root", ", or NAME=DIR for one. Default: RSBENCH_DATA.")]
 SelectionOption = Annotated[
     str | None,
@@ -91,7 +108,9 @@ ChosenRunsArgument = Annotated[
     typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}. Default: all runs."),
 ]
 RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}.")]
-RunOption = Annotated[str, option("--run", ": its id, a beginning of it, a glob in quotes, or its folder.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="One run: its id, a beginning of it, a glob in quotes, or its folder.")
+]
 
 
 def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]:

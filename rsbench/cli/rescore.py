@@ -8,12 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FiguresDiffer, ResultsError
-from .options import (
-    ChosenRunsArgument,
-    PluginOption,
-    option,
-    standard_output,
-)
+from .options import ChosenRunsArgument, PluginOption, option, results_place, standard_output
 
 EXAMPLES = """
 rsbench rescore
@@ -23,7 +18,7 @@ rsbench rescore --results alice.zip 'qlung-*'
 
 def rescore(
     runs: ChosenRunsArgument = None,
-    results: Annotated[Path, option("--results", ", or a bundle.")] = Path("results"),
+    results: Annotated[Path, option("--results", ", a bundle, or public.", parser=results_place)] = Path("results"),
     plugin: PluginOption = None,
 ) -> None:
     """Compute every figure of finished runs again.

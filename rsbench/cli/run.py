@@ -19,10 +19,10 @@ from .options import (
     DryRunOption,
     FormatOption,
     LogOption,
+    OwnResultsOption,
     PartialOption,
     PluginOption,
     QuietOption,
-    ResultsOption,
     RootOption,
     SetOption,
     ThreadsOption,
@@ -70,7 +70,7 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    results: ResultsOption = Path("results"),
+    results: OwnResultsOption = Path("results"),
     save_every_s: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,

@@ -9,10 +9,10 @@ import typer
 
 from ..core.errors import SpecError
 from .options import (
+    OwnResultsOption,
     PartialOption,
     PluginOption,
     QuietOption,
-    ResultsOption,
     RootOption,
     option,
     standard_output,
@@ -49,7 +49,7 @@ def score(
             metavar="NAMES", help="What its weights had learnt from, with commas between; none for random ones."
         ),
     ] = "unknown",
-    results: ResultsOption = Path("results"),
+    results: OwnResultsOption = Path("results"),
     task: Annotated[str, option("--task", " of the predictions; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,

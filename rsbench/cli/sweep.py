@@ -15,10 +15,10 @@ from .options import (
     DeviceOption,
     DryRunOption,
     LogOption,
+    OwnResultsOption,
     PartialOption,
     PluginOption,
     QuietOption,
-    ResultsOption,
     RootOption,
     option,
     standard_output,
@@ -91,7 +91,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
-    results: ResultsOption = Path("results"),
+    results: OwnResultsOption = Path("results"),
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -125,7 +125,7 @@ def run(
 
 
 @app.command(cls=HelpfulCommand, epilog=examples(STATUS))
-def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
+def status(name: NameArgument, results: OwnResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
     from ..report.tables.study import status as status_table
     from ..sweep.driver import open_study
@@ -138,7 +138,7 @@ def status(name: NameArgument, results: ResultsOption = Path("results")) -> None
 def results(
     name: NameArgument,
     figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too.")] = None,
-    results: ResultsOption = Path("results"),
+    results: OwnResultsOption = Path("results"),
 ) -> None:
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
     from ..report.tables.study import render

@@ -155,7 +155,7 @@ def named(groups: Sequence[Group]) -> zip[tuple[Group, str]]:
 def test_a_model_says_the_classes_of_its_task(results: Path, tiny_root: Path, tmp_path: Path, cli: Cli) -> None:
     run = of_task(results, "icbhi-2").path
     sound = next((tiny_root / "far").glob("*.wav"))
-    told = cli("predict", "--run", run, sound, "--plugin", TINY_PLUGIN, "--out", tmp_path / "told.csv")
+    told = cli("predict", run, sound, "--plugin", TINY_PLUGIN, "--out", tmp_path / "told.csv")
     assert told.code == 0, told.err
     rows = pd.read_csv(tmp_path / "told.csv")
     assert rows[["p_normal", "p_abnormal"]].sum(axis=1).to_numpy() == pytest.approx(1.0)

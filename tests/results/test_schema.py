@@ -36,7 +36,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("compare", CE, QLUNG),
     ("cite", CE, QLUNG),
     ("rescore",),
-    ("predict", "--run", QLUNG, "--card"),
+    ("predict", QLUNG, "--card"),
     ("export", "--out", "OUT/bundle.zip"),
     ("export", "--anonymise", "--out", "OUT/bundle"),
 )

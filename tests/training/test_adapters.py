@@ -170,7 +170,7 @@ def test_a_run_goes_on_to_the_same_bits_and_predicts_as_it_was_judged(
     classifier = 4 * (16 + 1)
     assert re.search(rf"; {adapters + classifier} of [\d,]+ parameters learn", " ".join(said.split()))
 
-    command = ["predict", "--run", whole.path, "--select", "last", "--at", "argmax", "--quiet"]
+    command = ["predict", whole.path, "--select", "last", "--at", "argmax", "--quiet"]
     done = cli(*command, tiny_root / "far", "--out", tmp_path / "called.csv")
     assert done.code == 0, done.err
     judged = whole.predictions("far").query("selection == 'last'")
