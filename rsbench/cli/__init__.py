@@ -48,6 +48,7 @@ AFTER_AN_INTERRUPT = {
     "sweep": "The same command does what is missing.",
     "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
+    "predict": "Files that were written are whole.",
     "quality": "What was measured of a whole data set is kept.",
 }
 
