@@ -19,7 +19,7 @@ from ..figures.board import OF_RULE, draw_audit, draw_differences, draw_scores
 from ..figures.page import recall_panel, shift_panel
 from ..figures.picture import Panel
 from ..tables.audit import audit_table
-from ..tables.board import caption_of, cells_of, title_of
+from ..tables.board import cautions, cells_of, foot_of, shared_in_words
 from .view import MOST_DRAWN, PageTable, Section, View
 
 
@@ -45,11 +45,17 @@ def _boards(view: View) -> Section:
 
 def _sheet(board: Board) -> PageTable:
     """The board with its default columns, and all others to be asked for."""
-    headings, rows = cells_of(board, "+all")
-    brief = len(board.names) + 1 + len(columns_of(board, None)) - 1  # seeds come last, behind the others
-    title, shared, *aside = title_of(board)
-    notes = [*caption_of(board), *aside, f"All rows: {shared}."]
-    return PageTable(title, headings, rows, len(board.names) + 1, range(brief, len(headings) - 1), notes, filtered=True)
+    columns, brief = columns_of(board, "+all", wide=True), columns_of(board, wide=True)
+    headings, rows = cells_of(board, columns)
+    words = len(board.names) + 1
+    more = range(len(board.names) + len(brief) - 1, len(headings) - 1)  # n comes last, behind the others
+    notes = [
+        "; ".join(foot_of(board, brief, wide=True)),
+        *cautions(board, wide=True),
+        *board.aside,
+        f"All rows: {shared_in_words(board.shared, wide=True)}.",
+    ]
+    return PageTable(f"{board.split} — {board.header}", headings, rows, words, more, notes, filtered=True)
 
 
 def _left_out(view: View) -> str:
