@@ -261,18 +261,17 @@ def in_a_paper(board: Board, columns: Mapping[str, Column]) -> list[str]:
     seeds = ", ".join(map(str, sorted(board.runs["seed"].unique()))) or "none done"
     lines = [f"{board.split}, {board.header}", shared_in_words(board.shared), f"seeds {seeds}"]
     lines += [*(_brief(line) for line in board.aside), *cautions(board), *foot_of(board, columns, wide=True)]
-    if best_row(board, columns) is not None:
+    if best_row(board) is not None:
         lines.append(f"bold: the best {board.question.claim.heading} at argmax")
     if alike_rows(board, columns):
         lines.append(f"≈: not distinguishable from {board.baseline}")
     return lines
 
 
-def best_row(board: Board, columns: Mapping[str, Column]) -> int | None:
+def best_row(board: Board) -> int | None:
     """The row with the best figure of the claim at argmax, which stands first; None where nobody is above the floor."""
-    rows = shown_rows(board, columns)
-    floored = beneath(rows, board.question.claim)
-    return 0 if rows["n_ok"].iloc[0] and not floored.iloc[0] else None
+    floored = beneath(board.table, board.question.claim)
+    return 0 if board.table["n_ok"].iloc[0] and not floored.iloc[0] else None
 
 
 def alike_rows(board: Board, columns: Mapping[str, Column]) -> list[int]:
