@@ -66,7 +66,7 @@ def test_a_foreign_model_enters_as_the_documentation_says(
     cli: Cli, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    listing = cli("data", "clips", "--data", "tiny,far", "--root", tiny_root, "--out", "clips.csv")
+    listing = cli("data", "clips", "--dataset", "tiny,far", "--root", tiny_root, "--out", "clips.csv")
     assert listing.code == 0, listing.err
     page = (PROJECT / "docs" / "backbone.md").read_text(encoding="utf-8")
     (written,) = (block.code for block in blocks(page, "python") if block.title == "embed_mine.py")

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 class Leaderboard(Result):
     """Boards of one question, one per split.
 
-    boards: with their figures, their runs and what a reader should know; see `Board`. summary: whether they were summed
-    up too.
+    Attributes:
+        boards: with their figures, their runs and what a reader should know; see `rsbench.boards.leaderboard.Board`.
+        tables: as they are printed.
+        summary: whether they were summed up too.
     """
 
     boards: Sequence[Board]

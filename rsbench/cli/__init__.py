@@ -37,6 +37,7 @@ from . import (
     results,
     run,
     score,
+    serve,
     show,
     site,
     sweep,
@@ -52,6 +53,7 @@ AFTER_AN_INTERRUPT = {
     "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
     "publish": "No bundle was written, or a whole one; look with git status before you publish again.",
+    "serve": "The page is served no more.",
     "results": "A pull goes on with the same command.",
     "site": "The same command writes it whole.",
     "quality": "What was measured of a whole data set is kept.",
@@ -118,6 +120,7 @@ app.command(epilog=show.EXAMPLES)(show.show)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=quality.EXAMPLES)(quality.quality)
 app.command(epilog=report.EXAMPLES)(report.report)
+app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=cite.EXAMPLES)(cite.cite)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(name="export-model", epilog=export_model.EXAMPLES)(export_model.export_model)

@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunOption, SelectionOption
+from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunArgument, SelectionOption
 
 EXAMPLES = """
 [bold]Example[/bold]
 
-rsbench export-model --run qlung-cnn6-s0 --out model.onnx
+rsbench export-model qlung-cnn6-s0 --out model.onnx
 
 then, in any language: probabilities = session.run(["probabilities"], {"waveforms": clips})
 """
 
 
 def export_model(
-    run: RunOption,
+    run: RunArgument,
     out: Annotated[Path, typer.Option(help="The .onnx file to write; the model card is written beside it.")],
     results: ResultsOption = Path("results"),
     select: SelectionOption = None,

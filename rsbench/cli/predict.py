@@ -17,7 +17,7 @@ from .options import (
     PluginOption,
     QuietOption,
     ResultsOption,
-    RunOption,
+    RunArgument,
     SelectionOption,
     ThreadsOption,
     standard_output,
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench predict --run qlung-cnn6-s0 breath.wav
+rsbench predict qlung-cnn6-s0 breath.wav
 
-rsbench predict --run qlung-cnn6-s0 recordings/ --hop-s 4 --out predictions.csv
+rsbench predict qlung-cnn6-s0 recordings/ --hop-s 4 --out predictions.csv
 
-rsbench predict --run qlung-cnn6-s0 test2022_wav --annotations test2022_json/inter_test_json --format json
+rsbench predict qlung-cnn6-s0 test2022_wav --annotations test2022_json/inter_test_json --format json
 
-rsbench predict --run qlung-cnn6-s0 --card
+rsbench predict qlung-cnn6-s0 --card
 """
 
 
 def predict(
-    run: RunOption,
+    run: RunArgument,
     sounds: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE…|FOLDER…", help="Recordings, and folders of recordings.")
     ] = None,

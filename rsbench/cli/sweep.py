@@ -18,6 +18,8 @@ from .options import (
     PartialOption,
     PluginOption,
     QuietOption,
+    ResultsOption,
+    ResultsToWriteOption,
     RootOption,
     standard_output,
 )
@@ -70,7 +72,6 @@ app = typer.Typer(
 )
 
 NameArgument = Annotated[str, typer.Argument(help="A study's name.")]
-OutOption = Annotated[Path, typer.Option(help="Where runs/ and sweeps/ are kept.")]
 
 
 @app.command(epilog=EXAMPLES)
@@ -97,7 +98,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
-    out: OutOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -111,14 +112,14 @@ def run(
 
     sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
     study = place_study(
-        sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), log=log or (), quiet=quiet
+        sweep, root or (), results, device=device, partial=partial, plugins=plugin or (), log=log or (), quiet=quiet
     )
     chosen = _engine(study, _engine_name(engine, serial=serial, address=address, slurm=slurm), address, slurm)
     study.context.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
     for line in describe(study, chosen, retry_failed=retry_failed):
         study.context.display.say(line)
     if study.crew.observers:
-        study.context.display.say(f"runs are logged by {', '.join(study.crew.observers)} in {out / LOGS}")
+        study.context.display.say(f"runs are logged by {', '.join(study.crew.observers)} in {results / LOGS}")
     if dry_run:
         for planned in study.planned().runs:
             typer.echo(f"{planned.run_id}: {planned.cell}, seed {planned.seed}: {planned.state}")
@@ -131,12 +132,12 @@ def run(
 
 
 @app.command()
-def status(name: NameArgument, out: OutOption = Path("results")) -> None:
+def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
     from ..report.tables.study import status as status_table
     from ..sweep.driver import open_study
 
-    study = open_study(out, name)
+    study = open_study(results, name)
     standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
 
 
@@ -144,7 +145,7 @@ def status(name: NameArgument, out: OutOption = Path("results")) -> None:
 def results(
     name: NameArgument,
     figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too.")] = None,
-    out: OutOption = Path("results"),
+    results: ResultsOption = Path("results"),
 ) -> None:
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
     from ..report.tables.study import render
@@ -152,7 +153,7 @@ def results(
     from ..sweep.plan import runs_folder
     from ..sweep.results import results as study_results
 
-    study = open_study(out, name)
+    study = open_study(results, name)
     found = study_results(study.store, study.planned().runs, runs_folder(study.context), study.sweep)
     for part in render(found):
         standard_output().print(part)

@@ -37,7 +37,7 @@ COMMANDS = [
     ["audit", "--split", "tiny"],
     ["rescore"],
     ["export", "ce-*", "--out", "ce.zip"],
-    ["merge", "ce.zip", "--out", "merged"],
+    ["merge", "ce.zip", "--results", "merged"],
     ["publish", "ce-*", "--from", "me"],
     ["site", "--out", "site"],
     ["show", "ce-tiny"],

@@ -28,7 +28,7 @@ def scores_in(card: str) -> pd.DataFrame:
 
 def test_its_scores_are_the_records_and_its_intervals_the_boards(cli: Cli, results: Path) -> None:
     run = Run.load(RUN, results)
-    card = cli("predict", "--run", RUN, "--results", results, "--card").out
+    card = cli("predict", RUN, "--results", results, "--card").out
     table = scores_in(card)
     metrics = on_disk.read(run.path, "metrics.json")["val"]
     for (split, point), row in table.iterrows():
@@ -46,7 +46,7 @@ def test_its_scores_are_the_records_and_its_intervals_the_boards(cli: Cli, resul
 
 def test_it_names_data_limits_and_intended_use_but_no_patient(cli: Cli, results: Path) -> None:
     run = Run.load(RUN, results)
-    card = cli("predict", "--run", RUN, "--results", results, "--card").out
+    card = cli("predict", RUN, "--results", results, "--card").out
     data = on_disk.read(run.path, "data.json")
     assert "Research use. Not a medical device." in card
     assert f"{sum(data['class_counts'].values())} clips" in card
@@ -76,7 +76,7 @@ def test_other_settings_and_damaged_runs_are_other_methods(results: Path) -> Non
 
 
 def test_an_oracles_card_says_so(cli: Cli, results: Path) -> None:
-    card = cli("predict", "--run", RUN, "--results", results, "--select", "oracle:far", "--card").out
+    card = cli("predict", RUN, "--results", results, "--select", "oracle:far", "--card").out
     assert "ORACLE" in card
     assert set(scores_in(card).index.get_level_values("split")) == {"far"}
 

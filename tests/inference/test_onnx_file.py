@@ -32,7 +32,7 @@ RUN = "qlung-tiny-s0"
 
 def test_the_file_says_what_the_run_says(cli: Cli, finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    said = cli("export-model", "--run", RUN, "--results", finished, "--out", out)
+    said = cli("export-model", RUN, "--results", finished, "--out", out)
     assert said.code == 0, said.err
     session = onnxruntime.InferenceSession(out)
     run = Run.load(RUN, finished)
@@ -106,14 +106,14 @@ def test_a_file_that_differs_is_not_kept(
 ) -> None:
     monkeypatch.setattr(onnx_file, "_traced", lambda classifier: onnx.ModelProto())
     monkeypatch.setattr(onnx_file, "_largest_difference", lambda content, classifier: difference)
-    said = cli("export-model", "--run", RUN, "--results", finished, "--out", tmp_path / "model.onnx")
+    said = cli("export-model", RUN, "--results", finished, "--out", tmp_path / "model.onnx")
     assert said.code == 1
     assert "Nothing was kept" in said.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_missing_is_named(cli: Cli, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["export-model", "--run", RUN, "--results", finished, "--out"]
+    arguments = ["export-model", RUN, "--results", finished, "--out"]
     wrong = cli(*arguments, tmp_path / "model.pt")
     assert (wrong.code, wrong.out) == (2, "")
     assert "ends in .onnx" in wrong.err

@@ -31,8 +31,8 @@ PROBABILITIES = [f"p_{name}" for name in FOUR_WORDS]
 
 @pytest.fixture
 def predict(cli: Cli, finished: Path) -> Callable[..., Outcome]:
-    def call(*arguments: str | Path, results: Path = finished) -> Outcome:
-        return cli("predict", "--run", RUN, "--results", results, *arguments)
+    def call(*arguments: str | Path, run: str | Path = RUN, results: Path = finished) -> Outcome:
+        return cli("predict", run, "--results", results, *arguments)
 
     return call
 
@@ -96,7 +96,7 @@ def test_the_run_folder_alone_is_enough(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RSBENCH_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("RSBENCH_CACHE", str(tmp_path / "cache"))
-    there = predict(sounds, "--format", "csv", "--run", elsewhere)
+    there = predict(sounds, "--format", "csv", run=elsewhere)
     assert there.code == 0, there.err
     assert there.out == here.out
     assert not (tmp_path / "cache").exists()
@@ -246,7 +246,6 @@ def test_what_is_written_carries_its_card(predict: Callable[..., Outcome], sound
         (["x.wav", "--format", "tabel"], "Did you mean 'table'?"),
         (["x.wav", "--select", "oracle"], "oracle:far"),
         (["x.wav", "--at", "valbias"], "Did you mean 'val-bias'?"),
-        (["x.wav", "--run", "nothing"], "no run"),
         (["x.wav", "--device", "abacus"], "no such kind of device"),
     ],
 )
@@ -255,6 +254,12 @@ def test_wrong_input_is_one_message(predict: Callable[..., Outcome], arguments: 
     assert (said.code, said.out) == (2, "")
     assert reason in said.err
     assert "Traceback" not in said.err
+
+
+def test_a_run_that_is_not_there_is_named(predict: Callable[..., Outcome]) -> None:
+    said = predict("x.wav", run="nothing")
+    assert (said.code, said.out) == (2, "")
+    assert "nothing: no run in" in said.err
 
 
 def test_a_run_that_cannot_be_used_says_why(
@@ -296,7 +301,7 @@ def test_weights_of_another_model_are_refused(predict: Callable[..., Outcome], r
 
 def test_without_validation_there_is_argmax_alone(cli: Cli, tiny_run: Any, sounds: Path, tmp_path: Path) -> None:
     run = tiny_run(epochs=1, validation__fraction=0, select="last")
-    options = ["--run", run.path, "--results", tmp_path / "results", sounds]
+    options = [run.path, "--results", tmp_path / "results", sounds]
     about, _ = rows_of(cli("predict", *options, "--format", "json"))
     assert (about["at"], about["temperature"], about["select"]) == ("argmax", 1, "last")
     assert "probabilities are not calibrated" in cli("predict", *options).out
@@ -313,7 +318,7 @@ def test_clips_are_shown_as_the_run_was_shown_them(
     cli: Cli, tiny_run: Any, tiny_root: Path, sounds: Path, tmp_path: Path, window: str, clip_s: float, backbone: str
 ) -> None:
     run = tiny_run(epochs=1, select="last", backbone=backbone, data__window=window, data__clip_s=clip_s)
-    told = ["predict", "--run", run.path, "--results", tmp_path / "results", "--at", "argmax", "--format", "json"]
+    told = ["predict", run.path, "--results", tmp_path / "results", "--at", "argmax", "--format", "json"]
     about, rows = rows_of(cli(*told, tiny_root / "far"))
     assert (about["window"], about["clip_s"]) == (window, clip_s)
     names = [Path(path).stem for path in rows["recording"]]

@@ -87,7 +87,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("leaderboard", "--split", "synthetic"),
         ("export", "--out", "OUT/bundle.zip"),
-        ("merge", "RESULTS", "--out", "OUT/all"),
+        ("merge", "RESULTS", "--results", "OUT/all"),
         ("rescore",),
     ],
     ids=lambda command: command[0],

@@ -42,7 +42,7 @@ def sweep(cli: Cli, tiny_root: Path, tmp_path: Path) -> Sweep:
     def call(study: dict[str, Any] = GRID, *more: str) -> Outcome:
         path = tmp_path / "mine.yaml"
         path.write_text(yaml.safe_dump(study, sort_keys=False))
-        return cli("sweep", path, "--serial", "--root", tiny_root, "--out", tmp_path / "results", *more)
+        return cli("sweep", path, "--serial", "--root", tiny_root, "--results", tmp_path / "results", *more)
 
     return call
 
@@ -124,10 +124,10 @@ def test_tuning_chooses_on_validation_and_repeats_on_fresh_seeds(sweep: Sweep, c
     assert "search: 4 trials: 4 done, 0 to go" in again.err
     assert len(runs(tmp_path)) == 4
 
-    status = cli("sweep", "status", "mine", "--out", tmp_path / "results")
+    status = cli("sweep", "status", "mine", "--results", tmp_path / "results")
     assert status.code == 0, status.err
     assert "qlung" in status.out
-    found = cli("sweep", "results", "mine", "--out", tmp_path / "results", "--figures", tmp_path / "figures")
+    found = cli("sweep", "results", "mine", "--results", tmp_path / "results", "--figures", tmp_path / "figures")
     assert found.code == 0, found.err
     assert "optim.lr" in found.out
     assert list((tmp_path / "figures").glob("*.png"))
@@ -142,7 +142,7 @@ def test_tuned_and_published_share_no_board(sweep: Sweep, cli: Cli, tmp_path: Pa
 
 def test_unknown_studies_and_broken_files_are_one_message(sweep: Sweep, cli: Cli, tmp_path: Path) -> None:
     sweep(GRID | ONE_RUN)
-    missing = cli("sweep", "status", "mime", "--out", tmp_path / "results")
+    missing = cli("sweep", "status", "mime", "--results", tmp_path / "results")
     assert (missing.code, "Did you mean 'mine'" in missing.err) == (2, True)
     broken = sweep(GRID | {"grid": {"loss": ["ce", "qlong"]}})
     assert (broken.code, "Did you mean 'qlung'" in broken.err) == (2, True)
@@ -153,12 +153,12 @@ def test_in_python_a_study_is_carried_out_and_its_boards_come_back(tiny_root: Pa
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(GRID, sort_keys=False))
     changes = {"seeds": 0, "grid": {"loss": ["ce"]}, "base.epochs": 1}
-    found = rsbench.sweep(path, changes=changes, root=tiny_root, out=tmp_path / "results", quiet=True)
+    found = rsbench.sweep(path, changes=changes, root=tiny_root, results=tmp_path / "results", quiet=True)
     assert [board.split for board in found.boards] == ["tiny", "far"]
     assert set(found.frame["n_ok"]) == {1}
     pd.testing.assert_series_equal(
         found.found.runs["score_mean"],
         found.frame.query("operating_point == 'argmax'")["score_mean"].reset_index(drop=True),
     )
-    assert "1 done" in cli("sweep", "status", "mine", "--out", tmp_path / "results").out
+    assert "1 done" in cli("sweep", "status", "mine", "--results", tmp_path / "results").out
     assert inspect.ismodule(rsbench.sweep)  # the room keeps its name

@@ -118,11 +118,11 @@ def test_boards_tell_such_runs_apart_and_never_mix_them(results: Path, cli: Cli)
 def test_every_reader_reads_such_a_run(both: Run, results: Path, cli: Cli, tmp_path: Path) -> None:
     assert cli("rescore", "--results", results).code == 0
     assert cli("show", both.path).code == 0
-    assert "Trained on tiny (version 1) and near (version 1)" in cli("predict", "--run", both.path, "--card").out
+    assert "Trained on tiny (version 1) and near (version 1)" in cli("predict", both.path, "--card").out
     for options, brought in (((), "as-it-is"), (("--anonymise",), "secret")):
         bundle, there = tmp_path / f"{brought}.zip", tmp_path / brought
         assert cli("export", "--results", results, "--out", bundle, *options).code == 0
-        merged = cli("merge", bundle, "--out", there)
+        merged = cli("merge", bundle, "--results", there)
         assert merged.code == 0, merged.err
         (run,) = (run for run in load_runs(there) if "," in run.spec.data.train)
         validated = {

@@ -33,10 +33,23 @@ class PageTable:
 def page_table(board: Board) -> PageTable:
     """The board with its default columns, and all others to be asked for."""
     headings, rows = cells_of(board, "+all")
-    brief = len(board.names) + 1 + len(columns_of(board, None)) - 1  # seeds come last, behind the others
+    words = len(board.names) + 1
+    brief = words + len(columns_of(board, None)) - 1  # seeds come last, behind the others
+    # Score and its interval first: on a telephone they are seen without scrolling.
+    columns = list(columns_of(board, "+all"))
+    order = [*range(words), *(words + columns.index(name) for name in ("score", "interval"))]
+    order += [place for place in range(len(headings)) if place not in order]
     title, shared, *aside = title_of(board)
     notes = [*caption_of(board), *aside, f"All rows: {shared}."]
-    return PageTable(title, headings, rows, len(board.names) + 1, range(brief, len(headings) - 1), notes, filtered=True)
+    return PageTable(
+        title,
+        [headings[place] for place in order],
+        [[row[place] for place in order] for row in rows],
+        words,
+        range(brief, len(headings) - 1),
+        notes,
+        filtered=True,
+    )
 
 
 def kinds_of(boards: Iterable[Board]) -> list[str]:
