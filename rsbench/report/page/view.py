@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..figures.picture import Panel, Picture
 from .explorer import Mistake
 from .groups import Group
-from .kept import KeptPictures
+from .kept import KeptReports
 from .provenance import Command
 from .summaries import OfBoard, drawn_methods, summarise_board
 
@@ -75,7 +75,7 @@ class View:
     colours: Mapping[str, str]
     boards: Sequence[OfBoard] = field(repr=False)
     baseline: str
-    kept: KeptPictures
+    kept: KeptReports
 
     @property
     def methods(self) -> list[str]:
@@ -102,7 +102,7 @@ def view_of(
     heading: str,
     colours: Mapping[str, str],
     baseline: str,
-    kept: KeptPictures,
+    kept: KeptReports,
     advance: Callable[[int], None],
 ) -> View:
     """Read what a group's pictures show. `advance` is called with the number of runs read on a split."""
