@@ -1,4 +1,4 @@
-"""A results folder of several kinds of runs and the report on it, made once for all tests of this room; and a single run."""
+"""Results folders, one of several kinds of runs and one of a single run, and the report on the first."""
 
 from __future__ import annotations
 

@@ -39,7 +39,10 @@ SHARE = 20  # panels that are worth a process of their own, which takes some sec
 
 @dataclass(frozen=True)
 class KeptReports:
-    """What was kept of earlier reports in a folder. state: what pages and drawings follow from, beside their own words."""
+    """What was kept of earlier reports in a folder.
+
+    state: what pages and drawings follow from, beside their own words.
+    """
 
     folder: Path
     state: str
