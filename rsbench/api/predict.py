@@ -32,8 +32,9 @@ SHORTEST_HOP_S = 0.01
 class PredictedClips(Result):
     """What a model says of clips, a row each.
 
-    model: the run, its epoch and its operating point. heard: the rows, and messages about recordings that could not be
-    read (`errors`) or sound odd (`notes`).
+    Attributes:
+        model: the run, its epoch and its operating point.
+        heard: the rows, and messages about recordings that could not be read (`errors`) or sound odd (`notes`).
     """
 
     model: TrainedModel

@@ -14,10 +14,11 @@ from ...evaluation.patients import area_under_curve, patient_codes
 from ...results.run import as_written
 from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
 from ..figures.picture import Panel, Picture
+from .board_table import PageTable
 from .embedding_map import MOST_CLIPS, map_panels, run_to_map
 from .explorer import RANGE_DB, Recordings, worst_mistakes
 from .summaries import OfBoard, OfMethod
-from .view import Mistakes, PageTable, Section, View
+from .view import Mistakes, Section, View
 
 MOST_UNFOLDED = 12  # runs, of which a table is shown without being asked for
 
