@@ -37,9 +37,9 @@ SMALL = {"synthetic-shift": "far", "synthetic": "tiny", "cnn6": "tiny", "seeds: 
 SMALL_RUN = ["--plugin", TINY_PLUGIN, "--set", f"data.clip_s={CLIP_S}", "--epochs", "1", "--threads", "1", "--quiet"]
 SMALL_STUDY = ["--plugin", TINY_PLUGIN, "--set", f"base.data.clip_s={CLIP_S}", "--quiet"]
 
-# Real recordings, weights or other machines, and the seconds that a report's figures take (tests/report has them):
-# the commands of such a block are only parsed.
-ELSEWHERE = re.compile(r"icbhi|sprsound|\bDATA\b|<id>|gpu1|/shared/|rsbench report")
+# Real recordings, weights or other machines, the seconds that a report's figures take (tests/report has them), and what
+# goes on until it is stopped: the commands of such a block are only parsed.
+ELSEWHERE = re.compile(r"icbhi|sprsound|\bDATA\b|<id>|gpu1|/shared/|rsbench report|rsbench serve")
 
 
 def small(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..boards.claims import Question, known_claim
 from ..boards.leaderboard import Board, with_shift
 from ..boards.leaderboard import leaderboard as make_board
+from ..boards.methods import ABSENT
 from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.plugins import load
@@ -21,6 +22,8 @@ from ..results.shipped import runs_to_show
 from .result import Result
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..report.figures.figure import ReportFigure
 
 
@@ -167,7 +170,6 @@ def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
-    from ..boards.methods import ABSENT
     from ..boards.published import beside
     from ..report.tables.published import published_table
 
@@ -176,16 +178,20 @@ def _published(board: Board) -> Sheet:
             f"--published: the published results are of '{ICBHI_4.name}', and this board is of '{board.task.name}'. "
             "Leave it out, or choose the other task with --task."
         )
+    frame = beside(own_rows(board), board.split)
+    return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})
+
+
+def own_rows(board: Board) -> pd.DataFrame:
+    """The rows of a board at argmax, as `boards.published.beside` takes them."""
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
-    own = rows.assign(
+    return rows.assign(
         **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},
         weights=rows["pretrained"],
         n=rows["n_ok"],
         selection=rows["declared"].replace(ABSENT, board.rule) if "declared" in rows else board.rule,
         **{name: rows.get(name, board.shared.get(name)) for name in ("train_fraction", "partial", "synthetic")},
     )
-    frame = beside(own, board.split)
-    return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})
 
 
 def _summary(boards: Sequence[Board]) -> Sheet:

@@ -78,7 +78,26 @@ ChosenRunsArgument = Annotated[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
 ]
-ResultsOption = Annotated[Path, typer.Option(help="Folder that holds runs/.")]
+
+
+def results_place(text: str | Path) -> Path:
+    """The folder that --results names; of `public` one in the cache, with all that was pulled."""
+    if str(text) != "public":
+        return Path(text)
+    from ..core.display import Display
+    from ..results.public import public_results
+
+    return public_results(Display()).folder
+
+
+ResultsOption = Annotated[
+    Path,
+    typer.Option(
+        parser=results_place,
+        metavar="DIR",
+        help="Folder that holds runs/; or public: what rsbench results pull brought.",
+    ),
+]
 SelectionOption = Annotated[
     str | None,
     typer.Option(help="Whose epoch: val, val-auroc, last, cv-refit or oracle:SPLIT. Default: the run's first rule."),

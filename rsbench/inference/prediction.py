@@ -101,7 +101,8 @@ class Predictor:
             raise DataError(
                 f"{name}: its clip at {start_s:g} s gets no numbers from the model. Mend it, or leave it out."
             )
-        measures = measure_recording(self.index, name, native, native_rate, clips[["start_s", "end_s"]].to_numpy())
+        wanted = [(self.index, clips[["start_s", "end_s"]].to_numpy())]
+        [measures] = measure_recording(wanted, name, native, native_rate)
         called = predicted_classes(logits, self.point.normal_offset)
         rows = clips.assign(
             called=[self.task.classes[index] for index in called],

@@ -23,7 +23,7 @@ from tiny import Cli
 from rsbench.core.display import PlainConsole
 from rsbench.report.figures.board import name_rows
 from rsbench.report.figures.picture import Panel, Picture, render
-from rsbench.report.page.page import finalised
+from rsbench.report.page.templates import finalised
 from rsbench.report.tables.formats import Sheet, print_sheets
 from rsbench.results.run import load_runs
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from ... import __version__
 from ...core.display import Display
 from ...core.files import write_bytes
-from ...core.text import visible
 from ...results.run import Run
 from ..figures.board import colours_of
 from ..figures.picture import Drawn
@@ -23,9 +18,8 @@ from .explorer import Recordings
 from .groups import Results, read_results, told_apart
 from .kept import KeptPictures
 from .run_sections import run_sections
+from .templates import PLACE, asset, templates
 from .view import Section, View, runs_to_read, view_of
-
-PLACE = "rsbench.report.page"  # of the page's template, style and script
 
 # The sections of a group, as a reader asks for them: results first, then how they came about.
 ORDER = (
@@ -118,30 +112,16 @@ def _draw(sections: Sequence[Section], folder: Path, kept: KeptPictures, display
 def _page(
     results: Results, parts: Sequence[tuple[View, Sequence[Section]]], drawn: dict[str, Drawn], figures: str
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader(PLACE, "."),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        finalize=finalised,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        templates(PLACE)
+        .get_template("page.html")
+        .render(
+            results=results,
+            parts=parts,
+            drawn=drawn,
+            figures=figures,
+            version=__version__,
+            style=asset(PLACE, "page.css"),
+            script=asset(PLACE, "page.js"),
+        )
     )
-    return environment.get_template("page.html").render(
-        results=results,
-        parts=parts,
-        drawn=drawn,
-        figures=figures,
-        version=__version__,
-        style=_asset("page.css"),
-        script=_asset("page.js"),
-    )
-
-
-def finalised(value: object) -> object:
-    """What stands in double braces: text of strangers is shown; `Markup` is rsbench's own."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _asset(name: str) -> Markup:
-    """A file of this package, as it is."""
-    return Markup(files(PLACE).joinpath(name).read_text(encoding="utf-8"))

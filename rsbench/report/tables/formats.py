@@ -84,6 +84,13 @@ def text(sheets: Sequence[Sheet], width: int) -> str:
     return written.getvalue()
 
 
+def written(sheets: Sequence[Sheet], form: str) -> str:
+    """What `print_sheets` prints in one of FORMATS but "table", as text."""
+    out = io.StringIO()
+    print_sheets(sheets, form, PlainConsole(file=out, highlight=False))
+    return out.getvalue()
+
+
 def html_of(sheet: Sheet) -> str:
     """The table between its title and its caption, for a notebook."""
     headings, rows = _plain_cells(sheet.table)
