@@ -38,6 +38,9 @@ LogOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
+YesSyntheticOption = Annotated[
+    bool, typer.Option("--yes-synthetic", help="Use a model that was trained on SYNTHETIC recordings all the same.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
 
 
