@@ -68,6 +68,8 @@ def main() -> None:
         measure_here(part, options.quick, Path(file))
         return
 
+    # As users have it: where it is set, every command compiles all that it imports again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     console = Console()
     rows = read_rows(options.out)
     measured: list[Row] = []

@@ -48,7 +48,7 @@ VARIANTS = 40  # different predictions; scoring as many as there are runs would 
 def short_run(out: Path) -> Run:
     """One epoch on the embedded data set."""
     settings = {"loss": "ce", "backbone": "cnn6", "epochs": 1, "data.clip_s": 1.0}
-    return Run(rsbench.run(settings, out=out, quiet=True).path)
+    return Run(rsbench.run(settings, results=out, quiet=True).path)
 
 
 def write_variant(run: Run, folder: Run, number: int) -> None:

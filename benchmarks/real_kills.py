@@ -65,15 +65,15 @@ def commands(root: Path, out: Path) -> dict[str, list[str]]:
         "--epochs",
         "3",
     ]
-    run += ["--set", f"data.clip_s={CLIP_S}", "--out", str(out), *tiny]
+    run += ["--set", f"data.clip_s={CLIP_S}", "--results", str(out), *tiny]
     folds = ["--set", "select=cv-refit", "--set", "validation.folds=2", "--set", "validation.fraction=0"]
-    embed = ["embed", "--backbone", "tiny", "--data", "tiny,far", "--clip-s", str(CLIP_S), *tiny]
+    embed = ["embed", "--backbone", "tiny", "--dataset", "tiny,far", "--clip-s", str(CLIP_S), *tiny]
     (root / "study.yaml").write_text(yaml.safe_dump(STUDY))
     return {
         "run": run,
         "run, cv-refit": [*run, *folds],
         "embed": [*embed, "--out", str(out / "tiny.parquet")],
-        "sweep": ["sweep", str(root / "study.yaml"), "--serial", "--out", str(out), *common],
+        "sweep": ["sweep", str(root / "study.yaml"), "--serial", "--results", str(out), *common],
     }
 
 

@@ -57,7 +57,7 @@ def run_tiny(root: Path, out: Path, **changes: Any) -> Any:
     import rsbench
 
     settings = tiny_settings(**changes)
-    return rsbench.run(settings, plugins=[TINY_PLUGIN], root=root, out=out, threads=1, device="cpu", quiet=True)
+    return rsbench.run(settings, plugins=[TINY_PLUGIN], root=root, results=out, threads=1, device="cpu", quiet=True)
 
 
 @dataclass(frozen=True)

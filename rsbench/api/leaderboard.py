@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..boards.claims import Question, known_claim
+from ..boards.columns import columns_of
 from ..boards.leaderboard import Board, with_shift
 from ..boards.leaderboard import leaderboard as make_board
+from ..boards.methods import ABSENT
 from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.plugins import load
@@ -21,6 +24,8 @@ from ..results.shipped import runs_to_show
 from .result import Result
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..report.figures.figure import ReportFigure
 
 
@@ -28,8 +33,10 @@ if TYPE_CHECKING:
 class Leaderboard(Result):
     """Boards of one question, one per split.
 
-    boards: with their figures, their runs and what a reader should know; see `Board`. summary: whether they were summed
-    up too.
+    Attributes:
+        boards: with their figures, their runs and what a reader should know; see `rsbench.boards.leaderboard.Board`.
+        tables: as they are printed.
+        summary: whether they were summed up too.
     """
 
     boards: Sequence[Board]
@@ -60,6 +67,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
     baseline: str | None = None,
     claim: str = "score",
     columns: str | None = None,
+    wide: bool = False,
     by: str | None = None,
     published: bool = False,
     summary: bool = False,
@@ -80,6 +88,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
         baseline: a loss, or "FIELD=VALUE": the others are compared with it, paired.
         claim: what verdicts and ranks are about, "score" or "auroc".
         columns: names with commas between in place of the default ones; "+NAMES": beside them.
+        wide: both operating points, Sp, Se, AUROC and ranks too, and all that rows share.
         by: slices in place of boards: "device", "class", "patient", "site", "quality" or "length".
         published: published results beside the rows.
         summary: with a baseline, one difference per loss over all boards too.
@@ -94,8 +103,9 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
         raise SpecError("--summary: sums up differences; say from what with --baseline LOSS.")
     if by and published:
         raise SpecError("--by and --published are two tables: ask for one of them.")
-    if columns and (by or published):
-        raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
+    if (columns or wide) and (by or published):
+        option = "--columns" if columns else "--wide"
+        raise SpecError(f"{option}: chooses a board's columns; slices and published results have their own.")
     for plugin in plugins:
         load(plugin)
     names = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
@@ -123,14 +133,15 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
     elif published:
         sheets = [_published(board) for board in boards]
     else:
-        sheets = [board_sheet(board, columns) for board in boards]
+        sheets = [board_sheet(board, columns, wide=wide) for board in boards]
     if summary:
         sheets.append(_summary(boards))
     return Leaderboard(boards, sheets, summary)
 
 
-def board_sheet(board: Board, columns: str | None = None) -> Sheet:
-    """A board to print; `columns`: see `boards.columns.columns_of`."""
+def board_sheet(board: Board, asked: str | None = None, *, wide: bool = False) -> Sheet:
+    """A board to print; `asked` and `wide`: see `boards.columns.columns_of`."""
+    columns = columns_of(board, asked, wide=wide)
     about = {
         "split": board.split,
         "select": board.rule,
@@ -141,12 +152,13 @@ def board_sheet(board: Board, columns: str | None = None) -> Sheet:
     }
     frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
     return Sheet(
-        board_table(board, columns),
+        board_table(board, asked, wide=wide),
         frame,
         about,
-        caption=in_a_paper(board),
+        fit=partial(board_table, board, asked, wide=wide),
+        caption=in_a_paper(board, columns),
         best=best_row(board),
-        alike=alike_rows(board),
+        alike=alike_rows(board, columns),
     )
 
 
@@ -165,7 +177,6 @@ def _slices(runs: Sequence[Run], board: Board, by: str) -> Sheet:
 
 
 def _published(board: Board) -> Sheet:
-    from ..boards.methods import ABSENT
     from ..boards.published import beside
     from ..report.tables.published import published_table
 
@@ -174,16 +185,20 @@ def _published(board: Board) -> Sheet:
             f"--published: the published results are of '{ICBHI_4.name}', and this board is of '{board.task.name}'. "
             "Leave it out, or choose the other task with --task."
         )
+    frame = beside(own_rows(board), board.split)
+    return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})
+
+
+def own_rows(board: Board) -> pd.DataFrame:
+    """The rows of a board at argmax, as `boards.published.beside` takes them."""
     rows = board.table[(board.table["operating_point"] == "argmax") & (board.table["n_ok"] > 0)]
-    own = rows.assign(
+    return rows.assign(
         **{name: rows[f"{name}_mean"] for name in ("sp", "se", "score")},
         weights=rows["pretrained"],
         n=rows["n_ok"],
         selection=rows["declared"].replace(ABSENT, board.rule) if "declared" in rows else board.rule,
         **{name: rows.get(name, board.shared.get(name)) for name in ("train_fraction", "partial", "synthetic")},
     )
-    frame = beside(own, board.split)
-    return Sheet(published_table(frame, board.split), frame.assign(split=board.split), {"split": board.split})
 
 
 def _summary(boards: Sequence[Board]) -> Sheet:

@@ -36,8 +36,11 @@ SHORTEST_HOP_S = 0.01
 class PredictedClips(Result):
     """What a model says of clips, of recordings or of patients, a row each.
 
-    model: the run, its epoch and its operating point. heard: what was said of each clip, and messages about recordings
-    that could not be read (`errors`) or sound odd (`notes`). per: what a row is of.
+    Attributes:
+        model: the run, its epoch and its operating point.
+        heard: what was said of each clip, and messages about recordings that could not be read (`errors`) or sound odd
+            (`notes`).
+        per: what a row is of.
     """
 
     model: TrainedModel

@@ -24,7 +24,7 @@ class RunOptions(TypedDict, total=False):
     plugins: Sequence[str]
     root: str | Path | Sequence[str | Path]
     partial: bool
-    out: str | Path
+    results: str | Path
     device: str
     threads: int | None
     save_every_s: float
@@ -56,7 +56,7 @@ def run(  # noqa: PLR0913 (all that a run can be told)
     plugins: Sequence[str] = (),
     root: str | Path | Sequence[str | Path] = (),
     partial: bool = False,
-    out: str | Path = "results",
+    results: str | Path = "results",
     device: str = "auto",
     threads: int | None = None,
     save_every_s: float = SAVE_EVERY_S,
@@ -75,7 +75,7 @@ def run(  # noqa: PLR0913 (all that a run can be told)
         plugins: files or modules that register losses, backbones, data sets, indices or observers.
         root: folders of recordings (default: the environment's RSBENCH_DATA); "icbhi=DIR" names one data set's.
         partial: accept an incomplete data set; the row says so.
-        out: where `runs/<run id>/` is kept.
+        results: where `runs/<run id>/` is kept.
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: CPU threads (default: all cores); recorded, since sums depend on it in the last bits.
         save_every_s: seconds between two states on disk to go on from; Ctrl-C and the end write one too.
@@ -89,7 +89,7 @@ def run(  # noqa: PLR0913 (all that a run can be told)
     """
     context = make_context(
         root,
-        out,
+        results,
         device=device,
         threads=threads,
         partial=partial,

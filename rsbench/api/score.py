@@ -19,7 +19,7 @@ from ..results.run import Run
 
 def score(  # noqa: PLR0913 (all that can be said of predictions)
     predictions: str | Path | pd.DataFrame,
-    split: str | Sequence[str],
+    test: str | Sequence[str],
     *,
     method: str,
     select: str,
@@ -31,7 +31,7 @@ def score(  # noqa: PLR0913 (all that can be said of predictions)
     plugins: Sequence[str] = (),
     root: str | Path | Sequence[str | Path] = (),
     partial: bool = False,
-    out: str | Path = "results",
+    results: str | Path = "results",
     quiet: bool = False,
 ) -> Run:
     """Judge predictions that another program made, as `rsbench score` does: they become a row like that of a run.
@@ -40,18 +40,18 @@ def score(  # noqa: PLR0913 (all that can be said of predictions)
 
     Args:
         predictions: of all test clips, a row each; a file, or a frame with the columns of one (docs/predictions.md).
-        split: test splits, one or several, with commas between.
+        test: test splits, one or several, with commas between.
         method: what boards call it, one word.
         select: how its epoch was chosen: "test-best", "val", "last" or "unknown".
         seed: which of its trainings, 0 or more.
         task: what clips were told apart into; see `rsbench list tasks`.
-        train: the split that was trained on; None: the first of `split`.
+        train: the split that was trained on; None: the first of `test`.
         validation: likewise, of training patients that were kept apart: for val-bias and temperature.
         pretrained_on: what its weights had learnt from, with commas between; "none" for random ones.
         plugins: files or modules that register data sets.
         root: folders of recordings (default: the environment's RSBENCH_DATA); "icbhi=DIR" names one data set's.
         partial: accept an incomplete data set; the row says so.
-        out: where `runs/<run id>/` is kept.
+        results: where `runs/<run id>/` is kept.
         quiet: say nothing on standard error.
 
     Raises RsbenchError: SpecError for a name or split that cannot be, DataError naming what is wrong with predictions
@@ -61,7 +61,7 @@ def score(  # noqa: PLR0913 (all that can be said of predictions)
         load(plugin)
     folders = [root] if isinstance(root, str | Path) else root
     roots = Roots.parse([str(folder) for folder in folders], os.environ)
-    names = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
+    names = [name.strip() for name in (test.split(",") if isinstance(test, str) else test)]
     declared = Declared(method, select, seed, pretraining(pretrained_on), task)
     return score_predictions(
         _given(predictions),
@@ -69,7 +69,7 @@ def score(  # noqa: PLR0913 (all that can be said of predictions)
         names,
         train,
         None if validation is None else _given(validation),
-        Path(out),
+        Path(results),
         DataCache(roots, partial=partial, display=Display(quiet=quiet)),
     )
 

@@ -10,7 +10,8 @@ from typing import Any
 from ..sweep.driver import carry_out, place_study
 from ..sweep.engines import SerialEngine
 from ..sweep.plan import runs_folder
-from ..sweep.results import StudyResults, results
+from ..sweep.results import StudyResults
+from ..sweep.results import results as study_results
 from ..sweep.shipped import study_file
 from ..sweep.spec import load_sweep
 from .leaderboard import Leaderboard, board_sheet
@@ -31,7 +32,7 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
     partial: bool = False,
     plugins: Sequence[str] = (),
     device: str = "auto",
-    out: str | Path = "results",
+    results: str | Path = "results",
     retry_failed: bool = False,
     log: str | Sequence[str] = (),
     quiet: bool = False,
@@ -50,7 +51,7 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
         partial: accept an incomplete data set; rows say so.
         plugins: files or modules, beside those that the study names.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        out: where runs/ and sweeps/ are kept.
+        results: where runs/ and sweeps/ are kept.
         retry_failed: try runs again that failed.
         log: observers that are told of every epoch of every run, "tensorboard,csv" say; they change nothing.
         quiet: say nothing on standard error.
@@ -61,7 +62,7 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
     placed = place_study(
         load_sweep(study_file(str(study)), changes),
         [str(folder) for folder in folders],
-        Path(out),
+        Path(results),
         device=device,
         partial=partial,
         plugins=plugins,
@@ -69,5 +70,5 @@ def sweep(  # noqa: PLR0913 (all that a study can be told)
         quiet=quiet,
     )
     boards = carry_out(placed, SerialEngine(placed.crew), retry_failed=retry_failed)
-    found = results(placed.store, placed.planned().runs, runs_folder(placed.context), placed.sweep)
+    found = study_results(placed.store, placed.planned().runs, runs_folder(placed.context), placed.sweep)
     return StudyLeaderboard(boards, [board_sheet(board) for board in boards], False, found)

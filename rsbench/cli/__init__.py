@@ -30,12 +30,16 @@ from . import (
     listing,
     merge,
     predict,
+    publish,
     quality,
     report,
     rescore,
+    results,
     run,
     score,
+    serve,
     show,
+    site,
     sweep,
     transductive,
 )
@@ -48,6 +52,10 @@ AFTER_AN_INTERRUPT = {
     "sweep": "The same command does what is missing.",
     "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
+    "publish": "No bundle was written, or a whole one; look with git status before you publish again.",
+    "serve": "The page is served no more.",
+    "results": "A pull goes on with the same command.",
+    "site": "The same command writes it whole.",
     "predict": "Files that were written are whole.",
     "quality": "What was measured of a whole data set is kept.",
 }
@@ -113,17 +121,21 @@ app.command(epilog=show.EXAMPLES)(show.show)
 app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=quality.EXAMPLES)(quality.quality)
 app.command(epilog=report.EXAMPLES)(report.report)
+app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=cite.EXAMPLES)(cite.cite)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(name="export-model", epilog=export_model.EXAMPLES)(export_model.export_model)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=merge.EXAMPLES)(merge.merge)
+app.command(epilog=publish.EXAMPLES)(publish.publish)
+app.command(epilog=site.EXAMPLES)(site.site)
 app.command(epilog=score.EXAMPLES)(score.score)
 app.command(epilog=rescore.EXAMPLES)(rescore.rescore)
 app.command(name="list")(listing.list_)
 app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(sweep.app, name="sweep")
 app.add_typer(data.app, name="data")
+app.add_typer(results.app, name="results")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ app = typer.Typer(help="Fetch recordings, and look at them before training on th
 EXAMPLES = """
 [bold]Example[/bold]
 
-rsbench data clips --root DATA --data icbhi,sprsound --out clips.parquet
+rsbench data clips --root DATA --dataset icbhi,sprsound --out clips.parquet
 """
 
 NAMES = """
@@ -245,7 +245,7 @@ def names(
 
 @app.command(epilog=EXAMPLES)
 def clips(
-    data: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
+    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     out: Annotated[Path, typer.Option(help="Where the list goes: a .csv or a .parquet.")],
     task: Annotated[str, typer.Option(help="Whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
@@ -265,7 +265,7 @@ def clips(
     check_ending(out)
     roots = _roots(root, plugin)
     of = task_named(task)
-    tables = [at_level(load_table(name.strip(), roots, partial=partial), of.level) for name in data.split(",")]
+    tables = [at_level(load_table(name.strip(), roots, partial=partial), of.level) for name in dataset.split(",")]
     found = clip_list(tables, Display(), of)
     write_list(out, found)
     typer.echo(f"{len(found)} clips in {out}")

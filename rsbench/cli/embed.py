@@ -24,11 +24,11 @@ from .options import (
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench embed --backbone mn04 --weights audioset --data icbhi,sprsound --root DATA --out mn04.parquet
+rsbench embed --backbone mn04 --weights audioset --dataset icbhi,sprsound --root DATA --out mn04.parquet
 
-rsbench embed --backbone ast --weights audioset --data icbhi --views 4 --root DATA --out ast.parquet
+rsbench embed --backbone ast --weights audioset --dataset icbhi --views 4 --root DATA --out ast.parquet
 
-rsbench embed --backbone hf:facebook/wav2vec2-base --data icbhi --layers --root DATA --out layers.parquet
+rsbench embed --backbone hf:facebook/wav2vec2-base --dataset icbhi --layers --root DATA --out layers.parquet
 
 then: rsbench run --loss qlung --backbone embeddings:mn04.parquet --train icbhi-official --test icbhi-official,sprsound
 """
@@ -36,7 +36,7 @@ then: rsbench run --loss qlung --backbone embeddings:mn04.parquet --train icbhi-
 
 def embed(
     backbone: Annotated[str, typer.Option(help="See: rsbench list backbones. Also timm:MODEL and hf:FOLDER.")],
-    data: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
+    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     out: Annotated[Path, typer.Option(help="The parquet file to write: clip_id, view, embedding.")],
     weights: WeightsOption = None,
     views: Annotated[int | None, typer.Option(min=0, help="Augmented views of each clip, beside itself.")] = None,
@@ -70,7 +70,7 @@ def embed(
     options["layers"] = layers or None
     settings = {**options, **dict(parse_assignment(text) for text in set_ or [])}
     context = make_context(root or (), out.parent, device=device, threads=threads, partial=partial, quiet=quiet)
-    names = [name.strip() for name in data.split(",") if name.strip()]
+    names = [name.strip() for name in dataset.split(",") if name.strip()]
     with prints_apart():
         job = prepare_embedding(settings, names, out, context, plugin or ())
         context.display.say(job.describe())

@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, standard_output
+from .options import PluginOption, ResultsToWriteOption, standard_output
 
 NAMED = 5  # runs of one outcome
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench merge gpu1/results gpu2/results --out results
+rsbench merge gpu1/results gpu2/results
 
-rsbench merge alice.zip --from alice --out results
+rsbench merge alice.zip --from alice --results board
 """
 
 
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip…", help="Results folders and bundles.")],
-    out: Annotated[Path, typer.Option(help="The results folder to bring their runs to.")],
+    results: ResultsToWriteOption = Path("results"),
     name: Annotated[
         str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
     ] = None,
@@ -40,7 +40,7 @@ def merge(
     from ..results.merge import merge as merge_runs
 
     display = Display()
-    done = merge_runs(sources, out, name, display)
+    done = merge_runs(sources, results, name, display)
     for outcome, runs in done.outcomes.items():
         if runs:
             more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""

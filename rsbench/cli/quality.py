@@ -24,25 +24,26 @@ LOSS = "loss"  # what --set names the loss by
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench quality --index aqs --on synthetic
+rsbench quality --index aqs --dataset synthetic
 
-rsbench quality --index aqs,rms --on icbhi,sprsound --root DATA --out quality/
+rsbench quality --index aqs,rms --dataset icbhi,sprsound --root DATA --out quality/
 
-rsbench quality --index aqs --on sprsound --root DATA --set aqs.entropy=frames --run 'ce-*'
+rsbench quality 'ce-*' --index aqs --dataset sprsound --root DATA --set aqs.entropy=frames
 
-rsbench quality --index mine --plugin my_index.py --on sprsound --root DATA --format csv > quality.csv
+rsbench quality --index mine --plugin my_index.py --dataset sprsound --root DATA --format csv > quality.csv
 """
 
 
 def quality(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN…]", help="Whose errors to order: ids, their beginnings, or globs in quotes."),
+    ] = None,
+    *,
     index: Annotated[str, typer.Option(help="Indices, with commas between; see: rsbench list indices.")],
-    on: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
+    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
     root: RootOption = None,
     partial: PartialOption = False,
-    run: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RUN", help="Whose errors to order: ids, beginnings, or globs in quotes; repeatable."),
-    ] = None,
     results: ResultsOption = Path("results"),
     loss: Annotated[str, typer.Option(help="Whose margins to show; see: rsbench list losses.")] = "qlung",
     clips: Annotated[int, typer.Option(min=1, help="Clean clips to degrade.")] = 200,
@@ -63,7 +64,7 @@ def quality(
 
     Each is asked: AUC against recordings that annotators called Poor Quality, and against the diagnosis; what goes with
     it (class, device, site, rate, length); how it falls when clean clips are damaged; which margins a loss makes of it;
-    and with --run whether it orders a run's errors within each class. Intervals are over new patients. Patients whom an
+    and with runs whether it orders their errors within each class. Intervals are over new patients. Patients whom an
     index was fitted on are left out. What is measured is kept in the cache.
     """
     from ..core.display import Display
@@ -80,8 +81,8 @@ def quality(
     indices = _indices(_names(index), options)
     questions = Questions(loss, options.pop(LOSS, {}), clips)
     questions.check()
-    datasets, roots, display = _names(on), Roots.parse(root or (), os.environ), Display(quiet=quiet)
-    folders = _finished(results, run) if run else []
+    datasets, roots, display = _names(dataset), Roots.parse(root or (), os.environ), Display(quiet=quiet)
+    folders = _finished(results, runs) if runs else []
     # Whatever is wrong with the runs is told before anything is measured.
     calls = {name: calls_of(folders, name) if folders else None for name in datasets}
     found = []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import SpecError
 from .options import PluginOption, ResultsOption
+
+if TYPE_CHECKING:
+    from ..report.page.explorer import Recordings
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -20,23 +23,27 @@ rsbench report --results results --out margins.html --baseline ce
 rsbench report --root ~/recordings --audio
 """
 
+ComparedOption = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="LOSS", help="Compare the others with it, paired. Default: ce, where it is."),
+]
+RecordingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--root", help="Folder with a folder per data set, or NAME=DIR for one: shows the worst errors."),
+]
+AudioOption = Annotated[
+    bool, typer.Option("--audio", help="Put the sound of the worst errors into the page; needs --root.")
+]
+
 
 def report(
     results: ResultsOption = Path("results"),
     out: Annotated[Path, typer.Option(help="The page to write; its figures go to <out>_figures/.")] = Path(
         "report.html"
     ),
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="LOSS", help="Compare the others with it, paired. Default: ce, where it is."),
-    ] = None,
-    root: Annotated[
-        list[str] | None,
-        typer.Option(help="Folder with a folder per data set, or NAME=DIR for one: shows the worst errors."),
-    ] = None,
-    audio: Annotated[
-        bool, typer.Option("--audio", help="Put the sound of the worst errors into the page; needs --root.")
-    ] = False,
+    baseline: ComparedOption = None,
+    root: RecordingsOption = None,
+    audio: AudioOption = False,
     plugin: PluginOption = None,
 ) -> None:
     """Write one self-contained page on all runs of a folder: boards, figures, worst errors, commands.
@@ -44,20 +51,26 @@ def report(
     Runs that share no board stand in groups of their own. With --root the worst errors are shown as spectrograms.
     """
     from ..core.display import Display
-    from ..data.sources import Roots
-    from ..report.page.explorer import Recordings
     from ..report.page.page import write_report
     from ..results.shipped import runs_to_show
 
-    if audio and not root:
-        raise SpecError("--audio: say where the recordings are with --root DIR.")
-    display = Display()
+    recordings, display = recordings_of(root, audio), Display()
     figures = write_report(
         runs_to_show(results, display),
         out,
         baseline=baseline,
         cache=results / ".index",
-        recordings=Recordings(Roots.parse(root, {}), audio) if root else None,
+        recordings=recordings,
         display=display,
     )
     typer.echo(f"{out} (figures in {figures})")
+
+
+def recordings_of(root: list[str] | None, audio: bool) -> Recordings | None:
+    """Where the worst errors are looked up, from what was typed. Raises SpecError."""
+    from ..data.sources import Roots
+    from ..report.page.explorer import Recordings
+
+    if audio and not root:
+        raise SpecError("--audio: say where the recordings are with --root DIR.")
+    return Recordings(Roots.parse(root, {}), audio) if root else None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FiguresDiffer, ResultsError
-from .options import ChosenRunsArgument, PluginOption, standard_output
+from .options import ChosenRunsArgument, PluginOption, results_place, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -21,7 +21,9 @@ rsbench rescore --results alice.zip 'qlung-*'
 
 def rescore(
     runs: ChosenRunsArgument = None,
-    results: Annotated[Path, typer.Option(help="Folder that holds runs/, or a bundle.")] = Path("results"),
+    results: Annotated[
+        Path, typer.Option(parser=results_place, metavar="DIR", help="Folder that holds runs/, a bundle, or public.")
+    ] = Path("results"),
     plugin: PluginOption = None,
 ) -> None:
     """Compute every figure of finished runs again from their predictions; exit with 1 where a stored one differs.

@@ -14,10 +14,12 @@ from ..core.plugins import prints_apart
 from .options import (
     DeviceOption,
     DryRunOption,
+    Format,
     LogOption,
     PartialOption,
     PluginOption,
     QuietOption,
+    ResultsToWriteOption,
     RootOption,
     SetOption,
     ThreadsOption,
@@ -75,14 +77,14 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    out: Annotated[Path, typer.Option(help="Where runs/ is kept.")] = Path("results"),
-    save_every: Annotated[
+    results: ResultsToWriteOption = Path("results"),
+    save_every_s: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="A table, or everything as JSON.")] = Format.table,
 ) -> None:
     """Train a loss on a backbone and judge it, in and out of distribution.
 
@@ -115,11 +117,11 @@ def run(
     given |= changes
     context = make_context(
         root or (),
-        out,
+        results,
         device=device,
         threads=threads,
         partial=partial,
-        save_every_s=save_every,
+        save_every_s=save_every_s,
         observers=observers_named(log or ()),
         quiet=quiet,
     )
@@ -132,7 +134,7 @@ def run(
     if dry_run:
         _dry_run(specs, context)
     else:
-        _run_all(specs, context, as_json)
+        _run_all(specs, context, format_)
 
 
 def _read_spec(path: Path) -> dict[str, Any]:
@@ -156,20 +158,21 @@ def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
     typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
 
 
-def _run_all(specs: list[RunSpec], context: RunContext, as_json: bool) -> None:
+def _run_all(specs: list[RunSpec], context: RunContext, format_: Format) -> None:
     from ..experiment.grid import run_grid
     from ..report.tables.board import run_table
+    from ..report.tables.formats import print_table
 
     done, failed = run_grid(specs, context, lambda first: _announce(first, context))
     messages = [f"{run_id}: {error}" for run_id, error in failed.items()]
-    if as_json:
+    if format_ is Format.json:
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in done]
         typer.echo(json.dumps({"runs": results, "failed": messages}, indent=1))
     elif done:
         console = standard_output()
         of_loss = itertools.groupby(done, lambda run: run.spec.loss.name)
         metrics = {name: [run.metrics for run in runs] for name, runs in of_loss}
-        console.print(run_table(metrics, specs[0].data.test, specs[0].select))
+        print_table(run_table(metrics, specs[0].data.test, specs[0].select), console)
         for run in done:
             console.print(f"kept in {run.path}", soft_wrap=True)
     for message in messages:

@@ -8,18 +8,18 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import PartialOption, PluginOption, QuietOption, RootOption, standard_output
+from .options import PartialOption, PluginOption, QuietOption, ResultsToWriteOption, RootOption, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench score preds.csv --split icbhi-official --method BTS --select test-best --seed 1 --root DATA
+rsbench score preds.csv --test icbhi-official --method BTS --select test-best --seeds 1 --root DATA
 
-rsbench score preds-s*.csv --split icbhi-official --method BTS --select test-best --seed 0-4 --root DATA
+rsbench score preds-s*.csv --test icbhi-official --method BTS --select test-best --seeds 0-4 --root DATA
 
-rsbench score preds.npz --split icbhi-official --method HeAR --select val --validation val.npz --root DATA
+rsbench score preds.npz --test icbhi-official --method HeAR --select val --validation val.npz --root DATA
 
-rsbench score preds.parquet --split sprsound,sprsound-inter --train icbhi-official --method BTS --select unknown
+rsbench score preds.parquet --test sprsound,sprsound-inter --train icbhi-official --method BTS --select unknown
 """
 
 
@@ -28,12 +28,12 @@ def score(
         list[Path],
         typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz with a row per clip; one for each seed."),
     ],
-    split: Annotated[str, typer.Option(help="Test splits, with commas between; see: rsbench list splits.")],
+    test: Annotated[str, typer.Option(help="Test splits, with commas between; see: rsbench list splits.")],
     method: Annotated[str, typer.Option(help="What boards call it, one word.")],
     select: Annotated[str, typer.Option(help="How its epoch was chosen: test-best, val, last or unknown.")],
-    seed: Annotated[str, typer.Option(help="Which of its trainings: 0; of several files, in their order, 0-4.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Which of its trainings: 0; of several files, in their order, 0-4.")] = "0",
     train: Annotated[
-        str | None, typer.Option(help="The split that was trained on. Default: the first of --split.")
+        str | None, typer.Option(help="The split that was trained on. Default: the first of --test.")
     ] = None,
     validation: Annotated[
         list[Path] | None,
@@ -45,7 +45,7 @@ def score(
     pretrained_on: Annotated[
         str, typer.Option(help="What its weights had learnt from, with commas between; none for random ones.")
     ] = "unknown",
-    out: Annotated[Path, typer.Option(help="Folder that holds runs/.")] = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     task: Annotated[str, typer.Option(help="What the predictions tell apart; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
@@ -69,19 +69,19 @@ def score(
     from ..report.tables.board import run_table
     from ..report.tables.formats import print_table
 
-    seeds, count = parse_seeds(seed, "--seed"), len(predictions)
+    numbers, count = parse_seeds(seeds), len(predictions)
     validations = [*validation] if validation else [None] * count
-    for option, given in (("--seed", len(seeds)), ("--validation", len(validations))):
+    for option, given in (("--seeds", len(numbers)), ("--validation", len(validations))):
         if given != count:
             raise SpecError(f"{option}: {given} given for {count} files. Give one for each, in their order.")
     _refuse_copies([file for file in predictions if file.is_file()])
     fitted_on = pretraining(pretrained_on)
     data_cache = DataCache(Roots.parse(root or (), os.environ), partial=partial, display=Display(quiet=quiet))
-    tests = [name.strip() for name in split.split(",")]
+    tests = [name.strip() for name in test.split(",")]
     runs = []
-    for file, number, kept_apart in zip(predictions, seeds, validations, strict=True):
+    for file, number, kept_apart in zip(predictions, numbers, validations, strict=True):
         declared = Declared(method, select, number, fitted_on, task)
-        runs.append(score_predictions(file, declared, tests, train, kept_apart, out, data_cache))
+        runs.append(score_predictions(file, declared, tests, train, kept_apart, results, data_cache))
     spec = runs[0].spec
     print_table(run_table({method: [run.metrics for run in runs]}, spec.data.test, spec.select), standard_output())
     for file, run in zip(predictions, runs, strict=True):

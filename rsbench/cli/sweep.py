@@ -18,6 +18,8 @@ from .options import (
     PartialOption,
     PluginOption,
     QuietOption,
+    ResultsOption,
+    ResultsToWriteOption,
     RootOption,
     standard_output,
 )
@@ -70,7 +72,6 @@ app = typer.Typer(
 )
 
 NameArgument = Annotated[str, typer.Argument(help="A study's name.")]
-OutOption = Annotated[Path, typer.Option(help="Where runs/ and sweeps/ are kept.")]
 
 
 @app.command(epilog=EXAMPLES)
@@ -97,7 +98,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
-    out: OutOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -111,14 +112,14 @@ def run(
 
     sweep = load_sweep(study_file(study_), dict(map(parse_assignment, set_ or [])))
     study = place_study(
-        sweep, root or (), out, device=device, partial=partial, plugins=plugin or (), log=log or (), quiet=quiet
+        sweep, root or (), results, device=device, partial=partial, plugins=plugin or (), log=log or (), quiet=quiet
     )
     chosen = _engine(study, _engine_name(engine, serial=serial, address=address, slurm=slurm), address, slurm)
     study.context.display.say(f"{sweep.name}: {sweep.purpose.strip()}")
     for line in describe(study, chosen, retry_failed=retry_failed):
         study.context.display.say(line)
     if study.crew.observers:
-        study.context.display.say(f"runs are logged by {', '.join(study.crew.observers)} in {out / LOGS}")
+        study.context.display.say(f"runs are logged by {', '.join(study.crew.observers)} in {results / LOGS}")
     if dry_run:
         for planned in study.planned().runs:
             typer.echo(f"{planned.run_id}: {planned.cell}, seed {planned.seed}: {planned.state}")
@@ -131,31 +132,33 @@ def run(
 
 
 @app.command()
-def status(name: NameArgument, out: OutOption = Path("results")) -> None:
+def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
+    from ..report.tables.formats import print_table
     from ..report.tables.study import status as status_table
     from ..sweep.driver import open_study
 
-    study = open_study(out, name)
-    standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
+    study = open_study(results, name)
+    print_table(status_table(study.sweep, study.cells(), study.store, study.planned().runs), standard_output())
 
 
 @app.command()
 def results(
     name: NameArgument,
     figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too.")] = None,
-    out: OutOption = Path("results"),
+    results: ResultsOption = Path("results"),
 ) -> None:
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
+    from ..report.tables.formats import print_table
     from ..report.tables.study import render
     from ..sweep.driver import open_study
     from ..sweep.plan import runs_folder
     from ..sweep.results import results as study_results
 
-    study = open_study(out, name)
+    study = open_study(results, name)
     found = study_results(study.store, study.planned().runs, runs_folder(study.context), study.sweep)
     for part in render(found):
-        standard_output().print(part)
+        print_table(part, standard_output())
     if figures:
         from ..report.figures.study import study_figures
 
@@ -211,5 +214,6 @@ def _print(boards: Sequence[Board]) -> None:
     from ..report.tables.board import board_table
     from ..report.tables.formats import print_table
 
+    console = standard_output()
     for board in boards:
-        print_table(board_table(board), standard_output())
+        print_table(board_table(board, width=console.width), console)

@@ -34,10 +34,15 @@ class Frontend:
 class PublicWeights:
     """A public checkpoint: what `--weights NAME` means, where it comes from, how a file on disk is recognised.
 
-    name: "audioset", "imagenet". filename: as it is published. source: its page. licence: SPDX where it has one.
-    pretrained_on: the data sets it was fitted on; a board marks a row CONTAMINATED when one is also a test set.
-    download: "hf-hub:OWNER/NAME" or the file's own URL. sha256: of the file, "" where it is not known.
-    frontend: the front end it was trained with, where that is not the backbone's own.
+    Attributes:
+        name: "audioset", "imagenet".
+        filename: as it is published.
+        source: its page.
+        licence: SPDX where it has one.
+        pretrained_on: the data sets it was fitted on; a board marks a row CONTAMINATED when one is also a test set.
+        download: "hf-hub:OWNER/NAME" or the file's own URL.
+        sha256: of the file, "" where it is not known.
+        frontend: the front end it was trained with, where that is not the backbone's own.
     """
 
     name: str

@@ -24,6 +24,7 @@ from .spec import Range
 
 LOSSES: Registry[type[Loss]] = Registry("loss")
 
+#: How a cross-entropy counts a clip: "none" for all alike, "inverse" for ∝ 1/n of its class.
 ClassWeights = Literal["none", "inverse"]
 
 _D = TypeVar("_D", bound=Callable[..., Any])
@@ -33,11 +34,15 @@ _D = TypeVar("_D", bound=Callable[..., Any])
 class Batch:
     """What is known of the clips in a step, apart from their sound.
 
-    labels: (B,) class indices. quality: (B,) in [0, 1].
-    patient, device, dataset: (B,) integer codes; those of the clips that are trained on count from 0.
-    progress: share of the whole training done, in [0, 1].
-    partner, share: (B,) the clip each one is mixed with, and the share of itself it keeps; None where nothing
-        is mixed.
+    Attributes:
+        labels: (B,) class indices.
+        quality: (B,) in [0, 1].
+        patient: (B,) integer codes; those of the clips that are trained on count from 0.
+        device: (B,) likewise.
+        progress: share of the whole training done, in [0, 1].
+        partner: (B,) the clip each one is mixed with; None where nothing is mixed.
+        share: (B,) what it keeps of itself when it is mixed, in [0, 1]; None likewise.
+        dataset: (B,) integer codes, as of patients.
     """
 
     labels: Tensor
@@ -61,11 +66,11 @@ class Loss(nn.Module, ABC):
         class_counts: training clips per class, in label order; every one at least 1.
     """
 
-    search: ClassVar[Mapping[str, Range | tuple[str, ...]]] = {}
-    views = 1  # augmented views per clip; embeddings arrive view-major, (views·B, D)
-    stochastic: ClassVar[bool] = False  # forward draws at random, from torch's own generators, seeded at every step
-    compares: ClassVar[bool] = False  # a clip's loss depends on its neighbours in the batch
-    solved: ClassVar[bool] = False  # by `solve`, of all embeddings at once; the backbone has nothing to learn then
+    search: ClassVar[Mapping[str, Range | tuple[str, ...]]] = {}  #: what a tuning may try
+    views = 1  #: augmented views per clip; embeddings arrive view-major, (views·B, D)
+    stochastic: ClassVar[bool] = False  #: forward draws at random, from torch's own generators, seeded at every step
+    compares: ClassVar[bool] = False  #: a clip's loss depends on its neighbours in the batch
+    solved: ClassVar[bool] = False  #: by `solve`, of all embeddings at once; the backbone has nothing to learn then
     class_counts: Tensor
 
     def __init__(self, embedding_dim: int, class_counts: Sequence[int]) -> None:
@@ -89,7 +94,14 @@ class Loss(nn.Module, ABC):
         """
 
     def mix(self, features: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
-        """Mix clips before the backbone (mixup, Patch-Mix). All draws come from `generator`, on the CPU."""
+        """Mix clips before the backbone (mixup, Patch-Mix), and say in the batch which with which.
+
+        Args:
+            features: (views·B, n_mels, n_frames), view by view; waveforms (views·B, 1, T) or embeddings (views·B, D)
+                where the backbone takes these.
+            batch: the B clips.
+            generator: on the CPU, of all draws.
+        """
         return features, batch
 
     @abstractmethod
@@ -121,7 +133,7 @@ def inverse_frequency(class_counts: Tensor) -> Tensor:
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float32 and float64 stay."""
+    """Values of any shape: half precision becomes float32; float32 and float64 stay."""
     return values if values.dtype == torch.float64 else values.float()
 
 
@@ -130,8 +142,12 @@ def cross_entropy(
 ) -> Tensor:
     """The mean cross-entropy of logits (B, C) over labels (B,), each clip counted by its class: Σ w_y·ℓ / Σ w_y.
 
-    class_counts: (C,) training clips per class. class_weights: "none" for w = 1, "inverse" for `inverse_frequency`.
-    smoothing: ε of label smoothing, in [0, 1).
+    Args:
+        logits: (B, C).
+        labels: (B,) class indices.
+        class_counts: (C,) training clips per class.
+        class_weights: "none" for w = 1, "inverse" for `inverse_frequency`.
+        smoothing: ε of label smoothing, in [0, 1).
     """
     logits = at_least_float32(logits)
     weight = inverse_frequency(class_counts).to(logits.dtype) if class_weights == "inverse" else None
@@ -315,7 +331,14 @@ def register_loss(name: str, *, summary: str = "", paper: str = "") -> Callable[
 
 
 def create_loss(name: str, embedding_dim: int, class_counts: Sequence[int], **hyper: Any) -> Loss:
-    """A registered loss by name, e.g. `create_loss("qlung", 512, (2063, 1215, 501, 363), kappa_rad=0.7)`."""
+    """A registered loss by name, e.g. `create_loss("qlung", 512, (2063, 1215, 501, 363), kappa_rad=0.7)`.
+
+    Args:
+        name: see `list_losses`.
+        embedding_dim: D, the width of the embeddings it will be given.
+        class_counts: training clips per class, in label order.
+        hyper: its options; one that it does not have raises SpecError.
+    """
     from .plugins import discover
 
     discover()

@@ -30,15 +30,18 @@ RECORDING_COLUMNS = ("recording", "path", "patient", "device", "location", "subs
 class ClipTable:
     """A data set as read from disk. Everything that follows starts from here.
 
-    clips: CLIP_COLUMNS, a row per labelled clip, in a fixed order. Times are as annotated, in seconds.
-    recordings: RECORDING_COLUMNS, a row per recording that was found, those without any clip included.
-    official: counts of the complete set, a row per subset: subset, recordings, patients and a column per label;
-        empty where nobody has published counts.
-    missing: official recordings that the root does not hold.
-    notes: what was mended while reading, in words.
-    words: which of FOUR_WORDS each label that is the data set's own word stands for; None leaves its clips out.
-    diagnoses: called by tasks of patients, gives patient → diagnosis; {} where the data set does not say.
-    places: where clips are written down, by clip_id: "FILE, line 3".
+    Attributes:
+        dataset: its name.
+        clips: CLIP_COLUMNS, a row per labelled clip, in a fixed order. Times are as annotated, in seconds.
+        recordings: RECORDING_COLUMNS, a row per recording that was found, those without any clip included.
+        official: counts of the complete set, a row per subset: subset, recordings, patients and a column per label;
+            empty where nobody has published counts.
+        missing: official recordings that the root does not hold.
+        notes: what was mended while reading, in words.
+        synthetic: whether it was made by a program; its rows share no board with real ones.
+        words: which of FOUR_WORDS each label that is the data set's own word stands for; None leaves its clips out.
+        places: where clips are written down, by clip_id: "FILE, line 3".
+        diagnoses: called by tasks of patients, gives patient → diagnosis; {} where the data set does not say.
     """
 
     dataset: str
@@ -58,6 +61,7 @@ class ClipTable:
 
     @property
     def partial(self) -> bool:
+        """Whether official recordings are missing."""
         return bool(self.missing)
 
     @property

@@ -106,7 +106,7 @@ class EmbeddingFile:
             clip, view = missing[0]
             raise DataError(
                 f"{self.path}: no embedding for view {view} of clip '{clip}' of '{dataset}', and {len(missing) - 1} "
-                "more are missing. Embed the whole data set (rsbench embed --data, or rsbench data clips for the list)."
+                "more are missing. Embed the whole data set with rsbench embed; rsbench data clips lists its clips."
             )
         return self.vectors[found.astype(np.int64)].reshape(len(clips), views, -1)
 

@@ -30,10 +30,19 @@ FOLDED_VERSION = 1  # raise it when the same clips would be given other folds
 class Split:
     """A rule over a frame with the columns subset, patient and recording: a clip table or stored predictions.
 
-    train, test: the subsets each side takes; a side that is empty cannot be asked for.
-    train_without_patients: patients kept out of the training side. test_without_patients, test_without_recordings: who
-    and what is kept out of the test side. folds: where there are any, both sides are the same clips, each tested by a
-    model that was trained on the patients of the other folds. shares_patients: published with patients on both sides.
+    Attributes:
+        name: its name, one for all data sets.
+        version: to raise when it means other clips than before; boards keep versions apart.
+        dataset: the data set that it is a split of.
+        summary: one sentence on it, for lists.
+        train: the subsets of the training side; without any, it cannot be trained on.
+        test: the subsets of the test side; without any, it cannot be tested on.
+        train_without_patients: patients kept out of the training side.
+        test_without_patients: patients kept out of the test side.
+        test_without_recordings: recordings kept out of the test side.
+        folds: where there are any, both sides are the same clips, each tested by a model that was trained on the
+            patients of the other folds.
+        shares_patients: published with patients on both sides.
 
     Raises PluginError where a side is a word instead of a tuple of words.
     """

@@ -32,9 +32,12 @@ Metric = Literal["sprsound_score"]  # what a task may ask for beside what all ha
 class LabelMap:
     """A versioned map from labels to the classes of a task; None leaves the clip out.
 
-    classes: word → class. A map that knows the four words of a data set of one's own (normal, crackle, wheeze, both)
-    knows the data set's own words too, by the one of the four that each stands for.
-    without: words left out whatever any data set says of them.
+    Attributes:
+        name: its name within the task.
+        version: to raise when a word becomes another class than before; boards keep versions apart.
+        classes: word → class. A map that knows the four words of a data set of one's own (normal, crackle, wheeze,
+            both) knows the data set's own words too, by the one of the four that each stands for.
+        without: words left out whatever any data set says of them.
     """
 
     name: str
@@ -58,16 +61,17 @@ class LabelMap:
 class Task:
     """What clips are told apart into.
 
-    name: letters, digits and a few signs.
-    classes: their names, at least two, in the order of labels and logits; the reference class first.
-    reference: the class that Sp is of; Se is of all others, and the Score the mean of both.
-    label_maps: at least one; the first is the default.
-    findings: what several classes have in common → these classes; each has an AUROC of its own against the rest.
-    level: what has a class: an annotated clip, a whole recording by its record label, or a patient by the diagnosis,
-        whose recordings are heard one by one and judged together.
-    kind: of a multi-label task the findings are the labels, of which a clip has any number, and its classes are their
-        combinations, the reference that of none.
-    metrics: figures of its own.
+    Attributes:
+        name: letters, digits and a few signs.
+        classes: their names, at least two, in the order of labels and logits; the reference class first.
+        reference: the class that Sp is of; Se is of all others, and the Score the mean of both.
+        label_maps: at least one; the first is the default.
+        findings: what several classes have in common → these classes; each has an AUROC of its own against the rest.
+        level: what has a class: an annotated clip, a whole recording by its record label, or a patient by the
+            diagnosis, whose recordings are heard one by one and judged together.
+        kind: of a multi-label task the findings are the labels, of which a clip has any number, and its classes are
+            their combinations, the reference that of none.
+        metrics: figures of its own.
 
     Raises PluginError for a declaration that contradicts itself.
     """

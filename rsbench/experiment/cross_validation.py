@@ -94,7 +94,7 @@ def _train_fold(fold: Experiment, context: RunContext, checkpoints: Checkpoints)
             return held_out
         context.display.say(f"note: predictions in {checkpoints.folder} were damaged; this fold is trained anew")
         remove(checkpoints.folder)
-    raise StorageError(f"{checkpoints.folder}: what is written there cannot be read again. Give another --out DIR.")
+    raise StorageError(f"{checkpoints.folder}: what is written there cannot be read again. Give another --results DIR.")
 
 
 def _held_out(fold: Experiment, context: RunContext, checkpoints: Checkpoints) -> Generator[int, None, HeldOut | None]:

@@ -178,7 +178,7 @@ def _same_audio(run: Run, experiment: Experiment) -> None:
         if differing:
             raise DataError(
                 f"{run.path} was made with other recordings: {differing[0]} and {len(differing) - 1} more of "
-                f"'{name}' sound different now. Restore them, or keep the new runs apart with --out DIR."
+                f"'{name}' sound different now. Restore them, or keep the new runs apart with --results DIR."
             )
 
 
@@ -189,7 +189,7 @@ def _code_since(run: Run) -> str:
         return ""
     return (
         f" (made with rsbench {then.code_version}; the code of training or protocol has changed since, so that a run "
-        "made now could end elsewhere. To make it again, delete that folder, or give another --out DIR)"
+        "made now could end elsewhere. To make it again, delete that folder, or give another --results DIR)"
     )
 
 

@@ -135,16 +135,16 @@ def _check(declared: Declared) -> None:
             f"{did_you_mean(declared.select, DECLARED)}"
         )
     if not 0 <= declared.seed <= LARGEST_SEED:
-        raise SpecError(f"--seed {declared.seed}: give a whole number from 0 to {LARGEST_SEED}.")
+        raise SpecError(f"seed {declared.seed}: give a whole number from 0 to {LARGEST_SEED}.")
 
 
 def _check_splits(judged: Sequence[Split], trained: Split) -> None:
     folded = next((item.name for item in (*judged, trained) if item.folds), None)
     if folded:
-        raise SpecError(f"--split {folded}: each of its folds has a model of its own. Name a split without folds.")
+        raise SpecError(f"--test {folded}: each of its folds has a model of its own. Name a split without folds.")
     if not trained.train:
         raise SpecError(
-            f"--split {trained.name}: has no training side. Say what was trained on: --train SPLIT, for example "
+            f"--test {trained.name}: has no training side. Say what was trained on: --train SPLIT, for example "
             "--train icbhi-official."
         )
 

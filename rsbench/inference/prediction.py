@@ -114,8 +114,9 @@ class Predictor:
             raise DataError(
                 f"{name}: its clip at {start_s:g} s gets no numbers from the model. Mend it, or leave it out."
             )
-        windows = clips[["start_s", "end_s"]].to_numpy()
-        measures = np.array(measure_recording(self.quality.index, name, native, native_rate, windows))
+        wanted = [(self.quality.index, clips[["start_s", "end_s"]].to_numpy())]
+        [values] = measure_recording(wanted, name, native, native_rate)
+        measures = np.array(values)
         called = predicted_classes(logits, self.point.normal_offset)
         rows = clips.assign(
             called=[self.task.classes[index] for index in called],

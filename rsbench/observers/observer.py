@@ -20,8 +20,11 @@ _O = TypeVar("_O", bound="type[Observer]")
 class ObservedRun:
     """What an observer is told when a run begins.
 
-    run_id: names the run. spec: all its settings, as spec.json has them. folder: `<out>/logs/<observer>/<run id>`, not
-    there yet, for the observer to make; its parent is shared by all runs.
+    Attributes:
+        run_id: names the run.
+        spec: all its settings, as spec.json has them.
+        folder: `<results>/logs/<observer>/<run id>`, not there yet, for the observer to make; its parent is shared by
+            all runs.
     """
 
     run_id: str
@@ -35,7 +38,8 @@ class Observer:
     One object is made for each run, without arguments, and sees that run alone; other runs may train in turns with it.
     An observer that raises is reported once and left out of that run, whose result is the same with it or without.
 
-    requires: top-level module that must be installed → what pip installs for it, as {"wandb": "rsbench[wandb]"}.
+    Attributes:
+        requires: top-level module that must be installed → what pip installs for it, as {"wandb": "rsbench[wandb]"}.
     """
 
     requires: ClassVar[Mapping[str, str]] = {}
@@ -52,7 +56,10 @@ class Observer:
     def end(self, state: str, figures: Mapping[str, float]) -> None:
         """The run is "done", "interrupted" or "failed".
 
-        figures: of a run that is done, the numbers of metrics.json, as "val/icbhi-official/val-bias/score"; else {}.
+        Args:
+            state: one of these words.
+            figures: of a run that is done, the numbers of metrics.json, as
+                "val/icbhi-official/val-bias/score"; else {}.
         """
 
 

@@ -33,11 +33,12 @@ class QualityIndex(ABC):
 
     Subclasses define `measure`; `fit` and `score` as they are suit an index of one raw value, high for good.
 
-    fitted_on: names of the data sets or parts of them whose recordings the index itself was fitted on, as
-        "sprsound-train"; nothing for an index that only measures.
-    seen: patients whom it saw, by data set. No split that holds one of them may judge what depends on the index.
-    shipped: whether its code is rsbench's own, which every process can import; set by `create_quality`.
-    fitted_sha256: of the file that keeps what was fitted; part of the identity of the index, and of a run's.
+    Attributes:
+        fitted_on: names of the data sets or parts of them whose recordings the index itself was fitted on, as
+            "sprsound-train"; nothing for an index that only measures.
+        seen: patients whom it saw, by data set. No split that holds one of them may judge what depends on the index.
+        shipped: whether its code is rsbench's own, which every process can import; set by `create_quality`.
+        fitted_sha256: of the file that keeps what was fitted; part of the identity of the index, and of a run's.
     """
 
     identity = ""  # name, options, source and what was fitted; set by `create_quality`, used by the cache

@@ -136,10 +136,7 @@ def _of_recording(indices: Sequence[QualityIndex], recording: tuple[str, Sequenc
     """Of each index the values of each of its windows, from the path of a recording and the windows of each index."""
     path, windows = recording
     samples, rate = read(Path(path))
-    return [
-        measure_recording(index, path, samples, rate, of_index)
-        for index, of_index in zip(indices, windows, strict=True)
-    ]
+    return measure_recording(list(zip(indices, windows, strict=True)), path, samples, rate)
 
 
 def measure_whole(indices: Sequence[QualityIndex], paths: Sequence[Path]) -> Iterator[list[Values] | DataError]:
@@ -156,31 +153,39 @@ def _whole(indices: Sequence[QualityIndex], path: Path) -> list[Values] | DataEr
     except DataError as error:
         return error
     windows = np.array([[0.0, (len(samples) + 0.5) / rate]])  # half a sample more: rounding must not lose the last
-    return [measure_recording(index, str(path), samples, rate, windows)[0] for index in indices]
+    of_indices = measure_recording([(index, windows) for index in indices], str(path), samples, rate)
+    return [values for [values] in of_indices]
 
 
 def measure_recording(
-    index: QualityIndex, name: str, samples: NDArray[np.float32], rate: int, windows: NDArray[Any]
-) -> list[Values]:
-    """The raw values of every clip of one recording.
+    wanted: Sequence[tuple[QualityIndex, NDArray[Any]]], name: str, samples: NDArray[np.float32], rate: int
+) -> list[list[Values]]:
+    """Of each index the raw values of each of its clips, all of one recording.
 
     Args:
-        index: from `create_quality`.
+        wanted: indices from `create_quality`, each with (N, 2) start and end of its clips in s, within the recording.
         name: of the recording, for errors.
         samples: (n,) as decoded, at `rate` Hz.
         rate: Hz.
-        windows: (N, 2) start and end of the clips in s, within the recording.
 
     Raises PluginError when a value is not finite, naming the clip.
     """
-    measured = []
-    for start_s, end_s in windows:
-        values = index.measure(samples[int(start_s * rate) : int(end_s * rate)], rate)
-        if not np.isfinite(values).all():
-            raise PluginError(
-                f"Quality index {type(index).__name__} gives {values} for {name}, "
-                f"{start_s:g} to {end_s:g} s. Every value must be finite, for silent and for very short "
-                "clips too: mend the index."
-            )
-        measured.append(values)
+    # One clip after the other, not one index after the other: indices share what they hear of the last clip.
+    of_window: dict[tuple[float, float], list[tuple[int, int]]] = {}
+    for number, (_, windows) in enumerate(wanted):
+        for place, (start_s, end_s) in enumerate(windows):
+            of_window.setdefault((start_s, end_s), []).append((number, place))
+    measured: list[list[Values]] = [[()] * len(windows) for _, windows in wanted]
+    for (start_s, end_s), places in of_window.items():
+        clip = samples[int(start_s * rate) : int(end_s * rate)]
+        for number, place in places:
+            index = wanted[number][0]
+            values = index.measure(clip, rate)
+            if not np.isfinite(values).all():
+                raise PluginError(
+                    f"Quality index {type(index).__name__} gives {values} for {name}, "
+                    f"{start_s:g} to {end_s:g} s. Every value must be finite, for silent and for very short "
+                    "clips too: mend the index."
+                )
+            measured[number][place] = values
     return measured

@@ -51,7 +51,9 @@ def chosen_runs(results: Path, patterns: Sequence[str]) -> list[Run]:
     return [run for run in runs if run.run_id in chosen]
 
 
-def export(runs: Sequence[Run], out: Path, pseudonyms: Pseudonyms | None, display: Display) -> None:
+def export(
+    runs: Sequence[Run], out: Path, pseudonyms: Pseudonyms | None, display: Display, made_by: str | None = None
+) -> None:
     """Write finished runs into a bundle, which appears whole or not at all.
 
     Args:
@@ -59,6 +61,7 @@ def export(runs: Sequence[Run], out: Path, pseudonyms: Pseudonyms | None, displa
         out: a name that ends in .zip, or a folder; nothing may be there yet.
         pseudonyms: with them, names of patients, recordings and clips are replaced.
         display: told of progress.
+        made_by: whose runs they are, as its manifest shall say.
 
     Raises ResultsError where `out` is there already or a record is damaged.
     """
@@ -71,7 +74,7 @@ def export(runs: Sequence[Run], out: Path, pseudonyms: Pseudonyms | None, displa
                 with as_written(run):
                     _stage(run, staged, pseudonyms)
                 advance(1, run.run_id)
-        _write_manifest(staged, anonymised=pseudonyms is not None)
+        _write_manifest(staged, pseudonyms is not None, made_by)
         if out.suffix == ".zip":
             _pack(staged, out)
         else:
@@ -126,12 +129,13 @@ def without_places(content: Any) -> Any:
     return content
 
 
-def _write_manifest(bundle: Path, *, anonymised: bool) -> None:
-    manifest = {
+def _write_manifest(bundle: Path, anonymised: bool, made_by: str | None) -> None:
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "rsbench": __version__,
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "anonymised": anonymised,
+        **({"made_by": made_by} if made_by else {}),
         "files": {name: sha256_of(bundle / name) for name in _present(bundle)},
     }
     write_json(bundle / MANIFEST, manifest)

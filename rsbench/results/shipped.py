@@ -9,17 +9,19 @@ from ..core.display import Display
 from ..core.files import sha256_of
 from .archive import unpack
 from .bundle import verified
+from .collection import list_bundles
 from .run import Run, load_runs
 
 
 def runs_to_show(results: Path, display: Display) -> list[Run]:
-    """The runs of a results folder; where it has none, those of the bundles of studies, `<results>/<study>/*.zip`.
+    """The runs of a results folder; where it has none, those of the bundles of studies, `<results>/*.zip` and
+    `<results>/<study>/*.zip`.
 
     Bundles are unpacked into the cache, once. The display is told where runs come from that are nobody's here.
 
     Raises ResultsError where there is neither, or a bundle is damaged.
     """
-    bundles = sorted(results.glob("*/*.zip"))
+    bundles = list_bundles(results)
     if (results / "runs").is_dir() or not bundles:
         return load_runs(results)
     names = ", ".join(str(bundle) for bundle in bundles)

@@ -181,7 +181,7 @@ def test_layers_are_transformers_hidden_states(models: dict[str, tuple[Any, Any,
 
 
 def test_layers_are_embedded_and_weighted(cli: Cli, tiny_root: Path, tmp_path: Path, folders: dict[str, Path]) -> None:
-    options = ["--root", tiny_root, "--clip-s", str(CLIP_S), "--threads", "1", "--quiet", "--data", "tiny,far"]
+    options = ["--root", tiny_root, "--clip-s", str(CLIP_S), "--threads", "1", "--quiet", "--dataset", "tiny,far"]
     embed = ["embed", *options, "--backbone", f"hf:{folders['hubert']}"]
     assert cli(*embed, "--layers", "--views", "1", "--out", tmp_path / "layers.parquet").code == 0
     assert cli(*embed, "--out", tmp_path / "last.parquet").code == 0
@@ -197,7 +197,7 @@ def test_layers_are_embedded_and_weighted(cli: Cli, tiny_root: Path, tmp_path: P
 
     def run(file: str, **changes: Any) -> Any:
         given = settings | {"backbone": f"layers:{tmp_path / file}"} | changes
-        return rsbench.run(given, root=tiny_root, out=tmp_path, threads=1, device="cpu", quiet=True)
+        return rsbench.run(given, root=tiny_root, results=tmp_path, threads=1, device="cpu", quiet=True)
 
     made = run("layers.parquet")
     assert made.spec.backbone.params["count"] == 3

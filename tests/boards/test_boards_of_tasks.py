@@ -124,7 +124,7 @@ def test_a_run_is_shown_scored_again_and_bundled(results: Path, tmp_path: Path, 
     assert cli("rescore", "--results", results).code == 0
     bundled = cli("export", "--results", results, "--out", tmp_path / "all.zip", "--anonymise")
     assert bundled.code == 0, bundled.err
-    merged = cli("merge", tmp_path / "all.zip", "--out", tmp_path / "merged", "--from", "me")
+    merged = cli("merge", tmp_path / "all.zip", "--results", tmp_path / "merged", "--from", "me")
     assert merged.code == 0, merged.err
     assert {run.task.name for run in load_runs(tmp_path / "merged")} == {"icbhi-4", "icbhi-2", "renamed"}
 
@@ -175,18 +175,18 @@ def test_a_damaged_task_in_a_record_is_named(results: Path, tmp_path: Path) -> N
 
 def test_predictions_made_elsewhere_are_judged_by_their_task(tiny_root: Path, tmp_path: Path, cli: Cli) -> None:
     listed = cli(
-        "data", "clips", "--data", "tiny", "--root", tiny_root, "--task", "icbhi-2", "--out", tmp_path / "a.csv"
+        "data", "clips", "--dataset", "tiny", "--root", tiny_root, "--task", "icbhi-2", "--out", tmp_path / "a.csv"
     )
     assert listed.code == 0, listed.err
     clips = pd.read_csv(tmp_path / "a.csv").query("subset == 'test'")
     assert set(clips["class"]) == {"normal", "abnormal"}
     clips.assign(called=clips["class"]).to_csv(tmp_path / "told.csv", index=False)
-    given = [tmp_path / "told.csv", "--method", "theirs", "--select", "last", "--split", "tiny", "--root", tiny_root]
-    judged = cli("score", *given, "--task", "icbhi-2", "--out", tmp_path)
+    given = [tmp_path / "told.csv", "--method", "theirs", "--select", "last", "--test", "tiny", "--root", tiny_root]
+    judged = cli("score", *given, "--task", "icbhi-2", "--results", tmp_path)
     assert judged.code == 0, judged.err
     (run,) = load_runs(tmp_path)
     assert (run.task.name, run.figures("tiny", "last")["argmax"]["score"]) == ("icbhi-2", 100.0)
-    wrong = cli("score", *given, "--task", "sprsound-record-5", "--out", tmp_path)
+    wrong = cli("score", *given, "--task", "sprsound-record-5", "--results", tmp_path)
     assert "is about a recording" in wrong.err
 
 
@@ -210,7 +210,7 @@ def test_tasks_are_listed(cli: Cli) -> None:
 
 def test_dry_run_names_the_task_and_its_classes(tiny_root: Path, tmp_path: Path, cli: Cli) -> None:
     common = ["run", "--loss", "ce", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--root", tiny_root, "--dry-run"]
-    common += ["--train", "tiny", "--out", tmp_path, "--set", f"data.clip_s={CLIP_S}"]
+    common += ["--train", "tiny", "--results", tmp_path, "--set", f"data.clip_s={CLIP_S}"]
     assert "icbhi-2: normal, abnormal" in cli(*common, "--task", "icbhi-2").err
     assert "Choose a task that knows the words" in cli(*common, "--task", "sprsound-7").err
     assert "has no label of whole recordings" in cli(*common, "--task", "sprsound-record-5").err

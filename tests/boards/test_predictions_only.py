@@ -32,7 +32,7 @@ def score(cli: Cli, tiny_root: Path, results: Path) -> Score:
     """`rsbench score` of seed 0 on `tiny`, into `results`, which has runs of ce and qlung."""
 
     def call(predictions: Path, *more: str | Path, select: str = "test-best", split: str = "tiny") -> Outcome:
-        named = ("--split", split, "--method", "BTS", "--select", select, "--root", tiny_root, "--out", results)
+        named = ("--test", split, "--method", "BTS", "--select", select, "--root", tiny_root, "--results", results)
         return cli("score", predictions, *named, "--quiet", *more)
 
     return call
@@ -138,7 +138,7 @@ def test_handed_on_they_are_what_they_were_and_reading_them_again_confirms_nothi
         assert score(tmp_path / "test.csv").code == 0
         on_disk.write(bts(results).path, "status.json", bts(results).status.document() | {"pid": len(bundles) + 1})
     for bundle in bundles:
-        merged = cli("merge", bundle, "--out", tmp_path / "board")
+        merged = cli("merge", bundle, "--results", tmp_path / "board")
         assert merged.code == 0, merged.err
     assert bts(tmp_path / "board").origin_in_words == "predictions only, self-reported by alice"
     assert (
@@ -180,8 +180,8 @@ def test_of_labels_alone_there_is_no_figure_that_takes_more(
     [
         ({"--method": "B/T"}, "--method B/T: write one word"),
         ({"--select": "oracle"}, "--select oracle: say how the epoch was chosen.*Known: last, test-best, unknown, val"),
-        ({"--split": "tiny-cv3"}, "--split tiny-cv3: each of its folds has a model of its own"),
-        ({"--split": "tiny,far"}, "'test00:0', a test clip of 'tiny' or 'far', is not there|two data sets have a clip"),
+        ({"--test": "tiny-cv3"}, "--test tiny-cv3: each of its folds has a model of its own"),
+        ({"--test": "tiny,far"}, "'test00:0', a test clip of 'tiny' or 'far', is not there|two data sets have a clip"),
         ({"--validation": "test.csv"}, "is not a training clip of 'tiny'"),
         ({"FILE": "validation.parquet"}, "is not a test clip of 'tiny', nor are"),
     ],
@@ -196,9 +196,9 @@ def test_what_cannot_be_scored_is_one_message(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked: dict[str, Any] = {"FILE": "test.csv", "--split": "tiny", "--method": "BTS", "--select": "val"} | changes
+    asked: dict[str, Any] = {"FILE": "test.csv", "--test": "tiny", "--method": "BTS", "--select": "val"} | changes
     options = [word for name, value in asked.items() if name != "FILE" for word in (name, value)]
-    done = cli("score", asked["FILE"], *options, "--root", tiny_root, "--out", tmp_path / "new", "--quiet")
+    done = cli("score", asked["FILE"], *options, "--root", tiny_root, "--results", tmp_path / "new", "--quiet")
     assert (done.code, done.out) == (2, "")
     assert pd.Series([done.err]).str.contains(message).all(), done.err
     assert not list((tmp_path / "new").glob("runs/*/status.json"))

@@ -23,7 +23,7 @@ Embed = Callable[..., Outcome]
 def embed(cli: Cli, tiny_root: Path, tmp_path: Path) -> Embed:
     def call(*more: str, out: Path = tmp_path / "tiny.parquet") -> Outcome:
         options = ["--root", tiny_root, "--plugin", TINY_PLUGIN, "--clip-s", str(CLIP_S), "--threads", "1", "--quiet"]
-        return cli("embed", "--backbone", "tiny", "--data", "tiny,far", "--out", out, *options, *more)
+        return cli("embed", "--backbone", "tiny", "--dataset", "tiny,far", "--out", out, *options, *more)
 
     return call
 
@@ -35,7 +35,7 @@ def frozen(tiny_root: Path, tmp_path: Path) -> Callable[..., Any]:
     def call(file: Path = tmp_path / "tiny.parquet", out: Path = tmp_path / "results", **changes: Any) -> Any:
         settings = {"loss": "ce", "backbone": f"embeddings:{file}", "train": "tiny", "test": "tiny,far", "epochs": 3}
         settings |= {"data.clip_s": CLIP_S} | {key.replace("__", "."): value for key, value in changes.items()}
-        return rsbench.run(settings, root=tiny_root, out=out, threads=1, device="cpu", quiet=True)
+        return rsbench.run(settings, root=tiny_root, results=out, threads=1, device="cpu", quiet=True)
 
     return call
 
@@ -138,9 +138,9 @@ def test_a_run_on_embeddings_learns_on_the_frozen_track(
 def test_the_embedded_set_can_be_embedded_and_learnt_from(cli: Cli, tmp_path: Path) -> None:
     """Its runs have a front end and masks of their own by default, which embeddings have not."""
     file, options = tmp_path / "tiny.parquet", ["--threads", "1", "--quiet"]
-    embedding = ["--backbone", "tiny", "--plugin", TINY_PLUGIN, "--data", "synthetic,synthetic-shift"]
+    embedding = ["--backbone", "tiny", "--plugin", TINY_PLUGIN, "--dataset", "synthetic,synthetic-shift"]
     assert cli("embed", *embedding, "--out", file, *options).code == 0
-    options += ["--epochs", "1", "--out", str(tmp_path / "results")]
+    options += ["--epochs", "1", "--results", str(tmp_path / "results")]
     done = cli("run", "--loss", "ce", "--backbone", f"embeddings:{file}", *options)
     assert done.code == 0, done.err
     missing = cli("run", "--loss", "ce", "--backbone", "embeddings:nowhere.parquet", *options)

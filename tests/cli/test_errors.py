@@ -53,7 +53,7 @@ def root(tiny_root: Path, tmp_path: Path) -> Path:
 def test_a_wrong_option_is_one_line_and_exit_2(
     cli: Cli, tiny_root: Path, tmp_path: Path, options: list[str], said: str
 ) -> None:
-    done = cli(*BASE, "--root", tiny_root, "--out", tmp_path / "results", *options)
+    done = cli(*BASE, "--root", tiny_root, "--results", tmp_path / "results", *options)
     assert done.code == 2
     assert said in done.err
     assert "Traceback" not in done.err
@@ -111,7 +111,7 @@ def test_broken_recordings_are_named(
     cli: Cli, root: Path, tmp_path: Path, spoil: Callable[[Path], None], said: str
 ) -> None:
     spoil(root / "tiny")
-    done = cli(*BASE, "--root", root, "--out", tmp_path / "results")
+    done = cli(*BASE, "--root", root, "--results", tmp_path / "results")
     assert done.code == 2
     assert said in done.err
     assert "Traceback" not in done.err
@@ -120,7 +120,7 @@ def test_broken_recordings_are_named(
 
 def test_a_broken_file_is_named_before_the_split_it_makes_impossible(cli: Cli, tmp_path: Path) -> None:
     folder = write_own_dataset(tmp_path / "root" / "tiny", {"train": 1, "test": 1})
-    options = (*BASE, "--root", tmp_path / "root", "--out", tmp_path / "results")
+    options = (*BASE, "--root", tmp_path / "root", "--results", tmp_path / "results")
     assert "patients" in cli(*options).err
     (folder / "train00.wav").write_bytes(b"")
     broken = cli(*options)
@@ -131,14 +131,14 @@ def test_a_broken_file_is_named_before_the_split_it_makes_impossible(cli: Cli, t
 def test_a_class_without_a_training_clip_is_named(cli: Cli, root: Path, tmp_path: Path) -> None:
     clips = pd.read_csv(root / "tiny" / "clips.csv")
     clips[(clips["label"] != "both") | (clips["subset"] == "test")].to_csv(root / "tiny" / "clips.csv", index=False)
-    done = cli(*BASE, "--root", root, "--out", tmp_path / "results")
+    done = cli(*BASE, "--root", root, "--results", tmp_path / "results")
     assert done.code == 2
     assert "no training clip of class 'both'" in done.err
 
 
 def test_a_folder_that_cannot_be_written(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("a file")
-    done = cli(*BASE, "--root", tiny_root, "--out", tmp_path / "occupied")
+    done = cli(*BASE, "--root", tiny_root, "--results", tmp_path / "occupied")
     assert done.code == 2
     assert "occupied" in done.err
     assert "cannot be written to" in done.err
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written(cli: Cli, tiny_root: Path, tmp_path: Pa
 def test_a_full_disk_keeps_what_is_there(
     cli: Cli, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = (*BASE, "--epochs", "3", "--root", tiny_root, "--out", tmp_path / "results", "--save-every", "0")
+    options = (*BASE, "--epochs", "3", "--root", tiny_root, "--results", tmp_path / "results", "--save-every-s", "0")
     sound = os.fsync
 
     def full(descriptor: int) -> None:
@@ -165,7 +165,7 @@ def test_a_full_disk_keeps_what_is_there(
 
 def test_a_missing_gpu_is_said(cli: Cli, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    done = cli(*BASE, "--root", tiny_root, "--out", tmp_path / "results", "--device", "cuda")
+    done = cli(*BASE, "--root", tiny_root, "--results", tmp_path / "results", "--device", "cuda")
     assert done.code == 2
     assert "sees 0 GPUs here. Use --device cpu" in done.err
 
@@ -175,7 +175,7 @@ def test_other_sound_under_a_run_is_noticed(
     cli: Cli, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     """Whether the run had ended or was stopped after an epoch: it is neither returned nor gone on with."""
-    options = (*BASE, "--epochs", "2", "--root", root, "--out", tmp_path / "results")
+    options = (*BASE, "--epochs", "2", "--root", root, "--results", tmp_path / "results")
 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt

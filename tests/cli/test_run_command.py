@@ -23,7 +23,8 @@ COMMAND += ["--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--device", "cpu
 
 
 def test_a_run_says_what_it_does_and_ends_in_a_table(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
-    done = cli(*COMMAND, "--loss", "qlung", "--root", tiny_root, "--out", tmp_path, "--seeds", "0-1", "--epochs", "2")
+    given = ("--loss", "qlung", "--seeds", "0-1", "--epochs", "2")
+    done = cli(*COMMAND, *given, "--root", tiny_root, "--results", tmp_path)
     assert done.code == 0, done.err
     assert "tiny fit: 32 / 16 / 8 / 8 clips, 8 patients" in done.err
     for word in ("mean ± sd over 2 seeds", "val-bias", "argmax", "last", "far", "Score", "AUROC"):
@@ -32,14 +33,15 @@ def test_a_run_says_what_it_does_and_ends_in_a_table(cli: Cli, tiny_root: Path, 
 
 
 def test_json_is_all_that_standard_output_holds(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
-    done = cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--epochs", "1", "--json", "--quiet")
+    given = ("--loss", "ce", "--epochs", "1", "--format", "json", "--quiet")
+    done = cli(*COMMAND, *given, "--root", tiny_root, "--results", tmp_path)
     (run,) = json.loads(done.out)["runs"]
     assert done.err == ""
     assert json.loads((Path(run["path"]) / "metrics.json").read_text()) == run["metrics"]
 
 
 def test_a_record_holds_all_that_it_should(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
-    cli(*COMMAND, "--loss", "arcface", "--root", tiny_root, "--out", tmp_path, "--epochs", "2")
+    cli(*COMMAND, "--loss", "arcface", "--root", tiny_root, "--results", tmp_path, "--epochs", "2")
     (run,) = (tmp_path / "runs").iterdir()
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
     assert files >= {
@@ -62,7 +64,7 @@ def test_a_record_holds_all_that_it_should(cli: Cli, tiny_root: Path, tmp_path: 
 
 
 def test_dry_run_checks_and_leaves_nothing(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
-    done = cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--dry-run")
+    done = cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--results", tmp_path, "--dry-run")
     assert done.code == 0
     assert ": to run" in done.out
     assert list(tmp_path.iterdir()) == []
@@ -70,15 +72,15 @@ def test_dry_run_checks_and_leaves_nothing(cli: Cli, tiny_root: Path, tmp_path: 
 
 def test_a_runs_spec_makes_the_same_run(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
     options = ("--root", tiny_root, "--threads", "1", "--device", "cpu", "--plugin", TINY_PLUGIN)
-    cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--out", tmp_path, "--epochs", "1", "--seeds", "3")
+    cli(*COMMAND, "--loss", "ce", "--root", tiny_root, "--results", tmp_path, "--epochs", "1", "--seeds", "3")
     (run,) = (tmp_path / "runs").iterdir()
-    again = cli("run", "--spec", run / "spec.json", *options, "--out", tmp_path)
+    again = cli("run", "--spec", run / "spec.json", *options, "--results", tmp_path)
     assert "already done" in again.err
     assert str(run) in again.out
 
 
 def test_one_failed_seed_does_not_stop_the_others(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
-    done = cli(*COMMAND, "--loss", "breaks_down", "--root", tiny_root, "--out", tmp_path, "--seeds", "0,1")
+    done = cli(*COMMAND, "--loss", "breaks_down", "--root", tiny_root, "--results", tmp_path, "--seeds", "0,1")
     assert done.code == 1
     assert done.err.count("became nan") == 2
     board = cli("leaderboard", "--split", "tiny", "--results", tmp_path)
@@ -87,7 +89,7 @@ def test_one_failed_seed_does_not_stop_the_others(cli: Cli, tiny_root: Path, tmp
 
 def test_leaderboard_shows_the_runs(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
     for loss in ("ce", "cosface"):
-        cli(*COMMAND, "--loss", loss, "--root", tiny_root, "--out", tmp_path, "--epochs", "1")
+        cli(*COMMAND, "--loss", loss, "--root", tiny_root, "--results", tmp_path, "--epochs", "1")
     for split in ("tiny", "far"):
         board = cli("leaderboard", "--split", split, "--results", tmp_path)
         assert board.code == 0, board.err
@@ -119,7 +121,7 @@ def test_help_has_examples(cli: Cli) -> None:
 
 
 def _unhurried(root: Path, out: Path) -> list[str]:
-    options = ["--root", str(root), "--out", str(out), "--epochs", "6", "--save-every", "0", "--json"]
+    options = ["--root", str(root), "--results", str(out), "--epochs", "6", "--save-every-s", "0", "--format", "json"]
     return [*COMMAND, "--loss", "unhurried", *options]
 
 
@@ -172,7 +174,7 @@ def test_python_runs_several_losses_and_seeds_and_lists_them_in_whatever_state(
     tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {key: value for key, value in tiny_settings(epochs=2).items() if key != "loss"}
-    options: dict[str, Any] = {"plugins": [TINY_PLUGIN], "root": tiny_root, "out": tmp_path, "threads": 1}
+    options: dict[str, Any] = {"plugins": [TINY_PLUGIN], "root": tiny_root, "results": tmp_path, "threads": 1}
     with pytest.raises(RunFailed, match=r"1 of 2 runs failed, the others are kept in .*\nbreaks_down-tiny-s0"):
         rsbench.run(settings, losses="breaks_down, ce", **options)
     capsys.readouterr()
@@ -195,4 +197,4 @@ def test_python_runs_several_losses_and_seeds_and_lists_them_in_whatever_state(
 def test_the_same_field_said_twice_is_refused(tmp_path: Path) -> None:
     for settings, several in (({"loss": "ce"}, {"losses": "ce,qlung"}), ({"seed": 1}, {"seeds": "0-1"})):
         with pytest.raises(SpecError, match="both say the same field"):
-            rsbench.run({"backbone": "tiny", **settings}, out=tmp_path, **several)
+            rsbench.run({"backbone": "tiny", **settings}, results=tmp_path, **several)

@@ -156,7 +156,8 @@ def test_a_run_that_is_done_says_when_training_is_other_code_now(
     run = tiny_run(tmp_path, epochs=1)
     assert run.data.identity.built_in["loss:ce"] == fingerprint.code_sha256(LOSSES.entry("ce"))
     assert run.environment.training_code == fingerprint.training_sha256()
-    again = ["run", "--spec", run.path / "spec.json", "--plugin", TINY_PLUGIN, "--root", tiny_root, "--out", tmp_path]
+    again = ["run", "--spec", run.path / "spec.json", "--root", tiny_root, "--results", tmp_path]
+    again += ["--plugin", TINY_PLUGIN]
     done = cli(*again, "--device", "cpu", "--threads", "1")
     assert (done.code, "already done" in done.err) == (0, True)
     assert "has changed since" not in done.err

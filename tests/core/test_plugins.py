@@ -237,13 +237,13 @@ def test_json_holds_results_alone_and_code_that_leaves_or_fails_is_blamed(
         "1",
         "--root",
         str(tiny_root),
-        "--out",
+        "--results",
         str(tmp_path / "out"),
     )
-    loud = cli(*base, "--loss", "loud", "--json")
+    loud = cli(*base, "--loss", "loud", "--format", "json")
     assert len(json.loads(loud.out)["runs"]) == 1
     assert "loud\n" in loud.err
-    leaving = cli(*base, "--loss", "leaving", "--json")
+    leaving = cli(*base, "--loss", "leaving", "--format", "json")
     assert leaving.code == 1
     assert "SystemExit" in json.loads(leaving.out)["failed"][0]
     for name, said in (("unmade", "cannot be made: ValueError: not today"), ("unmade_by_leaving", "SystemExit: 0")):

@@ -29,7 +29,7 @@ def root(tmp_path: Path, icbhi: Path, record: Record) -> Path:
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_every_clip_lies_in_its_file(cli: Cli, root: Path, ending: str) -> None:
     out = root / "lists" / f"clips.{ending}"
-    done = cli("data", "clips", "--root", root, "--data", "icbhi,mine", "--partial", "--out", out)
+    done = cli("data", "clips", "--root", root, "--dataset", "icbhi,mine", "--partial", "--out", out)
     assert done.code == 0, done.err
     assert f"8 clips in {out}" in done.out
     found = pd.read_csv(out, keep_default_na=False) if ending == "csv" else pd.read_parquet(out)
@@ -52,7 +52,7 @@ def test_words_that_are_of_no_class_are_listed_without_one(cli: Cli, tmp_path: P
         "    return clip_table('hums', root, rows, {'Hum': None})\n"
     )
     out = tmp_path / "clips.csv"
-    done = cli("data", "clips", "--root", tmp_path, "--data", "hums", "--plugin", plugin, "--out", out)
+    done = cli("data", "clips", "--root", tmp_path, "--dataset", "hums", "--plugin", plugin, "--out", out)
     assert done.code == 0, done.err
     found = pd.read_csv(out, keep_default_na=False)
     assert found[["label", "class", "patient"]].values.tolist() == [["Hum", "", 7]]
@@ -61,9 +61,9 @@ def test_words_that_are_of_no_class_are_listed_without_one(cli: Cli, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--data", "mine", "--out", "clips.txt"], "--out clips.txt: give it an ending that says what to write"),
-        (["--data", "mien", "--out", "clips.csv"], "Data set 'mien': there is no folder"),
-        (["--data", "icbhi", "--out", "clips.csv"], "say --partial"),
+        (["--dataset", "mine", "--out", "clips.txt"], "--out clips.txt: give it an ending that says what to write"),
+        (["--dataset", "mien", "--out", "clips.csv"], "Data set 'mien': there is no folder"),
+        (["--dataset", "icbhi", "--out", "clips.csv"], "say --partial"),
     ],
 )
 def test_what_cannot_be_listed(cli: Cli, root: Path, options: list[str], said: str) -> None:
@@ -75,7 +75,7 @@ def test_what_cannot_be_listed(cli: Cli, root: Path, options: list[str], said: s
 
 def test_an_unreadable_recording_is_named(cli: Cli, root: Path) -> None:
     (root / "mine" / "b.wav").write_bytes(b"RIFF")
-    done = cli("data", "clips", "--root", root, "--data", "mine", "--out", root / "clips.csv")
+    done = cli("data", "clips", "--root", root, "--dataset", "mine", "--out", root / "clips.csv")
     assert done.code == 2
     assert "b.wav" in done.err
     assert not (root / "clips.csv").exists()

@@ -61,7 +61,7 @@ def test_names_and_places_are_the_clips_of_the_list(
     recipe: str, root: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli("data", "clips", "--root", root, "--partial", "--data", "icbhi", "--out", "clips.csv").code == 0
+    assert cli("data", "clips", "--root", root, "--partial", "--dataset", "icbhi", "--out", "clips.csv").code == 0
     clips = pd.read_csv("clips.csv").query("subset == 'test'").set_index("clip_id")
     with np.load(named(recipe, LABELS_OF)) as written:
         assert dict(zip(written["clip_id"], written["class"], strict=True)) == clips["class"].to_dict()

@@ -37,7 +37,9 @@ COMMANDS = [
     ["audit", "--split", "tiny"],
     ["rescore"],
     ["export", "ce-*", "--out", "ce.zip"],
-    ["merge", "ce.zip", "--out", "merged"],
+    ["merge", "ce.zip", "--results", "merged"],
+    ["publish", "ce-*", "--from", "me"],
+    ["site", "--out", "site"],
     ["show", "ce-tiny"],
     ["list", "splits"],
 ]
@@ -153,7 +155,7 @@ def test_boards_need_the_small_part_alone(without_the_rest: Callable[..., Any], 
 
 
 def test_their_rooms_can_be_imported(without_the_rest: Callable[..., Any], tmp_path: Path) -> None:
-    code = "import pkgutil, importlib\nfor room in ('boards', 'results', 'evaluation'):\n"
+    code = "import pkgutil, importlib\nfor room in ('boards', 'results', 'evaluation', 'publishing'):\n"
     code += "    package = importlib.import_module('rsbench.' + room)\n"
     code += "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
     code += "        importlib.import_module(module.name); print(module.name)"

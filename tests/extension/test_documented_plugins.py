@@ -36,7 +36,7 @@ def test_ten_lines(file: str) -> None:
 
 
 def test_the_backbone_is_listed_and_run(cli: Cli, here: Path, recordings: Path) -> None:
-    options = ["--root", recordings, "--train", "tiny", "--test", "tiny", "--out", here / "results"]
+    options = ["--root", recordings, "--train", "tiny", "--test", "tiny", "--results", here / "results"]
     done = cli(*documented_command("--backbone pooled"), *SHORT, *options)
     assert done.code == 0, done.err
     assert "pooled" in cli("list", "backbones").out
@@ -79,7 +79,7 @@ def test_data_check_finds_all_that_is_broken(here: Path, tmp_path: Path, cli: Cl
 def test_the_data_set_is_listed_run_recorded_and_ranked(cli: Cli, here: Path, recordings: Path) -> None:
     small = ["--backbone", "tiny", "--plugin", TINY_PLUGIN, "--test", "ward,far", "--root", recordings]
     out = here / "results"
-    done = cli(*documented_command("--train ward"), *small, *SHORT, "--out", out)
+    done = cli(*documented_command("--train ward"), *small, *SHORT, "--results", out)
     assert done.code == 0, done.err
     assert "ward" in cli("list", "datasets").out
     assert "Every fifth patient tests." in cli("list", "splits").out

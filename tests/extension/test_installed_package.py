@@ -98,8 +98,8 @@ def test_they_are_run_recorded_ranked_and_cited(
     monkeypatch.chdir(tmp_path)
     rsbench, out = ("-m", "rsbench"), tmp_path / "results"
     options = ["--train", "ward", "--test", "ward,far", "--loss", "my_margin", "--backbone", "pooled", "--epochs", "1"]
-    options += ["--root", str(recordings), "--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--out", str(out)]
-    done = environment(*rsbench, "run", *options, "--log", "bests", "--quiet", "--json")
+    options += ["--root", str(recordings), "--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--results", str(out)]
+    done = environment(*rsbench, "run", *options, "--log", "bests", "--quiet", "--format", "json")
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
     assert set(run["metrics"]["val"]) == {"ward", "far"}

@@ -40,7 +40,7 @@ def test_external_splits_of_a_plugin(cli: Cli, plugin: Path, tiny_root: Path, tm
     options = ["--loss", "ce", "--backbone", "tiny", "--train", "tiny", "--test", "tiny,wards", "--epochs", "1"]
     options += ["--plugin", TINY_PLUGIN, "--set", f"data.clip_s={CLIP_S}", "--threads", "1", "--quiet"]
     roots = ["--root", tiny_root, "--root", f"wards={tiny_root / 'far'}"]
-    done = cli("run", *options, *roots, "--plugin", plugin, "--out", out)
+    done = cli("run", *options, *roots, "--plugin", plugin, "--results", out)
     assert done.code == 0, done.err
     (record,) = out.glob("runs/*/data.json")
     assert json.loads(record.read_text())["splits"]["wards"] == {"version": 2, "dataset": "wards"}

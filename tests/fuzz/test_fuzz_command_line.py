@@ -13,12 +13,13 @@ from tiny import TINY_PLUGIN, Cli
 RUN = ("run", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--train", "tiny", "--dry-run", "--quiet")
 COMMANDS = (
     *((*RUN, option, "@") for option in ("--weights", "--test", "--epochs", "--select", "--device", "--threads")),
-    *((*RUN, "--loss", "ce", option, "@") for option in ("--seeds", "--set", "--spec", "--root", "--plugin", "--out")),
+    *((*RUN, "--loss", "ce", option, "@") for option in ("--seeds", "--set", "--spec", "--root", "--plugin")),
+    (*RUN, "--loss", "ce", "--results", "@"),
     *((*RUN, "--loss", "ce", "--set", f"{key}=@") for key in ("seed", "optim.lr", "data.clip_s", "loss", "select")),
     ("show", "@"),
     ("compare", "@", "@"),
     ("cite", "@"),
-    ("merge", "@", "--out", "merged"),
+    ("merge", "@", "--results", "merged"),
     ("rescore", "--results", "@"),
     ("export", "@", "--out", "bundle.zip"),
     ("leaderboard", "--split", "@"),
@@ -37,11 +38,11 @@ COMMANDS = (
     ("sweep", "smoke", "--dry-run", "--serial", "--set", "seeds=@"),
     ("sweep", "smoke", "--dry-run", "--serial", "--set", "resources.threads=@"),
     ("data", "check", "--root", "@"),
-    ("data", "clips", "--data", "synthetic", "--out", "@"),
-    ("embed", "--backbone", "@", "--data", "synthetic", "--out", "e.parquet", "--dry-run"),
-    ("embed", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--data", "@", "--out", "e.parquet", "--dry-run"),
-    ("quality", "--index", "@", "--on", "synthetic"),
-    ("quality", "--index", "rms", "--on", "@"),
+    ("data", "clips", "--dataset", "synthetic", "--out", "@"),
+    ("embed", "--backbone", "@", "--dataset", "synthetic", "--out", "e.parquet", "--dry-run"),
+    ("embed", "--backbone", "tiny", "--plugin", TINY_PLUGIN, "--dataset", "@", "--out", "e.parquet", "--dry-run"),
+    ("quality", "--index", "@", "--dataset", "synthetic"),
+    ("quality", "--index", "rms", "--dataset", "@"),
 )
 VALUES = ("", ".", "missing/x", "file", "file/x", "folder", "folder.py", "binary.yaml", "a\nb", "\x1b[31mred", "[/b]")
 VALUES += ("x" * 5000, "-1", "nan", "1e999", "9" * 40, "0-2000000000", "100000", "\udcff", "=", "a=b", "[ce, qlung]")

@@ -83,7 +83,7 @@ def test_without_the_package_one_is_told_how_to_get_it(
     others = {name: LOSSES.entry(name) for name in LOSSES.names() if not name.startswith("pml:")}
     monkeypatch.setattr(LOSSES, "_entries", others)
     monkeypatch.setitem(sys.modules, "pytorch_metric_learning.losses", None)
-    done = cli("run", "--loss", "pml:CosFaceLoss", "--backbone", "cnn6", "--dry-run", "--out", tmp_path)
+    done = cli("run", "--loss", "pml:CosFaceLoss", "--backbone", "cnn6", "--dry-run", "--results", tmp_path)
     assert done.code == 2
     assert "not installed: pip install 'rsbench[pml]'" in " ".join(done.err.split())
     assert "Traceback" not in done.err

@@ -24,7 +24,7 @@ def command(cli: Cli, tiny_root: Path, tmp_path: Path) -> Callable[..., Any]:
 
     def call(*options: str, loss: str = "ce", out: str = "results") -> Any:
         defaults = [] if "--test" in options else ["--test", "tiny"]
-        return cli(*fixed, "--loss", loss, "--out", tmp_path / out, "--epochs", "3", *defaults, *options)
+        return cli(*fixed, "--loss", loss, "--results", tmp_path / out, "--epochs", "3", *defaults, *options)
 
     return call
 
@@ -82,7 +82,7 @@ def test_csv_and_tensorboard_hold_what_the_record_holds(command: Callable[..., A
 def test_what_observers_do_changes_nothing_and_stops_nothing(command: Callable[..., Any], tmp_path: Path) -> None:
     assert command("--quiet", out="alone", loss="stochastic").code == 0
     misbehaving = "meddler,cannot_begin,quits,fails_at_the_end"
-    done = command("--json", "--log", f"{misbehaving},recorder", loss="stochastic")
+    done = command("--format", "json", "--log", f"{misbehaving},recorder", loss="stochastic")
     assert done.code == 0, done.err
     run, alone = the_run(tmp_path / "results"), the_run(tmp_path / "alone")
     assert [item["run_id"] for item in json.loads(done.out)["runs"]] == [run.run_id] == [alone.run_id]

@@ -18,7 +18,7 @@ from rsbench import Run
 def run_logged(root: Path, out: Path, log: str, **changes: Any) -> Run:
     settings = tiny_settings(optim__epochs=3, **changes)
     return rsbench.run(
-        settings, plugins=[TINY_PLUGIN], root=root, out=out, threads=1, device="cpu", quiet=True, log=log
+        settings, plugins=[TINY_PLUGIN], root=root, results=out, threads=1, device="cpu", quiet=True, log=log
     )
 
 

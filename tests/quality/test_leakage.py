@@ -79,7 +79,7 @@ def test_the_refusal_names_splits_and_indices_that_are_blind(
 
 def test_the_command_line_says_it_in_one_message(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:
     settings = [f"--set={key}={value}" for key, value in tiny_settings(quality="knows_far").items()]
-    outcome = cli("run", "--plugin", TINY_PLUGIN, "--root", tiny_root, "--out", tmp_path, *settings)
+    outcome = cli("run", "--plugin", TINY_PLUGIN, "--root", tiny_root, "--results", tmp_path, *settings)
     assert outcome.code == 2
     assert "was fitted on recordings of 2 patients of the split 'far'" in outcome.err
     assert "Traceback" not in outcome.err

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rsbench import QualityIndex, RsbenchError, register_quality
 from rsbench.quality import measuring
 from rsbench.quality.index import QUALITY, create_quality
+from rsbench.quality.indices import _description
 from rsbench.quality.measuring import by_all_cores, measure_all, measure_clips
 
 RATE = 4000
@@ -138,3 +139,29 @@ def test_processes_measure_what_threads_measure(tmp_path: Path, cache: Path, mon
     monkeypatch.setattr(measuring.os, "cpu_count", lambda: 2)
     for one, other in zip(measure_all(wanted, "the same again"), by_threads, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_indices_that_hear_the_same_of_a_clip_hear_it_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, heard = write_clips(tmp_path), []
+    levels = _description._levels
+
+    def counting_levels(samples: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        heard.append(len(samples))
+        return levels(samples)
+
+    alone = [measure_clips(create_quality(name), clips, "alone") for name in ("learned", "learned_icbhi")]
+    monkeypatch.setattr(_description, "_levels", counting_levels)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # clips of two recordings at a time would push each other out
+    together = measure_all([(create_quality(name), clips) for name in ("learned", "learned_icbhi")], "together")
+    np.testing.assert_array_equal(together, alone)
+    assert len(heard) == len(clips)
+
+
+def test_a_clip_that_was_changed_in_place_is_heard_again() -> None:
+    index = create_quality("learned")
+    clip = NOISE.astype(np.float32)
+    quiet = index.measure(clip, RATE)
+    clip[::2] = 0
+    assert index.measure(clip, RATE) != quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def on_screen(driver: Any, width: int, scheme: str = "light") -> None:
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preferred})
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 992, 1440])
 def test_the_page_is_no_wider_than_its_screen(driver: Any, width: int) -> None:
     on_screen(driver, width)
     for opened in (False, True):
@@ -61,6 +62,28 @@ def test_the_page_is_no_wider_than_its_screen(driver: Any, width: int) -> None:
             ".filter(one => one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 80))"
         )
         assert beyond == []
+
+
+@pytest.mark.parametrize("width", [390, 992, 1440])
+def test_a_table_says_that_it_goes_on_sideways_where_it_does(driver: Any, width: int) -> None:
+    on_screen(driver, width)
+    time.sleep(0.3)  # the page is told of a new width with the next frame
+    boxes = driver.execute_script(
+        "return [...document.querySelectorAll('.scroll')].filter(box => box.offsetParent).map("
+        "box => [box.scrollWidth > box.clientWidth, box.previousElementSibling.offsetParent !== null])"
+    )
+    assert len(boxes) > 5
+    for goes_on, said in boxes:
+        assert goes_on == said
+
+
+def test_the_score_is_seen_on_a_telephone_without_scrolling(driver: Any) -> None:
+    on_screen(driver, 390)
+    right = driver.execute_script(
+        "return [...document.querySelectorAll('th')].find(one => one.textContent.trim() === 'Score')"
+        ".getBoundingClientRect().right"
+    )
+    assert 0 < right <= 390
 
 
 def cells(driver: Any, column: int, table: int = 0) -> list[str]:
@@ -133,6 +156,11 @@ def test_light_and_dark_differ_and_lines_follow(driver: Any) -> None:
     for light, dark in zip(found["light"], found["dark"], strict=True):
         assert light != dark
     assert found["dark"][1] == found["dark"][2]  # what is written in figures has the colour of all text
+    black = driver.execute_script(
+        "return [...document.querySelectorAll('.panel text, .panel path, .panel use, .panel rect')].filter(one => ["
+        "getComputedStyle(one).fill, getComputedStyle(one).stroke].includes('rgb(0, 0, 0)')).length"
+    )
+    assert black == 0
 
 
 def test_no_error_and_nothing_fetched(driver: Any) -> None:

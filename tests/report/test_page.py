@@ -88,6 +88,30 @@ def test_scores_are_the_means_of_the_runs(reported: Reported) -> None:
     assert len(shown) == 4
 
 
+def test_the_score_comes_first_in_every_board(reported: Reported) -> None:
+    boards = [table[0] for table in reported.parsed.tables if table[0][:2] == ["loss", "at"]]
+    assert len(boards) == 3
+    for headings in boards:
+        assert headings[2:4] == ["Score", "95 %"]
+        assert {"Sp", "Se", "Brier", "seeds"} < set(headings)
+        assert len(set(headings)) == len(headings)
+
+
+def test_every_table_stands_in_a_box_that_scrolls_and_says_so(reported: Reported) -> None:
+    said = (
+        r'<p class="wider">Wider than it is shown here: scroll it sideways.</p>\s*<div class="scroll"[^>]*>\s*<table>'
+    )
+    assert len(re.findall(said, reported.text)) == len(reported.parsed.tables) > 10
+
+
+def test_spectrograms_have_axes(reported: Reported) -> None:
+    """Recordings of 4 kHz, clips of half a second."""
+    pictures = re.findall(r'<div class="spectrogram">(.*?)</article>', reported.text, flags=re.DOTALL)
+    assert len(pictures) > 8
+    for picture in pictures:
+        assert re.findall(r"<span>(.*?)</span>", picture) == ["2 kHz", "1", "0", "0", "0.25", "0.5 s"]
+
+
 def test_the_worst_errors_are_those_of_a_loop(reported: Reported) -> None:
     """Mean over methods of the mean over runs of the probability of a wrong class, the highest of each recording."""
     methods: dict[str, list[pd.DataFrame]] = {}

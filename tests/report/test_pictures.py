@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from rsbench.report.figures.board import PALETTE, colours_of
+from rsbench.report.figures.page import DEEPEST, training_panel
 from rsbench.report.figures.picture import Drawn, Panel, Picture, render
 
 WORDS = ("lr 0.00125 <of> #262626 & more", "#0072B2")
@@ -21,6 +27,9 @@ def draw(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1 / 3], color=PALETTE[0])
     axes.text(0.5, 0.2, WORDS[0])
     axes.set_xlabel(WORDS[1])
+    axes.fill_between([0, 1], 0, 0.2, color="black")
+    axes.annotate("black", (0.1, 0.1), color="#000000")
+    axes.plot(0.5, 0.5, "o", color="black")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +49,57 @@ def test_texts_are_left_alone_and_numbers_and_colours_are_not(drawn: tuple[Drawn
         assert "var(--colour-0)" in attributes
         assert not re.search(r"#[0-9a-f]{6}", attributes)
         assert not re.search(r"\d\.\d{3}", attributes)
+
+
+def test_nothing_is_black_on_a_dark_page(drawn: tuple[Drawn, Path]) -> None:
+    """What has no fill is drawn black, and matplotlib writes none for black."""
+
+    def fills(element: ElementTree.Element, inherited: str) -> Iterator[tuple[str, str]]:
+        found = re.search(r"fill: ([^;]+)", element.get("style", ""))
+        own = found[1] if found else element.get("fill", inherited)
+        yield element.tag.rpartition("}")[2], own
+        for child in element:
+            yield from fills(child, own)
+
+    for panel in drawn[0].panels:
+        drawn_with = list(fills(ElementTree.fromstring(panel), ""))
+        assert Counter(tag for tag, _ in drawn_with).keys() >= {"text", "path", "use"}
+        for tag, fill in drawn_with:
+            assert fill == "none" or re.fullmatch(r"var\(--[a-z]+(-\d)?\)", fill), (tag, fill)
+        assert sum(fill == "var(--colour-6)" for _, fill in drawn_with) > 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_number_in_a_confusion_cell_can_be_read(scheme: str) -> None:
+    """Contrast of 4.5 and more, as WCAG 2.2 asks for text, on the deepest cell of every loss."""
+    style = files("rsbench.report.page").joinpath("page.css").read_text(encoding="utf-8")
+    light, _, dark = style.partition("@media (prefers-color-scheme: dark)")
+    text = light if scheme == "light" else dark.partition("\n}")[0]
+    colours = {name: to_rgb(colour) for name, colour in re.findall(r"--([\w-]+): (#\w{6})", text)}
+
+    def luminance(colour: Sequence[float]) -> float:
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for name in ("quiet", *(f"colour-{place}" for place in range(len(PALETTE)))):
+        mixed = [
+            DEEPEST * above + (1 - DEEPEST) * below
+            for above, below in zip(colours[name], colours["paper"], strict=True)
+        ]
+        low, high = sorted([luminance(mixed), luminance(colours["ink"])])
+        assert (high + 0.05) / (low + 0.05) >= 4.5, name
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 50])
+def test_epochs_are_whole_numbers(epochs: int) -> None:
+    history = pd.DataFrame({"epoch": range(1, epochs + 1), "train_loss": 1.0, "val_score": 50.0})
+    axes = Figure().subplots()
+    training_panel("ce", [history], {"val": [1]}, PALETTE[0]).draw(axes)
+    below = axes.child_axes[0]
+    below.figure.draw_without_rendering()
+    inside = [tick for tick in below.get_xticks() if 0.9 <= tick <= epochs + 0.1]
+    assert inside
+    assert all(float(tick).is_integer() for tick in inside)
 
 
 def test_a_panel_shows_its_own_part_of_the_file(drawn: tuple[Drawn, Path]) -> None:

@@ -23,7 +23,7 @@ from tiny import Cli
 from rsbench.core.display import PlainConsole
 from rsbench.report.figures.board import name_rows
 from rsbench.report.figures.picture import Panel, Picture, render
-from rsbench.report.page.page import finalised
+from rsbench.report.page.templates import finalised
 from rsbench.report.tables.formats import Sheet, print_sheets
 from rsbench.results.run import load_runs
 
@@ -87,7 +87,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("leaderboard", "--split", "synthetic"),
         ("export", "--out", "OUT/bundle.zip"),
-        ("merge", "RESULTS", "--out", "OUT/all"),
+        ("merge", "RESULTS", "--results", "OUT/all"),
         ("rescore",),
     ],
     ids=lambda command: command[0],

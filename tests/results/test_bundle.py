@@ -138,12 +138,12 @@ def test_a_kept_salt_makes_later_exports_match(cli: Cli, results: Path, tmp_path
     del first["manifest.json"]
     assert first.items() <= later.items()
 
-    assert cli("merge", tmp_path / "first", tmp_path / "later", "--out", tmp_path / "board").code == 0
+    assert cli("merge", tmp_path / "first", tmp_path / "later", "--results", tmp_path / "board").code == 0
     assert len(list(tmp_path.glob("board/runs/*"))) == 2
     board = ["leaderboard", "--split", "tiny", "--results", tmp_path / "board"]
     assert cli(*board).code == 0
     for stranger in (tmp_path / "other", results):  # of another salt, and of none: patients that cannot be matched
-        assert cli("merge", stranger, "--out", tmp_path / "board").code == 0
+        assert cli("merge", stranger, "--results", tmp_path / "board").code == 0
         refused = cli(*board)
         assert (refused.code, "labels_id" in refused.err) == (2, True)
 
@@ -260,7 +260,7 @@ def test_a_bundle_that_is_not_its_manifest_is_refused(
     cli: Cli, bundle: Path, tmp_path: Path, spoil: Callable[[Path], None], said: str
 ) -> None:
     spoil(bundle)
-    for command in (["rescore", "--results", bundle], ["merge", bundle, "--out", tmp_path / "board"]):
+    for command in (["rescore", "--results", bundle], ["merge", bundle, "--results", tmp_path / "board"]):
         done = cli(*command)
         assert (done.code, said in done.err) == (2, True), done.err
     assert not (tmp_path / "board").exists()
@@ -278,6 +278,6 @@ def test_a_strangers_zip_writes_nothing_outside(cli: Cli, tmp_path: Path) -> Non
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("../../outside", "x")
         archive.writestr(str(tmp_path / "absolute"), "x")
-    done = cli("merge", tmp_path / "a.zip", "--out", tmp_path / "board")
+    done = cli("merge", tmp_path / "a.zip", "--results", tmp_path / "board")
     assert (done.code, "has no manifest.json" in done.err) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]

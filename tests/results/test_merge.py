@@ -73,7 +73,7 @@ def origins(results: Path) -> dict[str, str]:
 
 def test_runs_of_two_machines_come_together(cli: Cli, results: Path, tmp_path: Path) -> None:
     gpu1, gpu2 = only(results, "ce-*", tmp_path / "gpu1"), only(results, "qlung-*", tmp_path / "gpu2")
-    done = cli("merge", gpu1, gpu2, "--out", tmp_path / "all")
+    done = cli("merge", gpu1, gpu2, "--results", tmp_path / "all")
     assert (done.code, done.out.startswith("3 brought in: ce-")) == (0, True), done.err
     who = {run_id.partition("-")[0]: source for run_id, source in origins(tmp_path / "all").items()}
     assert who == {"ce": "self-reported by gpu1", "qlung": "self-reported by gpu2"}
@@ -86,10 +86,10 @@ def test_runs_of_two_machines_come_together(cli: Cli, results: Path, tmp_path: P
 
 
 def test_a_copy_is_one_run_and_confirms_nothing(cli: Cli, one: Path, tmp_path: Path) -> None:
-    assert cli("merge", one, "--out", tmp_path / "board").code == 0
+    assert cli("merge", one, "--results", tmp_path / "board").code == 0
     before = snapshot(tmp_path / "board")
     copy = shutil.copytree(one, tmp_path / "bob")
-    done = cli("merge", copy, one, "--out", tmp_path / "board")
+    done = cli("merge", copy, one, "--results", tmp_path / "board")
     assert done.out == f"2 here already, with the same predictions: {run_of(one).name}, {run_of(one).name}\n"
     assert snapshot(tmp_path / "board") == before
 
@@ -98,13 +98,13 @@ def test_conflicts_are_all_named_and_nothing_is_copied(cli: Cli, results: Path, 
     board = only(results, "ce-*", tmp_path / "board")
     other = made_again(results, tmp_path / "other", shift_sds=1.0)
     before = snapshot(board)
-    done = cli("merge", other, "--out", board)
+    done = cli("merge", other, "--results", board)
     assert done.code == 2
     assert "2 runs have the same id and other predictions; nothing was copied" in done.err
     for run in board.glob("runs/*"):
         assert f"{run.name} (here and other): logits of " in done.err
     assert snapshot(board) == before
-    assert cli("merge", results, other, "--out", tmp_path / "new").code == 2
+    assert cli("merge", results, other, "--results", tmp_path / "new").code == 2
     assert not (tmp_path / "new").exists()
 
 
@@ -118,9 +118,9 @@ def test_figures_that_do_not_follow_from_the_predictions_are_not_taken_in(
         frame.assign(**dict(zip(ICBHI_4.logit_columns, np.transpose(truth), strict=True))).to_parquet(path, index=False)
     cli("export", "--results", one, "--out", tmp_path / "one.zip")
     for source in (one, tmp_path / "one.zip"):
-        done = cli("merge", results, source, "--out", tmp_path / "board")
+        done = cli("merge", results, source, "--results", tmp_path / "board")
         assert (done.code, "same id and other predictions" in done.err) == (2, True)
-        done = cli("merge", source, "--out", tmp_path / "board")
+        done = cli("merge", source, "--results", tmp_path / "board")
         assert (done.code, "1 runs have figures that do not follow from their predictions" in done.err) == (2, True)
         assert f"{run_of(one).name}: val, tiny, argmax.sp: stored" in done.err
     assert not (tmp_path / "board").exists()
@@ -134,7 +134,7 @@ def test_a_finished_run_is_never_lost(cli: Cli, one: Path, tmp_path: Path, here:
         on_disk.edit(run_of(board), "status.json", lambda known: known.update(state=here))
     on_disk.edit(run_of(one), "status.json", lambda known: known.update(state=there))
     (run_of(one) / "error.txt").write_text("from there")
-    assert cli("merge", one, "--out", board).code == 0
+    assert cli("merge", one, "--results", board).code == 0
     comes = here == "absent" or (there == "done" != here)
     run = run_of(board)
     assert Run(run).status.state == (there if comes else here)
@@ -148,18 +148,18 @@ def test_whoever_runs_it_again_confirms_it(cli: Cli, tiny_root: Path, results: P
     assert cli("export", "ce-*-s0-*", "--results", results, "--out", tmp_path / "alice.zip").code == 0
     assert cli("rescore", "--results", tmp_path / "alice.zip").code == 0
     board = tmp_path / "board"
-    assert cli("merge", tmp_path / "alice.zip", "--from", "alice", "--out", board).code == 0
+    assert cli("merge", tmp_path / "alice.zip", "--from", "alice", "--results", board).code == 0
     run = run_of(board)
     assert origins(board) == {run.name: "self-reported by alice"}
-    assert cli("merge", tmp_path / "alice.zip", "--from", "eve", "--out", board).code == 0
+    assert cli("merge", tmp_path / "alice.zip", "--from", "eve", "--results", board).code == 0
     assert origins(board) == {run.name: "self-reported by alice"}  # a copy under another name
 
     again = ["run", "--spec", run / "spec.json", "--plugin", TINY_PLUGIN, "--root", tiny_root, "--device", "cpu"]
-    done = cli(*again, "--threads", "1", "--out", tmp_path / "rerun", "--quiet")
+    done = cli(*again, "--threads", "1", "--results", tmp_path / "rerun", "--quiet")
     assert done.code == 0, done.err
     assert run_of(tmp_path / "rerun").name == run.name
     before = snapshot(run)
-    done = cli("merge", tmp_path / "rerun", "--from", "the maintainers", "--out", board)
+    done = cli("merge", tmp_path / "rerun", "--from", "the maintainers", "--results", board)
     assert done.out.startswith("1 made again by somebody else with the same result: confirmed"), done.err
     assert origins(board) == {run.name: "re-run by the maintainers"}
     changed = {name for name, content in snapshot(run).items() if before[name] != content}
@@ -170,25 +170,25 @@ def test_whoever_runs_it_again_confirms_it(cli: Cli, tiny_root: Path, results: P
 
 def test_ones_own_second_try_and_second_hand_runs_confirm_nothing(cli: Cli, one: Path, tmp_path: Path) -> None:
     board, again = tmp_path / "board", made_again(one, tmp_path / "again")
-    cli("merge", one, "--from", "alice", "--out", board)
-    assert "same predictions" in cli("merge", again, "--from", "alice", "--out", board).out
-    cli("merge", again, "--from", "carol", "--out", tmp_path / "bob")
-    assert "same predictions" in cli("merge", tmp_path / "bob", "--out", board).out
+    cli("merge", one, "--from", "alice", "--results", board)
+    assert "same predictions" in cli("merge", again, "--from", "alice", "--results", board).out
+    cli("merge", again, "--from", "carol", "--results", tmp_path / "bob")
+    assert "same predictions" in cli("merge", tmp_path / "bob", "--results", board).out
     assert origins(board) == {run_of(board).name: "self-reported by alice"}
-    assert "confirmed" in cli("merge", again, "--from", "carol", "--out", board).out
+    assert "confirmed" in cli("merge", again, "--from", "carol", "--results", board).out
     assert origins(board) == {run_of(board).name: "re-run by carol"}
 
 
 def test_a_chain_keeps_its_first_origin_and_drops_its_own_praise(cli: Cli, one: Path, tmp_path: Path) -> None:
-    cli("merge", one, "--out", tmp_path / "b")
+    cli("merge", one, "--results", tmp_path / "b")
     on_disk.edit(
         run_of(tmp_path / "b"),
         "origin.json",
         lambda known: known.update(status="re-run", confirmed_by="the maintainers"),
     )
-    cli("merge", tmp_path / "b", "--from", "bob", "--out", tmp_path / "c")
+    cli("merge", tmp_path / "b", "--from", "bob", "--results", tmp_path / "c")
     cli("export", "--results", tmp_path / "c", "--out", tmp_path / "c.zip")
-    done = cli("merge", tmp_path / "c.zip", "--from", "carol", "--out", tmp_path / "d")
+    done = cli("merge", tmp_path / "c.zip", "--from", "carol", "--results", tmp_path / "d")
     assert done.code == 0, done.err
     assert origins(tmp_path / "d") == {run_of(one).name: "self-reported by alice via bob via carol"}
     manifest = json.loads((run_of(tmp_path / "d") / "origin.json").read_text())["manifest_sha256"]
@@ -198,7 +198,7 @@ def test_a_chain_keeps_its_first_origin_and_drops_its_own_praise(cli: Cli, one: 
 def test_a_run_made_here_after_all_is_from_here(cli: Cli, tiny_run: Callable[..., Any], tmp_path: Path) -> None:
     failed = tiny_run(tmp_path / "there", epochs=1)
     on_disk.edit(failed.path, "status.json", lambda known: known.update(state="failed"))
-    cli("merge", tmp_path / "there", "--out", tmp_path / "here")
+    cli("merge", tmp_path / "there", "--results", tmp_path / "here")
     assert origins(tmp_path / "here") == {failed.run_id: "self-reported by there"}
     tiny_run(tmp_path / "here", epochs=1)
     assert origins(tmp_path / "here") == {failed.run_id: "here"}
@@ -239,12 +239,12 @@ def test_a_merge_that_is_stopped_is_finished_by_the_same_command(
         write_bytes(folder, name, content)
 
     monkeypatch.setattr(RunFolder, "write_bytes", stopped)
-    done = cli("merge", results, "--out", tmp_path / "board")
+    done = cli("merge", results, "--results", tmp_path / "board")
     assert (done.code, "The same command brings in what is missing" in done.err) == (130, True)
     (first,) = load_runs(tmp_path / "board")
     assert (first.path / "origin.json").is_file()
     monkeypatch.undo()
-    done = cli("merge", results, "--out", tmp_path / "board")
+    done = cli("merge", results, "--results", tmp_path / "board")
     assert done.out.startswith("2 brought in")
     assert "1 here already" in done.out
     assert [path.name for path in (tmp_path / "board").iterdir()] == ["runs"]
@@ -255,7 +255,7 @@ def test_a_run_that_is_being_made_is_not_replaced(cli: Cli, one: Path, tmp_path:
     board = Path(shutil.copytree(one, tmp_path / "board"))
     on_disk.edit(run_of(board), "status.json", lambda known: known.update(state="running"))
     with Run(run_of(board)).folder.locked():
-        done = cli("merge", one, "--out", board)
+        done = cli("merge", one, "--results", board)
     assert (done.code, "another process is at work" in done.err) == (2, True)
     assert Run(run_of(board)).status.state == "running"
     assert (run_of(board) / "checkpoints").exists()
@@ -266,10 +266,10 @@ def test_a_run_that_is_being_made_is_not_replaced(cli: Cli, one: Path, tmp_path:
 def test_a_damaged_run_is_named_and_left_out(cli: Cli, results: Path, tmp_path: Path, name: str, content: str) -> None:
     victim = next(results.glob("runs/qlung-*")) / name
     victim.write_text(content)
-    done = cli("merge", results, "--out", tmp_path / "board")
+    done = cli("merge", results, "--results", tmp_path / "board")
     assert (done.code, f"left out: {victim}" in done.err) == (1, True)
     assert len(load_runs(tmp_path / "board")) == 2
-    alone = cli("merge", only(results, "qlung-*", tmp_path / "alone"), "--out", tmp_path / "other")
+    alone = cli("merge", only(results, "qlung-*", tmp_path / "alone"), "--results", tmp_path / "other")
     assert (alone.code, "No run can be brought in" in alone.err) == (2, True)
     assert not (tmp_path / "other").exists()
 
@@ -291,7 +291,7 @@ def test_names_that_are_no_plain_words_are_not_taken_in(
         on_disk.edit(run, "data.json", lambda data: data["splits"]["tiny"].update(dataset=name))
     else:
         on_disk.edit(run, "spec.json", rename)
-    done = cli("merge", one, "--out", tmp_path / "board")
+    done = cli("merge", one, "--results", tmp_path / "board")
     assert (done.code, "is no name of a run, split, data set or loss" in done.err) == (2, True)
     assert (run.name in done.err, "\x1b" in done.err, (tmp_path / "board").exists()) == (True, False, False)
 
@@ -308,14 +308,14 @@ def test_a_run_that_finishes_meanwhile_is_not_replaced(
         carry_out(*arguments)
 
     monkeypatch.setattr(merge_module, "_carry_out", later)
-    done = cli("merge", one, "--out", board)
+    done = cli("merge", one, "--results", board)
     assert (done.code, "was finished meanwhile" in done.err) == (2, True)
     assert Run(run_of(board)).status.pid == 2
 
 
 def test_folders_that_are_no_runs_are_named(cli: Cli, one: Path, tmp_path: Path) -> None:
     (one / "runs" / "notes").mkdir()
-    done = cli("merge", one, "--out", tmp_path / "board")
+    done = cli("merge", one, "--results", tmp_path / "board")
     assert (done.code, "notes has no status.json" in done.err) == (0, True)
     assert len(load_runs(tmp_path / "board")) == 1
 

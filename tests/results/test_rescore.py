@@ -181,7 +181,7 @@ def test_no_command_on_records_imports_torch(results: Path, tmp_path: Path) -> N
         "import sys",
         "from rsbench.cli import app",
         f"app(['export', '--results', {str(results)!r}, '--out', {str(tmp_path / 'b.zip')!r}], standalone_mode=False)",
-        f"app(['merge', {str(tmp_path / 'b.zip')!r}, '--out', {str(tmp_path / 'other')!r}], standalone_mode=False)",
+        f"app(['merge', {str(tmp_path / 'b.zip')!r}, '--results', {str(tmp_path / 'other')!r}], standalone_mode=False)",
         f"app(['rescore', '--results', {str(tmp_path / 'b.zip')!r}], standalone_mode=False)",
         "sys.exit('torch' in sys.modules)",
     ]

@@ -83,7 +83,7 @@ def test_the_report_reads_it(cli: Cli, schema: str, tmp_path: Path, sketched: No
 
 
 def test_merging_brings_it_whole(cli: Cli, results: Path, tmp_path: Path) -> None:
-    assert cli("merge", results, "--out", tmp_path / "board").out.startswith("2 brought in")
+    assert cli("merge", results, "--results", tmp_path / "board").out.startswith("2 brought in")
     assert cli("rescore", "--results", tmp_path / "board").code == 0
 
 

@@ -35,7 +35,7 @@ def test_a_study_outlives_a_full_disk(tiny_root: Path, tmp_path: Path) -> None:
     sweep = study(["ce", "normalised_softmax"]).model_dump(mode="json", exclude_none=True)
     sweep["resources"]["save_every_s"] = 0  # so that there is something to fill a disk with
     study_file.write_text(yaml.safe_dump(sweep))
-    command = [sys.executable, "-m", "rsbench", "sweep", study_file, "--root", tiny_root, "--out", out]
+    command = [sys.executable, "-m", "rsbench", "sweep", study_file, "--root", tiny_root, "--results", out]
     apart = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*apart, "mount", "-t", "tmpfs", "none", out], capture_output=True, check=False).returncode:
         pytest.skip("a disk of its own needs a Linux that lets users mount one (unshare --user)")

@@ -160,7 +160,7 @@ def test_a_run_goes_on_to_the_same_bits_and_predicts_as_it_was_judged(
     settings |= {"optim.adapter": "lora", "optim.adapter_rank": 2, "optim.lr": 1e-2, "epochs": 3, "select": "val,last"}
 
     def run(out: str) -> Any:
-        return rsbench.run(settings, root=tiny_root, out=tmp_path / out, threads=1, device="cpu", quiet=True)
+        return rsbench.run(settings, root=tiny_root, results=tmp_path / out, threads=1, device="cpu", quiet=True)
 
     whole = run("whole")
     interrupted_after(lambda: run("parts"), 2)

@@ -75,7 +75,7 @@ def test_damage_is_said(
     import rsbench
 
     def run() -> None:
-        rsbench.run(tiny_settings(**CHANGES), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, threads=1)
+        rsbench.run(tiny_settings(**CHANGES), plugins=[TINY_PLUGIN], root=tiny_root, results=tmp_path, threads=1)
 
     interrupted_after(run, 2)
     (state,) = tmp_path.glob(f"runs/*/checkpoints/{STATE}")

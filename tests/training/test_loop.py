@@ -253,6 +253,6 @@ def test_without_validation_all_patients_are_fitted(tiny_run: Run) -> None:
 def test_run_from_python_takes_the_documented_defaults(tiny_root: Path, tmp_path: Path) -> None:
     from tiny import TINY_PLUGIN, tiny_settings
 
-    record = rsbench.run(tiny_settings(epochs=1), plugins=[TINY_PLUGIN], root=tiny_root, out=tmp_path, quiet=True)
+    record = rsbench.run(tiny_settings(epochs=1), plugins=[TINY_PLUGIN], root=tiny_root, results=tmp_path, quiet=True)
     assert record.path == tmp_path / "runs" / record.run_id
     assert record.spec.optim.epochs == 1

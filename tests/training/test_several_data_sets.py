@@ -122,7 +122,7 @@ def test_every_reader_reads_such_a_run(both: Run, results: Path, cli: Cli, tmp_p
     for options, brought in (((), "as-it-is"), (("--anonymise",), "secret")):
         bundle, there = tmp_path / f"{brought}.zip", tmp_path / brought
         assert cli("export", "--results", results, "--out", bundle, *options).code == 0
-        merged = cli("merge", bundle, "--out", there)
+        merged = cli("merge", bundle, "--results", there)
         assert merged.code == 0, merged.err
         (run,) = (run for run in load_runs(there) if "," in run.spec.data.train)
         validated = {

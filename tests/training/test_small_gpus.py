@@ -43,7 +43,7 @@ def test_a_run_says_so_and_nothing_else(cli: Cli, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(loop, "training_loss", too_small)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 2**30))
-    done = cli("run", "--loss", "ce", "--backbone", "cnn6", "--epochs", "1", "--out", tmp_path, "--quiet")
+    done = cli("run", "--loss", "ce", "--backbone", "cnn6", "--epochs", "1", "--results", tmp_path, "--quiet")
     assert done.code == 1
     assert "optim.checkpoint_activations=true" in done.err
     assert "Traceback" not in done.err

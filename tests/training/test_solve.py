@@ -74,7 +74,7 @@ def test_folds_choose_nothing_on_those_they_are_judged_on(solve: Solve, solution
 
 def test_a_command_solves_beside_losses_that_train(embeddings: Path, tiny_root: Path, tmp_path: Path, cli: Cli) -> None:
     of_data = ("--root", tiny_root, "--train", "tiny", "--test", "tiny", "--set", "data.clip_s=0.5")
-    own = ("--backbone", f"embeddings:{embeddings}", "--loss", "ce,logistic", "--epochs", "2", "--out", tmp_path)
+    own = ("--backbone", f"embeddings:{embeddings}", "--loss", "ce,logistic", "--epochs", "2", "--results", tmp_path)
     done = cli("run", *of_data, *own)
     assert done.code == 0, done.err
     found = {run.spec.loss.name: run for run in map(Run, (tmp_path / "runs").iterdir())}

@@ -186,8 +186,8 @@ def test_a_grid_of_the_command_is_told_in_the_order_it_was_asked_for(
     cli: Cli, embeddings: Path, tiny_root: Path, tmp_path: Path
 ) -> None:
     given = ["--backbone", f"embeddings:{embeddings}", "--train", "tiny", "--test", "tiny", "--root", tiny_root]
-    grid = ["--loss", "qlung,ce", "--seeds", "0-1", "--epochs", "1", "--out", tmp_path, "--set", "data.clip_s=0.5"]
-    done = cli("run", *given, *grid, "--json")
+    grid = ["--loss", "qlung,ce", "--seeds", "0-1", "--epochs", "1", "--results", tmp_path, "--set", "data.clip_s=0.5"]
+    done = cli("run", *given, *grid, "--format", "json")
     assert done.code == 0, done.err
     told = [run["run_id"].split("-")[0] + run["run_id"].split("-s")[1][0] for run in json.loads(done.out)["runs"]]
     assert told == ["qlung0", "qlung1", "ce0", "ce1"]

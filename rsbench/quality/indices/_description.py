@@ -15,7 +15,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ..index import Floats
-from ._sound import at_rate, decibels
+from ._sound import at_rate, decibels, hann, once_a_clip
 from .artefacts import Clipping, Dropout
 
 RATE_HZ = 4000
@@ -70,6 +70,7 @@ def _features() -> Iterator[Feature]:
 FEATURES = tuple(_features())
 
 
+@once_a_clip
 def describe(samples: NDArray[np.float32], rate: int) -> Floats:
     """(len(FEATURES),) of one clip, all finite, for silence and for one sample too.
 
@@ -100,7 +101,9 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
 def _levels(samples: Floats) -> dict[str, Floats]:
     """(T,) level of each band in dB of the loudest, and under "breath" that of BREATH_HZ."""
     padded = np.pad(samples, (0, max(0, WINDOW - len(samples))))
-    frequencies, _, power = scipy.signal.spectrogram(padded, RATE_HZ, "hann", WINDOW, WINDOW - HOP, detrend="constant")
+    frequencies, _, power = scipy.signal.spectrogram(
+        padded, RATE_HZ, hann(WINDOW), None, WINDOW - HOP, detrend="constant"
+    )
     in_band = {
         band: power[(frequencies >= low) & (frequencies < high)].sum(axis=0)
         for band, (low, high) in {**BANDS_HZ, "breath": BREATH_HZ}.items()

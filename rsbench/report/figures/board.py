@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...boards.audit import Audit
 from ...boards.claims import SCORE, Claim
@@ -210,6 +210,11 @@ def _dots(axes: Axes, runs: pd.DataFrame, order: Sequence[str], colours: Mapping
 def say(axes: Axes, text: str, at: tuple[float, float], colour: str) -> None:
     """A label just above a mark."""
     axes.annotate(text, at, (0, 10), textcoords="offset points", ha="center", fontsize="small", color=colour)
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Marks of the horizontal axis at whole numbers alone, as epochs and trials are; one is enough."""
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
 def write_out_names(figure: Figure) -> None:

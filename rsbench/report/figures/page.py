@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from ...boards.leaderboard import POINT, Board
 from ...evaluation.metrics import FloatArray
 from ..page.summaries import COVERAGE, QUALITY_BINS, SP_GRID, OfBoard, OfMethod, Reliability
-from .board import FLOOR, NAME_WIDTH, QUIET, name_rows
+from .board import FLOOR, NAME_WIDTH, QUIET, name_rows, whole_numbers
 from .picture import INK, SOFT_INK, Panel
 
 FAINT = ".7"  # the other methods, behind the one that a panel is about
@@ -23,6 +23,7 @@ MARKS = {"argmax": "o", "val-bias": "s"}
 CLASS_LINES = ("-", "--", ":", "-.")
 FLAT = 4  # names of classes that stand side by side
 FEWEST = 10  # clips in a bin of confidence for its frequency to be drawn
+DEEPEST = 0.36  # opacity of a confusion cell, on which its number can still be read, in light and in dark
 
 Colours = Mapping[str, str]
 
@@ -143,7 +144,7 @@ def confusion_panel(method: OfMethod, classes: Sequence[str], colours: Colours) 
             share = shares[row, column]
             if not np.isnan(share):
                 colour = colours[method.loss] if row == column else QUIET
-                axes.fill_between([column, column + 1], row, row + 1, color=colour, alpha=0.7 * share, linewidth=0)
+                axes.fill_between([column, column + 1], row, row + 1, color=colour, alpha=DEEPEST * share, linewidth=0)
                 axes.text(column + 0.5, row + 0.5, f"{100 * share:.0f}", ha="center", va="center", color=INK)
         middles = np.arange(len(classes)) + 0.5
         axes.set_xticks(middles, classes, rotation=0 if len(classes) <= FLAT else 90)
@@ -240,6 +241,7 @@ def training_panel(
         below = axes.inset_axes((0, 0, 1, 0.32))
         below.plot(loss.index, loss, color=QUIET, linewidth=1.2)
         below.set(xlabel="epoch", ylabel="loss")
+        whole_numbers(below)
         below.tick_params(labelsize="small")
         above = axes.inset_axes((0, 0.42, 1, 0.58), sharex=below)
         scored = next((name for name in ("val_score", "val-auroc_score") if name in frame), None)

@@ -135,7 +135,8 @@ def _cut(whole: Element, panel: Panel, cell: SubFigure) -> Markup:
     top, bottom = (POINTS * cell.figure.get_figheight() - side * scale for side in (cell.bbox.y1, cell.bbox.y0))
     element = Element(f"{{{SVG}}}svg")
     element.set("viewBox", f"{left:.2f} {top:.2f} {right - left:.2f} {bottom - top:.2f}")
-    element.set("style", f"width: {PIXELS * panel.width:.0f}px")
+    # What is black is written without a fill, and has that of the element: none would be black on a dark page.
+    element.set("style", f"width: {PIXELS * panel.width:.0f}px; fill: #000000")
     for name, value in (("class", "panel"), ("role", "img"), ("aria-label", visible(panel.title))):
         element.set(name, value)
     clipped = set(_CLIPPED.findall(ElementTree.tostring(group, encoding="unicode")))

@@ -9,7 +9,7 @@ import seaborn as sns
 
 from ...boards.pair import Comparison
 from ...core.errors import ResultsError
-from .board import PALETTE, QUIET, STYLE, colours_of, finished, name_rows, row_panels, say
+from .board import PALETTE, QUIET, STYLE, colours_of, finished, name_rows, row_panels, say, whole_numbers
 from .figure import ReportFigure
 
 MOST_CLIPS = 60  # of recordings in one picture
@@ -52,6 +52,7 @@ def curves_figure(epochs: pd.DataFrame) -> ReportFigure:
         lines = {"x": "epoch", "y": name, "hue": "loss", "units": "run_id", "palette": colours}
         sns.lineplot(epochs, **lines, estimator=None, ax=axes, marker=".", legend=name == names[0])
         axes.set(xlabel="epoch", ylabel=shown[name])
+        whole_numbers(axes)
     panels[0].legend(title="", fontsize="small")
     return finished(figure, f"{epochs['run_id'].nunique()} runs, a line each")
 

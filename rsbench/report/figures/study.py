@@ -11,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ...sweep.analysis import is_number
 from ...sweep.results import StudyResults, tried
-from .board import PALETTE
+from .board import PALETTE, whole_numbers
 
 ACROSS = 3  # panels side by side
 FOOT = 0.03  # of a panel's height
@@ -116,7 +115,7 @@ def _budget(found: StudyResults) -> Figure:
         sns.lineplot(mine, x="trials", y="score", estimator=None, ax=axes, **lines)
         axes.legend(fontsize="small", title="")
         axes.set_title(backbone, loc="left", fontweight="bold")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_numbers(axes)
         axes.set(xlabel="trials", ylabel=f"expected best {SCORE}")
     _say(figure, "best of n trials drawn at random; a line that still climbs asks for more")
     return figure

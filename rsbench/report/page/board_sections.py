@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from rich.table import Table
 
 from ...boards.audit import Audit
-from ...boards.columns import columns_of
 from ...boards.leaderboard import POINT, Board, in_distribution
 from ...data.splits import CLAIMS_FROM
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
@@ -19,8 +18,8 @@ from ..figures.board import OF_RULE, draw_audit, draw_differences, draw_scores
 from ..figures.page import recall_panel, shift_panel
 from ..figures.picture import Panel
 from ..tables.audit import audit_table
-from ..tables.board import caption_of, cells_of, title_of
-from .view import MOST_DRAWN, PageTable, Section, View
+from .board_table import PageTable, page_table
+from .view import MOST_DRAWN, Section, View
 
 
 def board_sections(view: View) -> list[Section]:
@@ -40,16 +39,7 @@ def _boards(view: View) -> Section:
     )
     pictures = [view.picture("scores", caption, panels)] if panels else []
     text = " ".join(view.group.refused)
-    return Section("boards", "Boards", text, [_sheet(board) for board in view.group.boards], pictures)
-
-
-def _sheet(board: Board) -> PageTable:
-    """The board with its default columns, and all others to be asked for."""
-    headings, rows = cells_of(board, "+all")
-    brief = len(board.names) + 1 + len(columns_of(board, None)) - 1  # seeds come last, behind the others
-    title, shared, *aside = title_of(board)
-    notes = [*caption_of(board), *aside, f"All rows: {shared}."]
-    return PageTable(title, headings, rows, len(board.names) + 1, range(brief, len(headings) - 1), notes, filtered=True)
+    return Section("boards", "Boards", text, [page_table(board) for board in view.group.boards], pictures)
 
 
 def _left_out(view: View) -> str:

@@ -14,10 +14,11 @@ from ...evaluation.patients import area_under_curve, patient_codes
 from ...results.run import as_written
 from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
 from ..figures.picture import Panel, Picture
+from .board_table import PageTable
 from .embedding_map import MOST_CLIPS, map_panels, run_to_map
-from .explorer import HIGHEST_HZ, RANGE_DB, Recordings, worst_mistakes
+from .explorer import RANGE_DB, Recordings, worst_mistakes
 from .summaries import OfBoard, OfMethod
-from .view import Mistakes, PageTable, Section, View
+from .view import Mistakes, Section, View
 
 MOST_UNFOLDED = 12  # runs, of which a table is shown without being asked for
 
@@ -173,7 +174,7 @@ def _mistakes(view: View, recordings: Recordings | None) -> Section:
         "their runs, after each run's temperature. What nearly all runs get wrong may be labelled wrong. "
     )
     if recordings:
-        text += f"Pictures: time to the right, 0 to {HIGHEST_HZ} Hz upwards, {RANGE_DB} dB from loudest to black."
+        text += f"Pictures: {RANGE_DB} dB from the loudest point of a clip to black."
     else:
         text += "To see them: rsbench report --root DIR; to hear them too: --audio."
     found = [Mistakes(of_board.board.split, worst_mistakes(of_board, recordings)) for of_board in view.boards]

@@ -29,7 +29,8 @@ class Mistake:
     """A clip that runs get wrong.
 
     said: the class that they gave most probability, `probability` of it on average. wrong: how many of `runs` called it
-    anything but `label`, at argmax. picture, sound: data URIs, "" without recordings.
+    anything but `label`, at argmax. picture, sound: data URIs, "" without recordings. highest_hz: the upper
+    edge of the picture.
     """
 
     clip_id: str
@@ -41,7 +42,8 @@ class Mistake:
     quality: float
     patient: str
     device: str
-    length_s: float | None = None
+    length_s: float = 0.0
+    highest_hz: float = 0.0
     picture: str = ""
     sound: str = ""
 
@@ -115,6 +117,7 @@ def _seen(mistake: Mistake, dataset: str, recordings: Recordings) -> Mistake:
     return replace(
         mistake,
         length_s=len(samples) / rate,
+        highest_hz=min(HIGHEST_HZ, rate / 2),
         picture=_data_uri("image/png", _spectrogram(samples, rate)),
         sound=_data_uri("audio/flac", _flac(samples, rate)) if recordings.with_sound else "",
     )

@@ -76,7 +76,9 @@ class Results:
     damaged: tuple[str, ...]
 
 
-def read_results(every: Sequence[Run], baseline: str | None, cache: Path, display: Display) -> Results:
+def read_results(
+    every: Sequence[Run], baseline: str | None, cache: Path, display: Display, *, audits: bool = True
+) -> Results:
     """Every run of a folder in its group, the largest group of real recordings first.
 
     Args:
@@ -84,6 +86,7 @@ def read_results(every: Sequence[Run], baseline: str | None, cache: Path, displa
         baseline: the loss that others are compared with, in those groups that have it; None: COMPARED_WITH.
         cache: see `board_rows`.
         display: shows how far a long reading has come.
+        audits: whether splits are audited too, which takes longer than their boards.
 
     Raises ResultsError where no run has come as far as its data, SpecError where none has the baseline asked for.
     """
@@ -97,13 +100,14 @@ def read_results(every: Sequence[Run], baseline: str | None, cache: Path, displa
         raise SpecError(f"--baseline {baseline}: no run has this loss.{did_you_mean(baseline, set(rows['loss']))}")
     against = baseline or COMPARED_WITH
     groups = [
-        _group(whole, runs, of_group, against, cache) for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
+        _group(whole, runs, of_group, against, cache, audits)
+        for _, of_group in rows.groupby(["rule", *OF_RUN], sort=False)
     ]
     # Predictions made elsewhere stand beside the runs of those groups; where there are none, they are among themselves.
     shown = {run_id for group in groups for run_id in group.runs}
     alone = rows[rows["run_id"].map(lambda run_id: run_id not in shown)]
     groups += [
-        _group(whole, runs, of_group, against, cache)
+        _group(whole, runs, of_group, against, cache, audits)
         for _, of_group in alone.groupby(["rule", *OF_RUN], sort=False, dropna=False)
     ]
     groups.sort(key=lambda group: (bool(group.shared["synthetic"]), -len(group.runs)))
@@ -142,7 +146,9 @@ def _rows(every: Sequence[Run], runs: Mapping[str, Run], cache: Path, display: D
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
-def _group(every: Sequence[Run], runs: Mapping[str, Run], rows: pd.DataFrame, baseline: str, cache: Path) -> Group:
+def _group(
+    every: Sequence[Run], runs: Mapping[str, Run], rows: pd.DataFrame, baseline: str, cache: Path, with_audits: bool
+) -> Group:
     shared = {name: rows[name].iloc[0] for name in OF_RUN}
     rule = str(rows["rule"].iloc[0])
     boards: list[Board] = []
@@ -158,7 +164,7 @@ def _group(every: Sequence[Run], runs: Mapping[str, Run], rows: pd.DataFrame, ba
             refused.append(f"No board of {split}: {error}")
             continue
         behind = (runs[run_id].spec for run_id in boards[-1].runs["run_id"])
-        if tracked := {spec.loss.name for spec in behind if set(RULES) <= set(spec.select)}:
+        if with_audits and (tracked := {spec.loss.name for spec in behind if set(RULES) <= set(spec.select)}):
             against = boards[-1].baseline if boards[-1].baseline in tracked else None
             audits.append(audit(every, str(split), only, baseline=against, cache=cache))
     boards.sort(key=lambda board: not in_distribution(board))

@@ -40,6 +40,18 @@ function filter(field) {
   }
 }
 
+// A table says that it goes on sideways where it does, at whatever width and with whatever columns.
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const box = target.closest(".scroll");
+    box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth;
+  }
+});
+for (const box of document.querySelectorAll(".scroll")) {
+  widths.observe(box);
+  widths.observe(box.querySelector("table"));
+}
+
 document.addEventListener("click", (event) => {
   const heading = event.target.closest("th");
   if (heading) sort(heading);

@@ -54,8 +54,8 @@ def _command_to_score(method: str, runs: Sequence[Run]) -> Command:
     spec, known = by_seed[0].spec, by_seed[0].known_spec
     words = [
         f"rsbench score {' '.join(shlex.quote(one.files[0]) for one in said)}",
-        f"--method {spec.loss.name} --select {said[0].declared} --split {','.join(spec.data.test)}",
-        f"--train {spec.data.train} --seed {ranges([run.spec.seed for run in runs])}",
+        f"--method {spec.loss.name} --select {said[0].declared} --test {','.join(spec.data.test)}",
+        f"--train {spec.data.train} --seeds {ranges([run.spec.seed for run in runs])}",
         *(f"--validation {shlex.quote(file)}" for one in said for file in one.files[1:]),
         f"--pretrained-on {shlex.quote(','.join(spec.backbone.pretrained_on) or 'none')}",
     ]

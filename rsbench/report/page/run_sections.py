@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ...results.run import Run
 from ..figures.page import training_panel
 from ..figures.picture import Panel
+from .board_table import PageTable
 from .provenance import (
     SPLIT_HEADINGS,
     VERSION_HEADINGS,
@@ -18,7 +19,7 @@ from .provenance import (
     version_rows,
     weight_rows,
 )
-from .view import PageTable, Section, View
+from .view import Section, View
 
 
 def run_sections(view: View) -> list[Section]:

@@ -6,32 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..figures.picture import Panel, Picture
+from .board_table import PageTable, kinds_of
 from .explorer import Mistake
 from .groups import Group
-from .kept import KeptPictures
+from .kept import KeptReports
 from .provenance import Command
 from .summaries import OfBoard, drawn_methods, summarise_board
 
 MOST_DRAWN = 12  # methods; the tables hold all
-KINDS = ("SYNTHETIC", "PARTIAL", "CONTAMINATED")
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table of the page.
-
-    words: how many of its first columns are text. more: columns that show only when asked for. notes: lines below it.
-    filtered: whether it has a field to filter by. folded: shown only when asked for.
-    """
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    words: int
-    more: range = range(0)
-    notes: Sequence[str] = ()
-    filtered: bool = False
-    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ class View:
     colours: Mapping[str, str]
     boards: Sequence[OfBoard] = field(repr=False)
     baseline: str
-    kept: KeptPictures
+    kept: KeptReports
 
     @property
     def methods(self) -> list[str]:
@@ -84,9 +66,8 @@ class View:
 
     @property
     def kinds(self) -> list[str]:
-        """Those of KINDS that hold."""
-        starts = {said.partition(":")[0] for board in self.group.boards for said in board.warnings}
-        return [kind for kind in KINDS if kind in starts]
+        """Those of `board_table.KINDS` that hold."""
+        return kinds_of(self.group.boards)
 
     def picture(self, name: str, caption: str, panels: Sequence[Panel], split: str = "") -> Picture:
         """A picture of this group. Its file says by itself what must be known of it."""
@@ -102,7 +83,7 @@ def view_of(
     heading: str,
     colours: Mapping[str, str],
     baseline: str,
-    kept: KeptPictures,
+    kept: KeptReports,
     advance: Callable[[int], None],
 ) -> View:
     """Read what a group's pictures show. `advance` is called with the number of runs read on a split."""

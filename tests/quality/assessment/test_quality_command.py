@@ -26,7 +26,7 @@ Ask = Callable[..., Outcome]
 def ask(cli: Cli, ward: Path) -> Ask:
     def call(*arguments: str | Path, index: str = "spotless,hiss,coin", on: str = "ward") -> Outcome:
         known = ("--root", ward, "--plugin", ward / "indices.py", "--clips", "6")
-        return cli("quality", "--index", index, "--on", on, *known, *arguments)
+        return cli("quality", "--index", index, "--dataset", on, *known, *arguments)
 
     return call
 
@@ -49,7 +49,7 @@ def test_the_truth_has_area_one_and_chance_a_half(ask: Ask) -> None:
 
 def test_every_question_has_a_tidy_csv_and_a_picture(ask: Ask, ward_runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers"
-    done = ask("--results", ward_runs, "--run", "ce-*", "--out", out, index="hiss,coin")
+    done = ask("--results", ward_runs, "ce-*", "--out", out, index="hiss,coin")
     assert done.code == 0, done.err
     assert sorted(path.stem for path in out.glob("*.csv")) == sorted((*QUESTIONS, *OF_RUNS))
     answers = {name: pd.read_csv(out / f"{name}.csv") for name in (*QUESTIONS, *OF_RUNS)}
@@ -77,7 +77,7 @@ def test_margins_are_those_of_the_loss(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_ordering_is_by_the_stored_predictions(ask: Ask, ward_runs: Path) -> None:
-    done = ask("--results", ward_runs, "--run", "ce-", "--format", "json", index="hiss")
+    done = ask("--results", ward_runs, "ce-", "--format", "json", index="hiss")
     rows = [row for row in rows_of(done, "ordering") if row["class"] == "within class"]
     for row in rows[:2]:
         figures = json.loads((ward_runs / "runs" / row["run"] / "metrics.json").read_text())["val"]["ward"]["argmax"]
@@ -100,7 +100,7 @@ def test_patients_whom_an_index_saw_are_left_out_for_all(ask: Ask) -> None:
 
 
 def test_a_set_without_poor_recordings_says_so(cli: Cli, tiny_root: Path) -> None:
-    done = cli("quality", "--index", "rms", "--on", "tiny", "--root", tiny_root, "--clips", "4")
+    done = cli("quality", "--index", "rms", "--dataset", "tiny", "--root", tiny_root, "--clips", "4")
     assert done.code == 0, done.err
     assert "No judged recording of tiny has the record_label 'Poor Quality'" in done.out
 
@@ -113,9 +113,9 @@ def test_a_set_without_poor_recordings_says_so(cli: Cli, tiny_root: Path) -> Non
         (("--set", "power=2"), "write INDEX.OPTION=VALUE"),
         (("--set", "hiss.powr=2"), "Did you mean 'power'?"),
         (("--loss", "ce"), "--loss ce: it has no angular margin."),
-        (("--on", "wrad"), "there is no folder"),
+        (("--dataset", "wrad"), "there is no folder"),
         (("--format", "tabel"), "Did you mean 'table'?"),
-        (("--run", "nobody"), "no run in"),
+        (("nobody",), "no run in"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(ask: Ask, ward_runs: Path, arguments: tuple[str, str], said: str) -> None:
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_told_in_a_line(ask: Ask, ward_runs: Path, arguments: t
 
 
 def test_a_run_on_other_recordings_is_refused(ask: Ask, ward: Path, tiny_root: Path, ward_runs: Path) -> None:
-    done = ask("--root", tiny_root, "--results", ward_runs, "--run", "ce-", on="tiny")
+    done = ask("--root", tiny_root, "--results", ward_runs, "ce-", on="tiny")
     assert done.code == 2
     assert "has no predictions of test clips of 'tiny'" in done.err
     assert "(data sets with predictions: ward)" in done.err
