@@ -56,6 +56,7 @@ AFTER_AN_INTERRUPT = {
     "serve": "The page is served no more.",
     "results": "A pull goes on with the same command.",
     "site": "The same command writes it whole.",
+    "predict": "Files that were written are whole.",
     "quality": "What was measured of a whole data set is kept.",
 }
 
