@@ -7,12 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import (
-    OwnResultsOption,
-    PluginOption,
-    option,
-    standard_output,
-)
+from .options import PluginOption, ResultsToWriteOption, option, standard_output
 
 NAMED = 5  # runs of one outcome
 
@@ -24,7 +19,7 @@ rsbench merge alice.zip --from alice --results board
 
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip", help="Results folders and bundles.")],
-    results: OwnResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     name: Annotated[str | None, option("--from", ". Default: the name of each bundle.")] = None,
     plugin: PluginOption = None,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from ..core.display import PlainConsole
 from ..core.errors import SpecError
 
-WIDTH_IN_A_PIPE = 400
+WIDTH_IN_A_PIPE = 120
 
 # Options that several commands have → what stands for their value, and how their help begins: one name, one meaning.
 SHARED = {
@@ -47,6 +48,7 @@ SHARED = {
     "--threads": ("N", "CPU threads"),
     "--train": ("NAMES", "Splits trained on"),
     "--weights": ("NAME", "none, audioset or imagenet where there are such"),
+    "--yes-synthetic": (None, "Use a model that was trained on SYNTHETIC recordings all the same"),
 }
 
 
@@ -76,6 +78,16 @@ def results_place(text: str | Path) -> Path:
     return public_results(Display()).folder
 
 
+def results_to_write(text: str | Path) -> Path:
+    """The folder that --results names where runs are written to. Raises SpecError for what was pulled."""
+    if str(text) == "public":
+        raise SpecError(
+            "--results public: is what rsbench results pull brought, and nothing is written there. Name a folder of "
+            "your own; one that is called public is ./public."
+        )
+    return Path(text)
+
+
 AtOption = Annotated[str | None, option("--at", ". Default: val-bias, if the run has one.")]
 DatasetOption = Annotated[str, option("--dataset")]
 DeviceOption = Annotated[str, option("--device")]
@@ -88,9 +100,11 @@ PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; r
 QuietOption = Annotated[bool, option("--quiet")]
 ResultsOption = Annotated[
     Path,
-    option("--results", ", which holds runs/; or public: what rsbench results pull brought.", parser=results_place),
+    option("--results", ", which holds runs/; or public, all that was pulled.", parser=results_place),
 ]
-OwnResultsOption = Annotated[Path, option("--results", ", which holds runs/; also written to.")]
+ResultsToWriteOption = Annotated[
+    Path, option("--results", ", which holds runs/; also written to.", parser=results_to_write)
+]
 RootOption = Annotated[list[str] | None, option("--root", ", or NAME=DIR for one. Default: RSBENCH_DATA.")]
 SelectionOption = Annotated[
     str | None,
@@ -99,6 +113,7 @@ SelectionOption = Annotated[
 SetOption = Annotated[list[str] | None, option("--set", " of the spec, e.g. optim.lr=1e-4; repeatable.")]
 TaskOption = Annotated[str | None, option("--task", ": keep only its runs; needed where there are several.")]
 ThreadsOption = Annotated[int | None, option("--threads", ". Default: all cores.", min=1)]
+YesSyntheticOption = Annotated[bool, option("--yes-synthetic")]
 WeightsOption = Annotated[str | None, option("--weights", ", a checkpoint's PATH, or hf-hub:OWNER/NAME.")]
 
 A_RUN = "ids, their beginnings, globs in quotes, or folders of runs"
@@ -125,5 +140,6 @@ def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]
 
 
 def standard_output() -> PlainConsole:
-    """Standard output, for results: in a file or a pipe as wide as the tables are, never folded at 80 columns."""
-    return PlainConsole(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+    """Standard output, for results: as wide as the terminal, or as COLUMNS says; in a pipe without it 120 letters."""
+    told = os.environ.get("COLUMNS", "").isdigit()  # rich reads it
+    return PlainConsole(highlight=False, width=None if told or sys.stdout.isatty() else WIDTH_IN_A_PIPE)

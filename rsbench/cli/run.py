@@ -19,10 +19,10 @@ from .options import (
     DryRunOption,
     FormatOption,
     LogOption,
-    OwnResultsOption,
     PartialOption,
     PluginOption,
     QuietOption,
+    ResultsToWriteOption,
     RootOption,
     SetOption,
     ThreadsOption,
@@ -70,7 +70,7 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    results: OwnResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     save_every_s: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,

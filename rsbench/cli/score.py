@@ -8,15 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import (
-    OwnResultsOption,
-    PartialOption,
-    PluginOption,
-    QuietOption,
-    RootOption,
-    option,
-    standard_output,
-)
+from .options import PartialOption, PluginOption, QuietOption, ResultsToWriteOption, RootOption, option, standard_output
 
 EXAMPLES = """
 rsbench score preds.csv --test icbhi-official --method BTS --select test-best --seeds 1 --root DATA
@@ -49,7 +41,7 @@ def score(
             metavar="NAMES", help="What its weights had learnt from, with commas between; none for random ones."
         ),
     ] = "unknown",
-    results: OwnResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     task: Annotated[str, option("--task", " of the predictions; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
