@@ -6,20 +6,20 @@ import copy
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.errors import MarkupError
-from rich.markup import render
 from rich.table import Table
 
 from ...core.display import PlainConsole
 from ...core.errors import SpecError, did_you_mean
 from ...core.text import csv_cell, in_latex, in_markdown, visible
+from .terminal import fitted, left_out_in_words, plain
 
 FORMATS = ("table", "md", "csv", "json", "latex")
 PICTURES = (".png", ".svg", ".pdf")
@@ -30,6 +30,7 @@ class Sheet:
     """Something to print: as people read it, and with all its figures.
 
     about: what the rows have in common; stands in JSON beside them.
+    fit: makes the table for a terminal of so many letters; where None, `fitted` does what it can.
     caption: what stands above the table in a paper, in lines; where empty, its title and its caption.
     best: the row that is bold in a paper. alike: rows that are not distinguishable from what they are compared with.
     """
@@ -37,6 +38,7 @@ class Sheet:
     table: Table
     frame: pd.DataFrame
     about: Mapping[str, Any] = field(default_factory=dict)
+    fit: Callable[..., Table] | None = None
     caption: Sequence[str] = ()
     best: int | None = None
     alike: Sequence[int] = ()
@@ -58,7 +60,7 @@ def print_sheets(sheets: Sequence[Sheet], form: str, console: Console) -> None:
     """Print sheets in one of FORMATS. The csv of several is one, with the columns of all."""
     if form == "table":
         for sheet in sheets:
-            print_table(sheet.table, console)
+            print_table(sheet.fit(width=console.width) if sheet.fit else sheet.table, console)
     elif form == "md":
         console.out("\n".join(_markdown(sheet.table) for sheet in sheets), end="", highlight=False)
     elif form == "csv":
@@ -124,14 +126,26 @@ def latex(sheet: Sheet) -> str:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """A table between its title and its caption, which may be wider than it is."""
-    alone = copy.copy(table)
-    alone.title = alone.caption = None
+    """A table between its title and its caption, wrapped between words; what does not fit is left out by name."""
+    shown, left_out = fitted(table, console.width)
+    shown = copy.copy(shown)
+    shown.title = shown.caption = None
     if table.title:
-        console.print(table.title, markup=False)
-    console.print(alone)
+        _print_lines(str(table.title), console)
+    console.print(shown, crop=False)
+    if left_out:
+        _print_lines(left_out_in_words(left_out, table, console.width), console)
     if table.caption:
-        console.print(f"{table.caption}\n", markup=False)
+        _print_lines(str(table.caption), console)
+    if left_out or table.caption:
+        console.print()
+
+
+def _print_lines(said: str, console: Console) -> None:
+    """Text in lines that are wrapped between words; a word that is longer than a line, a path say, stays whole."""
+    for line in said.splitlines():
+        wrapped = textwrap.fill(line, console.width, break_long_words=False, break_on_hyphens=False)
+        console.print(wrapped, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _markdown(table: Table) -> str:
@@ -151,12 +165,8 @@ def _plain_cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def _plain_cell(content: Any) -> str:
-    """What a cell says, without the markup of terminals."""
-    try:
-        said = render(str(content)).plain
-    except MarkupError:
-        said = str(content)
-    return " ".join(visible(said).split())
+    """What a cell says, in one line."""
+    return " ".join(plain(content).split())
 
 
 def _paragraph(text: Any) -> str:
