@@ -49,7 +49,6 @@ pages = {  # all but the first, by what they are for
         "statistics",
         "boards",
         "publishing",
-        "publishing",
         "robustness",
         "performance",
     ],
