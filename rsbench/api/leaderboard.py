@@ -158,6 +158,7 @@ def board_sheet(board: Board, asked: str | None = None, *, wide: bool = False) -
         fit=partial(board_table, board, asked, wide=wide),
         caption=in_a_paper(board, columns),
         best=best_row(board),
+        best_in=board.question.claim.heading,
         alike=alike_rows(board, columns),
     )
 

@@ -21,6 +21,7 @@ from rsbench.api.leaderboard import Leaderboard, board_sheet
 from rsbench.boards.columns import known_columns
 from rsbench.boards.leaderboard import Board
 from rsbench.data.tasks import ICBHI_4
+from rsbench.report.tables.formats import latex
 
 
 def done(outcome: Outcome) -> str:
@@ -93,12 +94,25 @@ def test_latex_has_the_numbers_of_the_board_and_says_how_they_were_made(boards: 
     rows = [line for line in one.splitlines() if line.endswith(r" \\")][1:]
     at_argmax = boards[0].table[boards[0].table["operating_point"] == "argmax"]
     for row, (_, method) in zip(rows, at_argmax.iterrows(), strict=True):
-        assert row.startswith(r"\textbf{" if row == rows[0] else method["loss"])
-        assert f"{method['score_mean']:.1f} $\\pm$ {method['score_sd']:.1f}" in row
-        assert (" $\\approx$ & " in row) == (method["verdict"] == "not distinguishable")
-    assert {"close", "same"} <= {row.partition(" $")[0] for row in rows if "approx" in row}
-    for word in ("caption{tiny, selected: val", "protocol 2", "train tiny v1", "seeds 0, 1, 2, 3, 4, 5, 6, 7", "≈"):
-        assert word.replace("≈", r"$\approx$: not distinguishable from ce") in one
+        name, score, deviation = row.split(" & ")[:3]
+        figures = [f"{method['score_mean']:.1f}", f"{method['score_sd']:.1f}"]
+        bold = row == rows[0]
+        assert name == (rf"\textbf{{{method['loss']}}}" if bold else method["loss"])
+        assert [score, deviation] == ([rf"{{\bfseries {one}}}" for one in figures] if bold else figures)
+        assert (r" & $\approx$ & " in row) == (method["verdict"] == "not distinguishable")
+    assert sum(r"$\approx$" in row for row in rows) >= 2
+    for word in (
+        "caption{tiny, selected: val",
+        "protocol 2",
+        "train tiny v1",
+        "seeds 0--7",
+        "paired",
+        "label{tab:tiny}",
+    ):
+        assert word in one
+    without = latex(board_sheet(boards[0], "score"))  # where no column says it, the names do
+    assert r"close $\approx$ & " in without
+    assert r"$\approx$: not distinguishable from ce" in without
 
 
 def test_a_board_is_a_frame_a_page_and_a_picture_that_names_its_rows(

@@ -44,7 +44,7 @@ def fit(
     """
     try:
         if name not in RECIPES:
-            raise SpecError(f"There is no such file as '{name}'.{did_you_mean(name, RECIPES)}")
+            raise SpecError(f"There is no learned index '{name}'.{did_you_mean(name, RECIPES)}")
         make, usual = RECIPES[name]
         path = out or usual
         made = make(Roots.parse(root or [], os.environ), partial, Display())

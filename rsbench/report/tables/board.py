@@ -258,14 +258,25 @@ def _verdicts_in_words(board: Board, rows: pd.DataFrame) -> list[str]:
 
 def in_a_paper(board: Board, columns: Mapping[str, Column]) -> list[str]:
     """What the caption of a table in a paper says of a board, in parts: protocol, split, rule and seeds first."""
-    seeds = ", ".join(map(str, sorted(board.runs["seed"].unique()))) or "none done"
+    seeds = _ranges(sorted(board.runs["seed"].unique())) or "none done"
     lines = [f"{board.split}, {board.header}", shared_in_words(board.shared), f"seeds {seeds}"]
     lines += [*(_brief(line) for line in board.aside), *cautions(board), *foot_of(board, columns, wide=True)]
-    if best_row(board) is not None:
+    if best_row(board) is not None and board.question.claim.name in columns:
         lines.append(f"bold: the best {board.question.claim.heading} at argmax")
     if alike_rows(board, columns):
         lines.append(f"≈: not distinguishable from {board.baseline}")
     return lines
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Numbers in order, those that follow one another as 0–7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 def best_row(board: Board) -> int | None:
@@ -275,7 +286,9 @@ def best_row(board: Board) -> int | None:
 
 
 def alike_rows(board: Board, columns: Mapping[str, Column]) -> list[int]:
-    """The rows, of those that are shown, that are not distinguishable from the baseline."""
+    """The rows, of those that are shown, to be marked as not distinguishable: no column says it of them."""
+    if "verdict" in columns:
+        return []
     verdicts = shown_rows(board, columns)["verdict"][:MOST_ROWS]
     return [number for number, verdict in enumerate(verdicts) if verdict == ALIKE]
 

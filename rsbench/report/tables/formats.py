@@ -6,6 +6,7 @@ import copy
 import html
 import io
 import json
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from rich.table import Table
 
 from ...core.display import PlainConsole
 from ...core.errors import SpecError, did_you_mean
-from ...core.text import csv_cell, in_latex, in_markdown, visible
+from ...core.text import csv_cell, in_markdown, visible
+from .latex import latex_column, latex_table
 from .terminal import fitted, left_out_in_words, plain
 
 FORMATS = ("table", "md", "csv", "json", "latex")
@@ -32,7 +34,8 @@ class Sheet:
     about: what the rows have in common; stands in JSON beside them.
     fit: makes the table for a terminal of so many letters; where None, `fitted` does what it can.
     caption: what stands above the table in a paper, in lines; where empty, its title and its caption.
-    best: the row that is bold in a paper. alike: rows that are not distinguishable from what they are compared with.
+    best: the row that is bold in a paper; best_in: the heading of its figure that is, "" for all of them.
+    alike: rows that are not distinguishable from what they are compared with.
     """
 
     table: Table
@@ -41,6 +44,7 @@ class Sheet:
     fit: Callable[..., Table] | None = None
     caption: Sequence[str] = ()
     best: int | None = None
+    best_in: str = ""
     alike: Sequence[int] = ()
 
 
@@ -106,23 +110,22 @@ def _html_lines(words: Any) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """The table for a paper, with the rules of booktabs."""
+    r"""The table for a paper, which takes \usepackage{booktabs,siunitx}."""
     headings, rows = _plain_cells(sheet.table)
-    cells = [[in_latex(cell) for cell in row] for row in rows]
     for number in sheet.alike:
-        cells[number][0] += r" $\approx$"
-    if sheet.best is not None:
-        cells[sheet.best] = [rf"\textbf{{{cell}}}" for cell in cells[sheet.best]]
+        rows[number][0] += " ≈"
+    numbers = [column.justify == "right" for column in sheet.table.columns]
+    shown = headings if sheet.table.show_header else [""] * len(headings)
+    cells = list(zip(*rows, strict=True)) or [()] * len(headings)
     told = sheet.caption or [*str(sheet.table.title or "").splitlines(), *str(sheet.table.caption or "").splitlines()]
-    written: str = pd.DataFrame(cells, columns=headings).to_latex(
-        index=False,
-        header=list(map(in_latex, headings)) if sheet.table.show_header else False,
-        escape=False,
-        column_format="".join("r" if column.justify == "right" else "l" for column in sheet.table.columns),
-        caption=in_latex("; ".join(part.rstrip(".") for part in told if part)) or None,
-        position="tbp",
-    )
-    return written
+    columns = [
+        latex_column(
+            heading, cells[place], numbers=numbers[place], bold=sheet.best_in in ("", heading) or not numbers[place]
+        )
+        for place, heading in enumerate(shown)
+    ]
+    caption = "; ".join(part.rstrip(".") for part in told if part)
+    return latex_table(columns, caption, re.sub(r"[^\w-]+", "-", str(sheet.about.get("split", ""))), sheet.best)
 
 
 def print_table(table: Table, console: Console) -> None:
