@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..boards.claims import Question, known_claim
+from ..boards.columns import columns_of
 from ..boards.leaderboard import Board, with_shift
 from ..boards.leaderboard import leaderboard as make_board
 from ..boards.methods import ABSENT
@@ -65,6 +67,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
     baseline: str | None = None,
     claim: str = "score",
     columns: str | None = None,
+    wide: bool = False,
     by: str | None = None,
     published: bool = False,
     summary: bool = False,
@@ -85,6 +88,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
         baseline: a loss, or "FIELD=VALUE": the others are compared with it, paired.
         claim: what verdicts and ranks are about, "score" or "auroc".
         columns: names with commas between in place of the default ones; "+NAMES": beside them.
+        wide: both operating points, Sp, Se, AUROC and ranks too, and all that rows share.
         by: slices in place of boards: "device", "class", "patient", "site", "quality" or "length".
         published: published results beside the rows.
         summary: with a baseline, one difference per loss over all boards too.
@@ -99,8 +103,9 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
         raise SpecError("--summary: sums up differences; say from what with --baseline LOSS.")
     if by and published:
         raise SpecError("--by and --published are two tables: ask for one of them.")
-    if columns and (by or published):
-        raise SpecError("--columns: chooses a board's columns; slices and published results have their own.")
+    if (columns or wide) and (by or published):
+        option = "--columns" if columns else "--wide"
+        raise SpecError(f"{option}: chooses a board's columns; slices and published results have their own.")
     for plugin in plugins:
         load(plugin)
     names = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
@@ -128,14 +133,15 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
     elif published:
         sheets = [_published(board) for board in boards]
     else:
-        sheets = [board_sheet(board, columns) for board in boards]
+        sheets = [board_sheet(board, columns, wide=wide) for board in boards]
     if summary:
         sheets.append(_summary(boards))
     return Leaderboard(boards, sheets, summary)
 
 
-def board_sheet(board: Board, columns: str | None = None) -> Sheet:
-    """A board to print; `columns`: see `boards.columns.columns_of`."""
+def board_sheet(board: Board, asked: str | None = None, *, wide: bool = False) -> Sheet:
+    """A board to print; `asked` and `wide`: see `boards.columns.columns_of`."""
+    columns = columns_of(board, asked, wide=wide)
     about = {
         "split": board.split,
         "select": board.rule,
@@ -146,12 +152,14 @@ def board_sheet(board: Board, columns: str | None = None) -> Sheet:
     }
     frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
     return Sheet(
-        board_table(board, columns),
+        board_table(board, asked, wide=wide),
         frame,
         about,
-        caption=in_a_paper(board),
+        fit=partial(board_table, board, asked, wide=wide),
+        caption=in_a_paper(board, columns),
         best=best_row(board),
-        alike=alike_rows(board),
+        best_in=board.question.claim.heading,
+        alike=alike_rows(board, columns),
     )
 
 

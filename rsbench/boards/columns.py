@@ -11,19 +11,20 @@ import pandas as pd
 
 from ..core.errors import SpecError, did_you_mean
 from ..data.tasks import Task
-from .claims import TOO_FEW
-from .comparison import OF_BOARD
-from .leaderboard import Board
+from .claims import AUROC, ONE_CLASS, SCORE, TOO_FEW
+from .comparison import ALIKE, OF_BOARD
+from .leaderboard import POINT, Board
 
 Row = Mapping[Hashable, Any]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, and the text of its cell in a row of a board's table."""
+    """A column: its heading, and the text of its cell in a row of a board's table; words: whether that is no number."""
 
     heading: str
     cell: Callable[[Row], str]
+    words: bool = False
 
 
 def mean_sd(mean: float, sd: float | None, digits: int) -> str:
@@ -75,6 +76,27 @@ def _ranks(row: Row) -> str:
     return "–" if pd.isna(best) else f"{best:.0f}" if best == worst else f"{best:.0f}–{worst:.0f}"
 
 
+def _seeds(row: Row) -> str:
+    done, planned = row["n_ok"], row["n_planned"]
+    return f"{done}" if done == planned else f"{done}/{planned}"
+
+
+# What a verdict is on a board; the others are written out.
+SHORT_VERDICTS = {
+    "": "–",
+    ALIKE: "≈",
+    SCORE.beneath: "≤ floor",
+    AUROC.beneath: "≤ chance",
+    ONE_CLASS: "one class",
+    TOO_FEW: "few patients",
+}
+
+
+def short_verdict(verdict: str) -> str:
+    """A verdict as tables have it."""
+    return SHORT_VERDICTS.get(verdict, verdict)
+
+
 FIGURES = {
     "sp": _figure("sp", "Sp"),
     "se": _figure("se", "Se"),
@@ -111,10 +133,10 @@ SOMETIMES = {
     "shift": _figure("shift", "Δ from in\ndistribution"),
     "rank_change": Column("ranks\nmoved", lambda row: _number(row["rank_change"], "+z.0f")),
     "delta": Column("Δ", lambda row: _number(row["delta"], "+z.1f")),
-    "delta_interval": Column("95 %\ntogether", _of_difference("delta_low", "delta_high", 1)),
-    "least": Column("least\nΔ", lambda row: _number(row["delta_least"], ".1f")),
+    "delta_interval": Column("95 % of Δ", _of_difference("delta_low", "delta_high", 1)),
+    "least": Column("least Δ", lambda row: _number(row["delta_least"], ".1f")),
     "auroc_delta": Column("Δ AUROC", lambda row: _number(row["auroc_delta"], "+z.3f")),
-    "auroc_delta_interval": Column("95 %\nΔ AUROC", _of_difference("auroc_delta_low", "auroc_delta_high", 3)),
+    "auroc_delta_interval": Column("95 % of\nΔ AUROC", _of_difference("auroc_delta_low", "auroc_delta_high", 3)),
     "auroc_least": Column("least\nΔ AUROC", lambda row: _number(row["auroc_delta_least"], ".3f")),
     "sign_flip": Column("p (training\nnoise only)", lambda row: _number(row["sign_flip_p"], ".3f")),
 }
@@ -124,21 +146,26 @@ NEEDS |= {"auroc_delta_interval": "auroc_delta", "auroc_least": "auroc_delta"}
 HOW = {"inflation": "--select oracle", "shift": "a second --split", "rank_change": "a second --split"}
 
 ALWAYS = {
+    "at": Column("at", lambda row: str(row[POINT]), words=True),
     "interval": Column("95 %", _own_interval("", ".1f")),
     "auroc_interval": Column("95 %\nAUROC", _own_interval("auroc_", ".3f")),
     "ranks": Column("ranks", _ranks),
-    "verdict": Column("verdict", lambda row: row["verdict"] or "–"),
-    "origin": Column("origin", lambda row: str(row["origin"])),
-    "seeds": Column("seeds", lambda row: f"{row['n_ok']}/{row['n_planned']}"),
+    "verdict": Column("verdict", lambda row: short_verdict(row["verdict"]), words=True),
+    "origin": Column("origin", lambda row: str(row["origin"]), words=True),
+    "seeds": Column("n", _seeds),
 }
 GROUPS = {
     "calibration": ("nll", "brier", "ece", "nll_scaled", "brier_scaled", "ece_scaled"),
     "curves": ("auroc", "auprc", "macro_auroc", "auroc_within_length", "se_at_sp80", "se_at_sp90"),
     "selective": ("risk", "aurc_confidence", "aurc_quality"),
 }
-DEFAULT = ("sp", "se", "score", "interval", "auroc", "auroc_interval", "ranks")
-DEFAULT_SOMETIMES = ("inflation", "shift", "rank_change")
-OF_CLAIM = {  # what a baseline adds by default
+OF_CLAIM = {  # what a board shows by default, and what a baseline adds
+    "score": ("score", "interval", "delta", "delta_interval"),
+    "auroc": ("auroc", "auroc_interval", "auroc_delta", "auroc_delta_interval"),
+}
+WIDE = ("at", "sp", "se", "score", "interval", "auroc", "auroc_interval", "ranks")
+WIDE_SOMETIMES = ("inflation", "shift", "rank_change")
+WIDE_OF_CLAIM = {
     "score": ("delta", "delta_interval", "least"),
     "auroc": ("auroc_delta", "auroc_delta_interval", "auroc_least"),
 }
@@ -163,29 +190,44 @@ def column_groups(task: Task) -> dict[str, tuple[str, ...]]:
     return GROUPS | {"recall": recalls, **labels, "curves": curves, "all": every}
 
 
-def columns_of(board: Board, asked: str | None) -> dict[str, Column]:
-    """The columns to show of a board, by name, in order; `seeds` come last.
+def columns_of(board: Board, asked: str | None = None, *, wide: bool = False) -> dict[str, Column]:
+    """The columns to show of a board, by name, in order; `at` comes first, `seeds` last.
 
     Args:
         board: whose table has to hold them.
         asked: names of `known_columns` and `column_groups` with commas between, in place of the default ones, or,
             after a "+", beside them. None: the default ones.
+        wide: the default ones are those of `WIDE` too.
 
     Raises SpecError for an unknown name, and for a column that this board has not.
     """
-    sometimes = (*DEFAULT_SOMETIMES, *OF_CLAIM[board.question.claim.name])
-    default = [*DEFAULT, *board.task.metrics, *(name for name in sometimes if NEEDS[name] in board.table)]
-    if board.baseline or not board.table["verdict"].isin(["", TOO_FEW]).all():
-        default.append("verdict")
-    if (~board.table["origin"].isin(["here", ""])).any():  # "": nothing of it is done
-        default.append("origin")
     names = [name.strip() for name in (asked or "").removeprefix("+").split(",") if name.strip()]
     known, groups = known_columns(board.task), column_groups(board.task)
     chosen = [one for name in names for one in groups.get(name, (name,))]
     for name in chosen:
         if name not in known:
-            raise SpecError(f"--columns {name}: there is no such column.{did_you_mean(name, [*known, *groups])}")
+            raise SpecError(
+                f"--columns {name}: there is no such column.{did_you_mean(name, [*known, *groups])} "
+                "--columns help lists them."
+            )
         if name in NEEDS and NEEDS[name] not in board.table:
             raise SpecError(f"--columns {name}: needs {HOW.get(name, '--baseline LOSS')}.")
-    shown = chosen if names and not (asked or "").startswith("+") else [*default, *chosen]
-    return {name: known[name] for name in dict.fromkeys([*shown, "seeds"])}
+    if not names or (asked or "").startswith("+"):
+        chosen = [*_default(board, wide), *chosen]
+    first = ["at"] if "at" in chosen else []
+    return {name: known[name] for name in dict.fromkeys([*first, *(one for one in chosen if one != "seeds"), "seeds"])}
+
+
+def _default(board: Board, wide: bool) -> list[str]:
+    """The names of the columns that a board shows when it is not asked for others."""
+    claim = board.question.claim.name
+    if wide:
+        shown = [*WIDE, *board.task.metrics, *WIDE_SOMETIMES, *WIDE_OF_CLAIM[claim]]
+    else:
+        shown = [*OF_CLAIM[claim][:2], *board.task.metrics, "inflation", *OF_CLAIM[claim][2:]]
+    shown = [name for name in shown if name not in NEEDS or NEEDS[name] in board.table]
+    if board.baseline or not board.table["verdict"].isin(["", TOO_FEW]).all():
+        shown.append("verdict")
+    if (~board.table["origin"].isin(["here", ""])).any():  # "": nothing of it is done
+        shown.append("origin")
+    return shown

@@ -21,6 +21,7 @@ OF_ANY_INDEX = (INDEX, "quality.control")
 ABSENT = "–"  # a setting that a method does not have
 UNSAID = (ABSENT, '"none"')  # what a label need not say
 CODE_OF = "code of "  # and kind:name of what is registered
+OPTIONS = "options that come with each"  # loss, backbone or index
 ASKED_FOR = "asked for "  # and one of ASKED
 MADE_WITH = "made with "  # and what may move a result without being part of a method
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -57,7 +58,7 @@ class Methods:
             if own:
                 options = ", ".join(f"{key.removeprefix(f'{part}.')} {short(value)}" for key, value in own.items())
                 told.append(f"{short(name)} ({options})")
-        return f"options that come with each {part}: {', '.join(told)}" if told else ""
+        return f"{OPTIONS} {part}: {', '.join(told)}" if told else ""
 
     def _listed(self, what: str, prefix: str) -> str:
         told = [f"{name.removeprefix(prefix)} {self._values(name)}" for name in self.aside if name.startswith(prefix)]

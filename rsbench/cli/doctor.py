@@ -59,6 +59,7 @@ def doctor(
     from ..core.display import Display
     from ..core.plugins import broken_in_words
     from ..data.sources import Roots
+    from ..report.tables.formats import print_table
 
     try:
         roots = Roots.parse(root or (), os.environ)
@@ -68,10 +69,10 @@ def doctor(
         roots = Roots()  # that RSBENCH_DATA names no folder is said of the machine
     planned = plan(names or (), kind.value if kind else None, roots)
     console = standard_output()
-    console.print(_machine_table(machine()))
+    print_table(_machine_table(machine()), console)
     with Display(quiet=quiet).track("checks", sum(len(one.checks) for one in planned)) as advance, prints_apart():
         findings = [examine(one, advance) for one in planned]
-    console.print(_findings_table(findings))
+    print_table(_findings_table(findings), console)
     console.print(_in_words(findings), markup=False, soft_wrap=True)
     if broken_in_words() or any(finding.broken for finding in findings):
         raise typer.Exit(1)

@@ -19,6 +19,10 @@ rsbench leaderboard --split icbhi-official
 
 rsbench leaderboard --split icbhi-official,sprsound --baseline ce --figure differences.png
 
+rsbench leaderboard --split icbhi-official --wide
+
+rsbench leaderboard --columns help
+
 rsbench leaderboard --split icbhi-official --columns +recall,calibration
 
 rsbench leaderboard --split icbhi-official --baseline quality.control=shuffled --claim auroc
@@ -49,8 +53,14 @@ def leaderboard(
     claim: Annotated[str, typer.Option(help="What verdicts and ranks are about: score or auroc.")] = "score",
     columns: Annotated[
         str | None,
-        typer.Option(help="Columns with commas between; +NAME: beside the default ones. Groups: recall, calibration…"),
+        typer.Option(
+            metavar="NAMES|help",
+            help="These columns, with commas between; +NAME: beside the default ones; help: which.",
+        ),
     ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Sp, Se, AUROC, ranks, both operating points, and all that rows share.")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site, quality or length.")] = None,
     published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
@@ -72,10 +82,16 @@ def leaderboard(
     --plugin is needed only for a split of a plugin that the runs were not tested on when they were made.
     """
     from ..api.leaderboard import leaderboard as make_leaderboard
-    from ..report.tables.formats import known_format, known_picture, print_sheets
+    from ..core.spec import DEFAULT_TASK
+    from ..data.tasks import task as task_named
+    from ..report.tables.columns import columns_table
+    from ..report.tables.formats import known_format, known_picture, print_sheets, print_table
 
     known_format(format_)
     known_picture(figure)
+    if columns == "help":
+        print_table(columns_table(task_named(task or DEFAULT_TASK)), standard_output())
+        return
     if split is None:
         raise SpecError(f"--split is missing. {_judged_on(results)}")
     found = make_leaderboard(
@@ -85,6 +101,7 @@ def leaderboard(
         baseline=baseline,
         claim=claim,
         columns=columns,
+        wide=wide,
         by=by,
         published=published,
         summary=summary,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from ..core.display import PlainConsole
 from ..core.errors import SpecError
 
-WIDTH_IN_A_PIPE = 400
+WIDTH_IN_A_PIPE = 120
 
 RootOption = Annotated[
     list[str] | None,
@@ -37,6 +38,9 @@ LogOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
+YesSyntheticOption = Annotated[
+    bool, typer.Option("--yes-synthetic", help="Use a model that was trained on SYNTHETIC recordings all the same.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
 
 
@@ -93,10 +97,26 @@ def results_place(text: str | Path) -> Path:
 ResultsOption = Annotated[
     Path,
     typer.Option(
+        "--results",
         parser=results_place,
         metavar="DIR",
         help="Folder that holds runs/; or public: what rsbench results pull brought.",
     ),
+]
+
+
+def results_to_write(text: str | Path) -> Path:
+    """The folder that --results names where runs are written to. Raises SpecError for what was pulled."""
+    if str(text) == "public":
+        raise SpecError(
+            "--results public: is what rsbench results pull brought, and nothing is written there. Name a folder of "
+            "your own; one that is called public is ./public."
+        )
+    return Path(text)
+
+
+ResultsToWriteOption = Annotated[
+    Path, typer.Option("--results", parser=results_to_write, metavar="DIR", help="Folder that holds runs/.")
 ]
 SelectionOption = Annotated[
     str | None,
@@ -124,5 +144,6 @@ def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]
 
 
 def standard_output() -> PlainConsole:
-    """Standard output, for results: in a file or a pipe as wide as the tables are, never folded at 80 columns."""
-    return PlainConsole(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE)
+    """Standard output, for results: as wide as the terminal, or as COLUMNS says; in a pipe without it 120 letters."""
+    told = os.environ.get("COLUMNS", "").isdigit()  # rich reads it
+    return PlainConsole(highlight=False, width=None if told or sys.stdout.isatty() else WIDTH_IN_A_PIPE)

@@ -19,7 +19,7 @@ from .options import (
     PartialOption,
     PluginOption,
     QuietOption,
-    ResultsOption,
+    ResultsToWriteOption,
     RootOption,
     SetOption,
     ThreadsOption,
@@ -77,7 +77,7 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    results: ResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     save_every_s: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,
@@ -161,6 +161,7 @@ def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
 def _run_all(specs: list[RunSpec], context: RunContext, format_: Format) -> None:
     from ..experiment.grid import run_grid
     from ..report.tables.board import run_table
+    from ..report.tables.formats import print_table
 
     done, failed = run_grid(specs, context, lambda first: _announce(first, context))
     messages = [f"{run_id}: {error}" for run_id, error in failed.items()]
@@ -171,7 +172,7 @@ def _run_all(specs: list[RunSpec], context: RunContext, format_: Format) -> None
         console = standard_output()
         of_loss = itertools.groupby(done, lambda run: run.spec.loss.name)
         metrics = {name: [run.metrics for run in runs] for name, runs in of_loss}
-        console.print(run_table(metrics, specs[0].data.test, specs[0].select))
+        print_table(run_table(metrics, specs[0].data.test, specs[0].select), console)
         for run in done:
             console.print(f"kept in {run.path}", soft_wrap=True)
     for message in messages:

@@ -19,6 +19,7 @@ from .options import (
     PluginOption,
     QuietOption,
     ResultsOption,
+    ResultsToWriteOption,
     RootOption,
     standard_output,
 )
@@ -97,7 +98,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
-    results: ResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
@@ -133,11 +134,12 @@ def run(
 @app.command()
 def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
+    from ..report.tables.formats import print_table
     from ..report.tables.study import status as status_table
     from ..sweep.driver import open_study
 
     study = open_study(results, name)
-    standard_output().print(status_table(study.sweep, study.cells(), study.store, study.planned().runs))
+    print_table(status_table(study.sweep, study.cells(), study.store, study.planned().runs), standard_output())
 
 
 @app.command()
@@ -147,6 +149,7 @@ def results(
     results: ResultsOption = Path("results"),
 ) -> None:
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
+    from ..report.tables.formats import print_table
     from ..report.tables.study import render
     from ..sweep.driver import open_study
     from ..sweep.plan import runs_folder
@@ -155,7 +158,7 @@ def results(
     study = open_study(results, name)
     found = study_results(study.store, study.planned().runs, runs_folder(study.context), study.sweep)
     for part in render(found):
-        standard_output().print(part)
+        print_table(part, standard_output())
     if figures:
         from ..report.figures.study import study_figures
 
@@ -211,5 +214,6 @@ def _print(boards: Sequence[Board]) -> None:
     from ..report.tables.board import board_table
     from ..report.tables.formats import print_table
 
+    console = standard_output()
     for board in boards:
-        print_table(board_table(board), standard_output())
+        print_table(board_table(board, width=console.width), console)

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from rsbench.boards.claims import AUROC, Question
 from rsbench.boards.columns import (
     ALWAYS,
-    DEFAULT,
     FIGURES,
+    WIDE,
     Column,
     column_groups,
     columns_of,
@@ -28,7 +30,6 @@ from rsbench.boards.leaderboard import Board, leaderboard
 from rsbench.core.display import Display
 from rsbench.core.errors import SpecError
 from rsbench.data.tasks import ICBHI_4
-from rsbench.report.tables import board as tables
 from rsbench.report.tables.board import board_table, cells_of
 from rsbench.results.merge import merge
 from rsbench.results.run import load_runs
@@ -98,8 +99,8 @@ def test_intervals_ranks_and_differences_in_words(boards: Boards) -> None:
     assert said["delta_interval"] == f"{row['delta_low']:.1f} … {row['delta_high']:.1f}"
     assert said["least"] == f"{row['delta_least']:.1f}"
     assert said["shift"] == f"{row['shift_mean']:.1f} ± {row['shift_sd']:.1f}"
-    assert (said["verdict"], said["rank_change"], said["sign_flip"]) == ("not above the floor", "-4", "0.008")
-    assert (said["ranks"], said["seeds"], said["origin"]) == ("–", "8/8", "here")
+    assert (said["verdict"], said["rank_change"], said["sign_flip"]) == ("≤ floor", "-4", "0.008")
+    assert (said["ranks"], said["seeds"], said["origin"]) == ("–", "8", "here")
 
 
 def test_the_best_of_several_is_marked_as_chosen(boards: Boards) -> None:
@@ -122,13 +123,25 @@ def test_what_is_not_there_is_a_dash() -> None:
     assert [ALWAYS[name].cell(empty) for name in ("interval", "ranks")] == ["–", "–"]
 
 
+BRIEF = ["score", "interval"]
+
+
 def test_the_default_is_what_a_board_has(four: Board, oracle: Board, boards: Boards) -> None:
-    compared = ["delta", "delta_interval", "least", "verdict"]
+    compared = ["delta", "delta_interval"]
     assert set(four.table["verdict"]) == {"not above the floor", "too few patients"}
-    assert list(columns_of(four, None)) == [*DEFAULT, "verdict", "seeds"]
-    assert list(columns_of(oracle, None)) == [*DEFAULT, "inflation", "verdict", "seeds"]
-    assert list(columns_of(boards[0], None)) == [*DEFAULT, *compared, "seeds"]
-    assert list(columns_of(boards[1], None)) == [*DEFAULT, "shift", "rank_change", *compared, "seeds"]
+    assert list(columns_of(four)) == [*BRIEF, "verdict", "seeds"]
+    assert list(columns_of(oracle)) == [*BRIEF, "inflation", "verdict", "seeds"]
+    assert list(columns_of(boards[1])) == [*BRIEF, *compared, "verdict", "seeds"]
+    about_auroc = replace(boards[1], question=Question("ce", AUROC))
+    differences = ["auroc_delta", "auroc_delta_interval"]
+    assert list(columns_of(about_auroc)) == ["auroc", "auroc_interval", *differences, "verdict", "seeds"]
+
+
+def test_wide_has_both_points_and_what_tells_more(four: Board, oracle: Board, boards: Boards) -> None:
+    compared = ["delta", "delta_interval", "least", "verdict"]
+    assert list(columns_of(four, wide=True)) == [*WIDE, "verdict", "seeds"]
+    assert list(columns_of(oracle, wide=True)) == [*WIDE, "inflation", "verdict", "seeds"]
+    assert list(columns_of(boards[1], wide=True)) == [*WIDE, "shift", "rank_change", *compared, "seeds"]
 
 
 COLUMNS, GROUPS = known_columns(ICBHI_4), column_groups(ICBHI_4)
@@ -139,7 +152,7 @@ names = st.sampled_from([*FIGURES, "interval", "ranks", "origin", *GROUPS])
 def test_columns_come_in_the_order_in_which_they_are_asked_for(four: Board, asked: list[str], beside: bool) -> None:
     found = list(columns_of(four, ("+" if beside else "") + ", ".join(asked)))
     wanted = [one for name in asked for one in GROUPS.get(name, (name,))]
-    assert found == list(dict.fromkeys([*((*DEFAULT, "verdict") if beside else ()), *wanted, "seeds"]))
+    assert found == list(dict.fromkeys([*((*BRIEF, "verdict") if beside else ()), *wanted, "seeds"]))
 
 
 def test_every_heading_is_one_columns_alone() -> None:
@@ -172,39 +185,19 @@ def test_runs_of_other_people_say_whose_they_are(four: Board, four_runs: Path, t
     """A name is shown as it is written, though brackets are markup to the library that draws the table."""
     merge([four_runs], tmp_path, "Lab [/A]", Display(quiet=True))
     console = Console(file=io.StringIO(), width=300)
-    console.print(board_table(leaderboard(load_runs(tmp_path), "tiny", "val")))
+    console.print(board_table(leaderboard(load_runs(tmp_path), "tiny", "val"), wide=True))
     assert console.file.getvalue().count("self-reported by Lab [/A]") == len(four.table)
-    assert "origin" not in columns_of(four, None)
+    assert "origin" not in columns_of(four)
 
 
 def test_a_method_of_which_nothing_is_done_has_dashes_and_no_origin(results: Path) -> None:
     for folder in results.glob("runs/ce-*"):
         (folder / "status.json").write_text('{"state": "failed"}')
     made = leaderboard(load_runs(results), "tiny", "val")
-    headings, rows = cells_of(made)
+    headings, rows = cells_of(made, columns_of(made))
     assert "origin" not in headings
     (row,) = [row for row in rows if row[0] == "ce"]
-    assert row == ["ce", "argmax", *["–"] * len(DEFAULT), "–", "0/2"]
-
-
-def test_the_table_says_rule_split_and_what_all_share(boards: Boards) -> None:
-    table = board_table(boards[0])
-    assert str(table.title).startswith("tiny — selected: val (best Score on validation patients)\n")
-    assert "train_fraction 0.8" in str(table.title)
-    assert "backbone tiny" in str(table.title)
-    assert "paired on patients and seeds with ce" in str(table.caption)
-    assert "A verdict is about the Score and takes 8 seeds" in str(table.caption)
-    assert table.row_count == len(boards[0].table)
-
-
-def test_of_a_long_board_the_best_rows_are_shown(boards: Boards, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = board_table(boards[0])
-    monkeypatch.setattr(tables, "MOST_ROWS", 3)
-    table = board_table(boards[0])
-    assert table.row_count == 3
-    assert list(table.columns[0].cells) == list(whole.columns[0].cells)[:3]
-    assert str(table.caption).startswith("7 more rows: see --format csv, or narrow the board with --only")
-    assert "more rows" not in str(whole.caption)
+    assert row == ["ce", *["–"] * len(BRIEF), "–", "0/2"]
 
 
 @pytest.mark.parametrize(

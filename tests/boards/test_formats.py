@@ -31,6 +31,7 @@ from rsbench.report.tables.formats import (
     print_sheets,
     text,
 )
+from rsbench.report.tables.latex import PLUS_MINUS
 
 
 def sheet(rows: list[tuple[str, float]], title: str = "what it is\nof whom", caption: str = "how\nto read") -> Sheet:
@@ -118,20 +119,63 @@ def test_latex_is_a_booktabs_table_with_the_best_row_bold_and_equals_marked() ->
     known = sheet([("ce", 50.0), ("a_b", -1.0), ("odd & 5 %", np.nan)], title="{50 %}\nΔ ± τ.", caption="")
     marked = replace(known, best=0, alike=[1])
     assert printed([marked], "latex").splitlines() == [
+        r"% \usepackage{booktabs,siunitx}",
         r"\begin{table}[tbp]",
+        r"\centering",
         r"\caption{\{50 \%\}; $\Delta$ $\pm$ $\tau$}",
-        r"\begin{tabular}{lr}",
+        r"\label{tab:tiny}",
+        r"\begin{tabular}{lS[table-format=+2.1]}",
         r"\toprule",
-        r"the method & Score \\",
+        r"the method & {Score} \\",
         r"\midrule",
-        r"\textbf{ce} & \textbf{50.0} \\",
-        r"a\_b $\approx$ & $-$1.0 \\",
-        r"odd \& 5 \% & -- \\",
+        r"\textbf{ce} & {\bfseries 50.0} \\",
+        r"a\_b $\approx$ & -1.0 \\",
+        r"odd \& 5 \% & {--} \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
     ]
     assert r"\caption{said in a paper}" in latex(replace(known, caption=["said in a paper."]))
+
+
+CELLS = st.sampled_from(
+    ["71.3 ± 0.4", "100.0 ± 21.5", "+0.1", "-10.72", "7", "–", "", "9/10", "-1.0 … +2.0†", "45 %", "a_b"]
+)
+
+
+@given(columns=st.lists(st.tuples(st.booleans(), st.lists(CELLS, min_size=3, max_size=3)), min_size=1, max_size=5))
+def test_columns_of_siunitx_get_numbers_or_text_in_braces(columns: list[tuple[bool, list[str]]]) -> None:
+    table = Table()
+    for number, (right, _) in enumerate(columns):
+        table.add_column(f"c_{number}", justify="right" if right else "left")
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*row)
+    said = latex(Sheet(table, pd.DataFrame(), best=1))
+    assert said.count("{") == said.count("}")
+    for name in ("table", "tabular"):
+        assert said.count(rf"\begin{{{name}}}") == said.count(rf"\end{{{name}}}") == 1
+    (alignment,) = re.findall(r"\\begin\{tabular\}\{(.*)\}", said)
+    kinds = re.findall(r"S\[table-format=\+?\d+(?:\.\d+)?\]|[lr]", alignment.replace(PLUS_MINUS, ""))
+    heading, *rows = [line.removesuffix(r" \\").split(" & ") for line in said.splitlines() if line.endswith(r" \\")]
+    wide = sum(cell.startswith(r"\multicolumn{2}") for cell in heading)
+    assert len(heading) + wide == len(kinds)
+    for row in rows:
+        assert len(row) == len(kinds)
+        for cell, kind in zip(row, kinds, strict=True):
+            if kind[0] == "S":
+                assert cell[:1] + cell[-1:] == "{}" or fits(cell, kind), (cell, kind)
+
+
+def fits(cell: str, kind: str) -> bool:
+    """Whether a number has the digits, and the sign, that a column of siunitx keeps room for."""
+    digits = re.fullmatch(r"([-+]?)(\d+)\.?(\d*)", cell)
+    before, _, behind = kind[:-1].partition("=")[2].lstrip("+").partition(".")
+    return bool(
+        digits
+        and len(digits[2]) <= int(before)
+        and len(digits[3]) <= int(behind or 0)
+        and (not digits[1] or "+" in kind)
+    )
 
 
 def test_no_word_of_a_stranger_is_a_command_of_latex_or_html() -> None:

@@ -93,7 +93,7 @@ def test_the_score_comes_first_in_every_board(reported: Reported) -> None:
     assert len(boards) == 3
     for headings in boards:
         assert headings[2:4] == ["Score", "95 %"]
-        assert {"Sp", "Se", "Brier", "seeds"} < set(headings)
+        assert {"Sp", "Se", "Brier", "n"} < set(headings)
         assert len(set(headings)) == len(headings)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...boards.columns import columns_of
 from ...boards.leaderboard import Board
-from ..tables.board import caption_of, cells_of, title_of
+from ..tables.board import cautions, cells_of, foot_of, shared_in_words
 
 KINDS = ("SYNTHETIC", "PARTIAL", "CONTAMINATED")  # what a warning of a board begins with
 
@@ -32,21 +32,24 @@ class PageTable:
 
 def page_table(board: Board) -> PageTable:
     """The board with its default columns, and all others to be asked for."""
-    headings, rows = cells_of(board, "+all")
-    words = len(board.names) + 1
-    brief = words + len(columns_of(board, None)) - 1  # seeds come last, behind the others
+    columns, brief = columns_of(board, "+all", wide=True), columns_of(board, wide=True)
+    headings, rows = cells_of(board, columns)
+    named = len(board.names)
     # Score and its interval first: on a telephone they are seen without scrolling.
-    columns = list(columns_of(board, "+all"))
-    order = [*range(words), *(words + columns.index(name) for name in ("score", "interval"))]
+    order = [*range(named + 1), *(named + list(columns).index(name) for name in ("score", "interval"))]
     order += [place for place in range(len(headings)) if place not in order]
-    title, shared, *aside = title_of(board)
-    notes = [*caption_of(board), *aside, f"All rows: {shared}."]
+    notes = [
+        "; ".join(foot_of(board, brief, wide=True)),
+        *cautions(board, wide=True),
+        *board.aside,
+        f"All rows: {shared_in_words(board.shared, wide=True)}.",
+    ]
     return PageTable(
-        title,
+        f"{board.split} — {board.header}",
         [headings[place] for place in order],
         [[row[place] for place in order] for row in rows],
-        words,
-        range(brief, len(headings) - 1),
+        named + 1,
+        range(named + len(brief) - 1, len(headings) - 1),  # n comes last, behind the others
         notes,
         filtered=True,
     )

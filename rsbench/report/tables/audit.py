@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,44 +13,63 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...boards.audit import RULES, Audit
-from ...boards.columns import mean_sd
-from ...boards.methods import short
-from ...results.calls import OPERATING_POINTS
+from ...boards.columns import SHORT_VERDICTS, mean_sd, short_verdict
+from ...boards.comparison import ALIKE
+from ...results.calls import ARGMAX, OPERATING_POINTS
+from .board import shared_in_words
 
+Rows = Mapping[str, dict[str, Any]]  # by method
 ABOVE = {"val": "inflation", "last": "above_last"}  # rule → the column that says how far the oracle is above it
 
 
 def audit_table(found: Audit) -> Table:
     """A row per method: its Score six times, what choosing on test added, and what became of its claim."""
-    shared = ", ".join(f"{name} {short(value)}" for name, value in found.shared.items())
     table = Table(
-        title=f"{found.split} — replication audit: who chose the epoch\n{shared}",
+        title=f"{found.split} — replication audit: who chose the epoch\nall rows: {shared_in_words(found.shared)}",
         title_justify="left",
         caption="\n".join(_caption(found)),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     table.add_column("method")
-    for point in OPERATING_POINTS:
-        for rule in RULES:
-            table.add_column(f"{'ORACLE' if rule == 'oracle' else rule}\n{point}", justify="right", no_wrap=True)
-    for rule in ABOVE:
-        table.add_column(f"oracle − {rule}\nargmax, 95 %", justify="right", no_wrap=True)
-    table.add_column("optimism\nargmax", justify="right")
-    if found.baseline:
-        for rule in ("oracle", "val"):
-            table.add_column(f"Δ by {rule}\nargmax", justify="right", no_wrap=True)
-        table.add_column("least Δ\nval", justify="right")
-        table.add_column("verdict\nval")
-    table.add_column("seeds", justify="right")
+    columns = _columns(found)
+    for heading, _ in columns:
+        table.add_column(heading, justify="left" if heading.startswith("verdict") else "right")
     for method in found.methods:
-        cells = [_score(found.at(rule, point).get(method)) for point in OPERATING_POINTS for rule in RULES]
-        row, val = found.at("oracle", "argmax")[method], found.at("val", "argmax")[method]
-        cells += [*(_above(row, column) for column in ABOVE.values()), _signed(row["optimism"])]
-        if found.baseline:
-            cells += [_signed(row["delta"]), _signed(val["delta"]), _plain(val["delta_least"]), val["verdict"] or "–"]
-        table.add_row(escape(method), *cells, str(val["n_ok"]))
+        table.add_row(escape(method), *(cell(method) for _, cell in columns))
     return table
+
+
+def _columns(found: Audit) -> list[tuple[str, Callable[[str], str]]]:
+    """Headings, and the text of a method's cell; what the audit is about comes first, since the last may not fit."""
+    by = {(rule, point): found.at(rule, point) for rule in RULES for point in OPERATING_POINTS}
+    oracle, val = by["oracle", ARGMAX], by["val", ARGMAX]
+
+    def score(rule: str, point: str) -> tuple[str, Callable[[str], str]]:
+        return f"{'ORACLE' if rule == 'oracle' else rule}\n{point}", partial(_score, by[rule, point])
+
+    def above(rule: str) -> tuple[str, Callable[[str], str]]:
+        return f"oracle − {rule}\n95 %", partial(_above, oracle, ABOVE[rule])
+
+    compared: list[tuple[str, Callable[[str], str]]] = [
+        ("Δ by oracle\nargmax", lambda method: _signed(oracle[method]["delta"])),
+        ("Δ by val\nargmax", lambda method: _signed(val[method]["delta"])),
+        ("verdict\nval", lambda method: short_verdict(val[method]["verdict"])),
+        ("least Δ\nval", lambda method: _plain(val[method]["delta_least"])),
+    ]
+    return [
+        score("oracle", ARGMAX),
+        score("val", ARGMAX),
+        above("val"),
+        ("n", lambda method: str(val[method]["n_ok"])),
+        *(compared if found.baseline else []),
+        score("last", ARGMAX),
+        above("last"),
+        ("optimism\nargmax", lambda method: _signed(oracle[method]["optimism"])),
+        *(score(rule, point) for point in OPERATING_POINTS if point != ARGMAX for rule in RULES),
+    ]
 
 
 def _caption(found: Audit) -> list[str]:
@@ -59,6 +80,7 @@ def _caption(found: Audit) -> list[str]:
     if found.baseline:
         lines.append(
             f"Δ: from {found.baseline}, paired; least Δ: the smallest that these seeds and patients could have shown"
+            + (f"; {SHORT_VERDICTS[ALIKE]}: {ALIKE}" if (found.table["verdict"] == ALIKE).any() else "")
         )
     oracle = found.at("oracle", "argmax").values()
     added = {rule: statistics.fmean(row[column] for row in oracle) for rule, column in ABOVE.items()}
@@ -76,14 +98,16 @@ def _caption(found: Audit) -> list[str]:
     return [*lines, *found.warnings]
 
 
-def _score(row: dict[str, Any] | None) -> str:
+def _score(rows: Rows, method: str) -> str:
+    row = rows.get(method)
     return mean_sd(row["score_mean"], row["score_sd"], 1) if row else "–"
 
 
-def _above(row: dict[str, Any], column: str) -> str:
+def _above(rows: Rows, column: str, method: str) -> str:
+    row = rows[method]
     text = _signed(row[column])
     low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return text if pd.isna(low) else f"{text}  ({low:+z.1f} … {high:+z.1f})"
+    return text if pd.isna(low) else f"{text} ({low:+z.1f} … {high:+z.1f})"
 
 
 def _signed(value: float) -> str:

@@ -19,6 +19,7 @@ from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
 from ...evaluation.nuisance import MOST_UNSEEN, length_audit, length_warnings
 from ...evaluation.patients import effective_number
+from .formats import print_table
 
 LENGTH_REMEDY = (
     "Train --backbone length beside the others, which hears nothing else, and read the AUROC within length "
@@ -31,17 +32,17 @@ def render(found: DataCheck, console: Console) -> None:
     table = found.table
     state = "" if found.ok else " (broken)" if found.broken else " (incomplete)"
     console.print(f"[bold]{table.dataset}[/]{state}")
-    console.print(_counts_table(found.counts))
-    console.print(_splits_table(found.splits))
+    print_table(_counts_table(found.counts), console)
+    print_table(_splits_table(found.splits), console)
     lengths = length_audit(found.clips, found.rules)
     if len(lengths):
-        console.print(_lengths_table(lengths))
+        print_table(_lengths_table(lengths), console)
     if warnings := length_warnings(lengths):
         for warning in warnings:
             console.print(f"[yellow]{escape(warning)}[/]")
         console.print(LENGTH_REMEDY)
-    console.print(_frame_table("Formats", found.formats))
-    console.print(_frame_table("Devices", found.devices))
+    print_table(_frame_table("Formats", found.formats), console)
+    print_table(_frame_table("Devices", found.devices), console)
     _print_facts(found, console)
     for note in table.notes:
         console.print(f"Note: {escape(note)}")
@@ -104,7 +105,7 @@ def render_explained(frame: pd.DataFrame, by: str, console: Console) -> None:
         if row["unseen"] >= MOST_UNSEEN:
             on_test = [f"another {by} in test than in train", "–", "–", "–"]
         table.add_row(row["split"], str(row["values"]), f"{row['unseen']:.0%}", *on_test, _area(row["auroc_train"]))
-    console.print(table)
+    print_table(table, console)
 
 
 def _area(value: float) -> str:

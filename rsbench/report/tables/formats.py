@@ -6,20 +6,22 @@ import copy
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.errors import MarkupError
-from rich.markup import render
 from rich.table import Table
 
 from ...core.display import PlainConsole
 from ...core.errors import SpecError, did_you_mean
-from ...core.text import csv_cell, in_latex, in_markdown, visible
+from ...core.text import csv_cell, in_markdown, visible
+from .latex import latex_column, latex_table
+from .terminal import fitted, left_out_in_words, plain
 
 FORMATS = ("table", "md", "csv", "json", "latex")
 PICTURES = (".png", ".svg", ".pdf")
@@ -30,15 +32,19 @@ class Sheet:
     """Something to print: as people read it, and with all its figures.
 
     about: what the rows have in common; stands in JSON beside them.
+    fit: makes the table for a terminal of so many letters; where None, `fitted` does what it can.
     caption: what stands above the table in a paper, in lines; where empty, its title and its caption.
-    best: the row that is bold in a paper. alike: rows that are not distinguishable from what they are compared with.
+    best: the row that is bold in a paper; best_in: the heading of its figure that is, "" for all of them.
+    alike: rows that are not distinguishable from what they are compared with.
     """
 
     table: Table
     frame: pd.DataFrame
     about: Mapping[str, Any] = field(default_factory=dict)
+    fit: Callable[..., Table] | None = None
     caption: Sequence[str] = ()
     best: int | None = None
+    best_in: str = ""
     alike: Sequence[int] = ()
 
 
@@ -58,7 +64,7 @@ def print_sheets(sheets: Sequence[Sheet], form: str, console: Console) -> None:
     """Print sheets in one of FORMATS. The csv of several is one, with the columns of all."""
     if form == "table":
         for sheet in sheets:
-            print_table(sheet.table, console)
+            print_table(sheet.fit(width=console.width) if sheet.fit else sheet.table, console)
     elif form == "md":
         console.out("\n".join(_markdown(sheet.table) for sheet in sheets), end="", highlight=False)
     elif form == "csv":
@@ -104,34 +110,45 @@ def _html_lines(words: Any) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """The table for a paper, with the rules of booktabs."""
+    r"""The table for a paper, which takes \usepackage{booktabs,siunitx}."""
     headings, rows = _plain_cells(sheet.table)
-    cells = [[in_latex(cell) for cell in row] for row in rows]
     for number in sheet.alike:
-        cells[number][0] += r" $\approx$"
-    if sheet.best is not None:
-        cells[sheet.best] = [rf"\textbf{{{cell}}}" for cell in cells[sheet.best]]
+        rows[number][0] += " ≈"
+    numbers = [column.justify == "right" for column in sheet.table.columns]
+    shown = headings if sheet.table.show_header else [""] * len(headings)
+    cells = list(zip(*rows, strict=True)) or [()] * len(headings)
     told = sheet.caption or [*str(sheet.table.title or "").splitlines(), *str(sheet.table.caption or "").splitlines()]
-    written: str = pd.DataFrame(cells, columns=headings).to_latex(
-        index=False,
-        header=list(map(in_latex, headings)) if sheet.table.show_header else False,
-        escape=False,
-        column_format="".join("r" if column.justify == "right" else "l" for column in sheet.table.columns),
-        caption=in_latex("; ".join(part.rstrip(".") for part in told if part)) or None,
-        position="tbp",
-    )
-    return written
+    columns = [
+        latex_column(
+            heading, cells[place], numbers=numbers[place], bold=sheet.best_in in ("", heading) or not numbers[place]
+        )
+        for place, heading in enumerate(shown)
+    ]
+    caption = "; ".join(part.rstrip(".") for part in told if part)
+    return latex_table(columns, caption, re.sub(r"[^\w-]+", "-", str(sheet.about.get("split", ""))), sheet.best)
 
 
 def print_table(table: Table, console: Console) -> None:
-    """A table between its title and its caption, which may be wider than it is."""
-    alone = copy.copy(table)
-    alone.title = alone.caption = None
+    """A table between its title and its caption, wrapped between words; what does not fit is left out by name."""
+    shown, left_out = fitted(table, console.width)
+    shown = copy.copy(shown)
+    shown.title = shown.caption = None
     if table.title:
-        console.print(table.title, markup=False)
-    console.print(alone)
+        _print_lines(str(table.title), console)
+    console.print(shown, crop=False)
+    if left_out:
+        _print_lines(left_out_in_words(left_out, table, console.width), console)
     if table.caption:
-        console.print(f"{table.caption}\n", markup=False)
+        _print_lines(str(table.caption), console)
+    if left_out or table.caption:
+        console.print()
+
+
+def _print_lines(said: str, console: Console) -> None:
+    """Text in lines that are wrapped between words; a word that is longer than a line, a path say, stays whole."""
+    for line in said.splitlines():
+        wrapped = textwrap.fill(line, console.width, break_long_words=False, break_on_hyphens=False)
+        console.print(wrapped, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _markdown(table: Table) -> str:
@@ -151,12 +168,8 @@ def _plain_cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def _plain_cell(content: Any) -> str:
-    """What a cell says, without the markup of terminals."""
-    try:
-        said = render(str(content)).plain
-    except MarkupError:
-        said = str(content)
-    return " ".join(visible(said).split())
+    """What a cell says, in one line."""
+    return " ".join(plain(content).split())
 
 
 def _paragraph(text: Any) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from ...core.plugins import broken_in_words, discover, discover_losses, load
 from ...core.registry import Parameter, Registry
 from ...sweep.shipped import shipped_studies
+from .formats import print_table
 
 
 def registries() -> dict[str, Registry[Any]]:
@@ -40,7 +41,7 @@ def print_listing(kind: str, plugins: Sequence[str], console: Console) -> None:
     for plugin in plugins:
         load(plugin)
     others = {"splits": _splits, "sweeps": _sweeps, "tasks": _tasks}
-    console.print(others[kind]() if kind in others else _entries(kind))
+    print_table(others[kind]() if kind in others else _entries(kind), console)
     for line in broken_in_words():
         console.print(line, markup=False)
 
@@ -110,22 +111,22 @@ def _splits() -> Table:
 
     table = Table(
         "name",
-        "version",
+        "what it is",
         "data set",
         "trains on",
         "judged on",
-        "what it is",
+        "version",
         title="splits",
         title_justify="left",
     )
     for split in named_splits().values():
         table.add_row(
             split.name,
-            str(split.version),
+            split.summary,
             split.dataset,
             ", ".join(split.train) or "–",
             ", ".join(split.test) or "–",
-            split.summary,
+            str(split.version),
         )
     table.caption = "And of every data set NAME-cvK, every patient tested once in K folds, 2 to 20: sprsound-cv5, say."
     return table

@@ -8,40 +8,40 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...boards.columns import mean_sd
-from ...boards.methods import short
 from ...boards.transductive import Transductive
 from ...evaluation.transduction import BY_TEST_CLIPS, ORACLE, POINTS
+from .board import shared_in_words
 
 
 def transductive_table(found: Transductive) -> Table:
     """A row per method and operating point, and below what each point is."""
-    shared = ", ".join(f"{name} {short(value)}" for name, value in found.shared.items())
     table = Table(
         title=f"{found.split} — TRANSDUCTIVE: calls that look at the test clips as a whole, though not at their labels"
-        f"\n{found.header}\n{shared}",
+        f"\n{found.header}\nall rows: {shared_in_words(found.shared)}",
         title_justify="left",
         caption="\n".join(_caption(found)),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("method")
-    table.add_column("point", no_wrap=True)
-    for heading in ("Sp", "Se", "called\nnormal", "Score", "95 %", "Δ", "95 %\ntogether"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("seeds", justify="right")
+    for heading in ("method", "point"):
+        table.add_column(heading)
+    for heading in ("Score", "95 %", "Δ", "95 % of Δ", "n", "Sp", "Se", "called\nnormal"):
+        table.add_column(heading, justify="right")
     before = None
     for row in found.table.to_dict("records"):
         table.add_row(
             escape(row["method"]) if row["method"] != before else "",
             f"[bold]{ORACLE}[/bold]" if row["point"] == ORACLE else row["point"],
-            f"{row['sp_mean']:.1f}",
-            f"{row['se_mean']:.1f}",
-            f"{row['called_normal']:.0f} %",
             mean_sd(row["score_mean"], row["score_sd"], 1),
             _interval(row["low"], row["high"], ".1f"),
             "–" if pd.isna(row["delta"]) else f"{row['delta']:+z.1f}",
             _interval(row["delta_low"], row["delta_high"], "+z.1f"),
             str(row["n_ok"]),
+            f"{row['sp_mean']:.1f}",
+            f"{row['se_mean']:.1f}",
+            f"{row['called_normal']:.0f} %",
             end_section=row["point"] == ORACLE,
         )
         before = row["method"]
