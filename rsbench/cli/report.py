@@ -23,7 +23,7 @@ rsbench report --results results --out margins.html --baseline ce
 rsbench report --root ~/recordings --audio
 """
 
-ComparedOption = Annotated[
+BaselineOption = Annotated[
     str | None,
     typer.Option("--baseline", metavar="LOSS", help="Compare the others with it, paired. Default: ce, where it is."),
 ]
@@ -41,7 +41,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The page to write; its figures go to <out>_figures/.")] = Path(
         "report.html"
     ),
-    baseline: ComparedOption = None,
+    baseline: BaselineOption = None,
     root: RecordingsOption = None,
     audio: AudioOption = False,
     plugin: PluginOption = None,
