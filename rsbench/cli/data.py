@@ -114,7 +114,7 @@ def _ask() -> None:
 def check(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDER…]", help="Folders of recordings without annotations, with --quality."),
+        typer.Argument(metavar="FOLDER…", help="Folders of recordings without annotations, with --quality."),
     ] = None,
     root: RootOption = None,
     dataset: Annotated[

@@ -49,9 +49,7 @@ def predict(
     sounds: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE…|FOLDER…", help="Recordings, and folders of recordings.")
     ] = None,
-    per: Annotated[
-        str, typer.Option(metavar="clip|recording|patient", help="What a row is of; see below how clips are pooled.")
-    ] = "clip",
+    per: Annotated[str, typer.Option(metavar="clip|recording|patient", help="What a row is of.")] = "clip",
     patients: Annotated[
         Path | None,
         typer.Option(

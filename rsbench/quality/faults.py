@@ -45,13 +45,13 @@ class Fault:
 
     def is_in(self, value: float) -> bool:
         """Whether a value of the column is a fault."""
-        return value >= self.limit if self.share else value < self.limit
+        return value >= self.limit if self.share else value <= self.limit
 
 
 def known_faults() -> tuple[Fault, ...]:
     """Silence, clipping, noise and band limit, with their limits."""
     indices = quality_reference().indices
-    rare = f"{RARE} in 100 reference recordings is below"
+    rare = f"{RARE} in 100 reference recordings has no more"
     mildest = "the mildest level that rsbench quality damages clips by"
     return (
         Fault("silence", "dropout", "silent_share", True, min(DEGRADATIONS["dropout"].levels), mildest),
