@@ -38,7 +38,7 @@ def _boards(view: View) -> Section:
         f"patients and seeds; dashed: what always answering normal scores.{_left_out(view)}"
     )
     pictures = [view.picture("scores", caption, panels)] if panels else []
-    text = " ".join(view.group.refused)
+    text = " ".join([*view.group.refused, *view.group.uncompared])
     return Section("boards", "Boards", text, [page_table(board) for board in view.group.boards], pictures)
 
 
