@@ -44,7 +44,7 @@ def predict(
     sounds: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE|FOLDER", help="Recordings, and folders of recordings.")
     ] = None,
-    per: Annotated[str, typer.Option(metavar="LEVEL", help="What a row is of: clip, recording or patient.")] = "clip",
+    per: Annotated[str, typer.Option(metavar="clip|recording|patient", help="What a row is of.")] = "clip",
     patients: Annotated[
         Path | None,
         typer.Option(
@@ -83,7 +83,7 @@ def predict(
     Recordings with annotations (a clips.csv that lists them, a .txt as ICBHI has it, a .json as SPRSound has it) are
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1. One without
-    sound, or with channels that cancel each other, is noted.
+    sound, with channels that cancel each other, or with silence, clipping, noise or a band limit is noted.
 
     Per recording: the mean log-probability of its clips. Per patient: that of the recordings, each pooled so.
     """

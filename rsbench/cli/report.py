@@ -23,7 +23,7 @@ rsbench report --results results --out margins.html --baseline ce
 rsbench report --root ~/recordings --audio
 """
 
-ComparedOption = Annotated[
+BaselineOption = Annotated[
     str | None,
     option("--baseline", ", paired. Default: ce, where it is."),
 ]
@@ -37,7 +37,7 @@ AudioOption = Annotated[bool, option("--audio", "; needs --root.")]
 def report(
     results: ResultsOption = Path("results"),
     out: Annotated[Path, option("--out", " the page there; its figures go to <out>_figures/.")] = Path("report.html"),
-    baseline: ComparedOption = None,
+    baseline: BaselineOption = None,
     root: RecordingsOption = None,
     audio: AudioOption = False,
     plugin: PluginOption = None,

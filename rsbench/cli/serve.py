@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import PluginOption, ResultsOption
-from .report import AudioOption, ComparedOption, RecordingsOption, recordings_of
+from .report import AudioOption, BaselineOption, RecordingsOption, recordings_of
 
 EXAMPLES = """
 rsbench serve
@@ -25,7 +25,7 @@ def serve(
             min=0, max=65535, metavar="N", help="Of this machine, which nobody else reaches; 0: any that is free."
         ),
     ] = 8000,
-    baseline: ComparedOption = None,
+    baseline: BaselineOption = None,
     root: RecordingsOption = None,
     audio: AudioOption = False,
     plugin: PluginOption = None,
