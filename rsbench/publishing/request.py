@@ -19,13 +19,13 @@ from ..report.page.provenance import VERSION_HEADINGS, version_rows
 from ..results.bundle import export
 from ..results.collection import BundleFile, Collection, bundles_in, collect, list_bundles
 from ..results.document import sort_out
+from ..results.folders import in_few_words
 from ..results.pseudonyms import Pseudonyms
 from ..results.rescore import rescore
 from ..results.run import Run
 from .change import Change, change, counted, in_words, markdown_line
 from .pages import ProtocolBoard, rows_of
 
-NAMED = 5  # runs, where many could be named
 TEXT = ".pull-request.md"  # ends the name of the text beside a bundle
 MOST_IN_A_NAME = 3  # losses, or backbones
 
@@ -84,8 +84,7 @@ def checked(runs: Sequence[Run], display: Display, *, synthetic: bool) -> list[R
 
 
 def _named(runs: Sequence[Run]) -> str:
-    more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
-    return ", ".join(run.run_id for run in runs[:NAMED]) + more
+    return in_few_words([run.path for run in runs])
 
 
 def name_of(runs: Sequence[Run]) -> str:
