@@ -97,9 +97,9 @@ def test_leaderboard_shows_the_runs(cli: Cli, tiny_root: Path, tmp_path: Path) -
     for loss in ("ce", "cosface"):
         cli(*COMMAND, "--loss", loss, "--root", tiny_root, "--results", tmp_path, "--epochs", "1")
     for split in ("tiny", "far"):
-        board = cli("leaderboard", "--split", split, "--results", tmp_path)
+        board = cli("leaderboard", "--split", split, "--results", tmp_path, "--wide")
         assert board.code == 0, board.err
-        for word in (split, "selected: val", "ce", "cosface", "1/1", "val-bias"):
+        for word in (split, "selected: val", "ce", "cosface", "val-bias"):
             assert word in board.out
 
 
