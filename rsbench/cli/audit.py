@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
+from .options import (
+    FontOption,
+    NoProvenanceOption,
+    OnlyOption,
+    PluginOption,
+    ResultsOption,
+    TaskOption,
+    WidthOption,
+    figure_style,
+    rows_to_keep,
+    standard_output,
+)
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -30,6 +41,9 @@ def audit(
     only: OnlyOption = None,
     format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
     figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     plugin: PluginOption = None,
 ) -> None:
     """How much of a Score comes from how the epoch was chosen: best on test, best on validation, or the last.
@@ -39,11 +53,11 @@ def audit(
     from ..boards.audit import audit as make_audit
     from ..core.display import Display
     from ..report.tables.audit import audit_table
-    from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
+    from ..report.tables.formats import Sheet, known_format, print_sheets
     from ..results.shipped import runs_to_show
 
     known_format(format_)
-    known_picture(figure)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     chosen = rows_to_keep(only or [], task)
     display, cache = Display(), results / ".index"
     runs = runs_to_show(results, display)
@@ -60,9 +74,9 @@ def audit(
         for one in found
     ]
     print_sheets(sheets, format_, standard_output())
-    if figure:
+    if figure and style:
         from ..report.figures.board import audit_figure
         from ..report.figures.figure import write_figure
 
-        write_figure(audit_figure(found[0]), figure)
+        write_figure(audit_figure(found[0]), figure, style)
         typer.echo(f"drawn in {figure}", err=True)

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ResultsError, SpecError
-from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
+from .options import (
+    FontOption,
+    NoProvenanceOption,
+    OnlyOption,
+    PluginOption,
+    ResultsOption,
+    TaskOption,
+    WidthOption,
+    figure_style,
+    rows_to_keep,
+    standard_output,
+)
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -34,6 +45,8 @@ rsbench leaderboard --split sprsound --by quality
 rsbench leaderboard --split icbhi-official --published
 
 rsbench leaderboard --split sprsound --format csv > board.csv
+
+rsbench leaderboard --split sprsound --baseline ce --names names.yaml --format latex
 """
 
 
@@ -64,6 +77,10 @@ def leaderboard(
     by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site, quality or length.")] = None,
     published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
+    names: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What tables and figures call methods: YAML METHOD: NAME, or a csv."),
+    ] = None,
     task: TaskOption = None,
     only: OnlyOption = None,
     allow_mixed: Annotated[
@@ -75,6 +92,9 @@ def leaderboard(
         Path | None,
         typer.Option(help="Draw it (.png, .svg, .pdf): Scores; with --baseline differences, with --summary a forest."),
     ] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     plugin: PluginOption = None,
 ) -> None:
     """Rank the runs on a split, with honest intervals, never mixing what does not belong together.
@@ -85,10 +105,10 @@ def leaderboard(
     from ..core.spec import DEFAULT_TASK
     from ..data.tasks import task as task_named
     from ..report.tables.columns import columns_table
-    from ..report.tables.formats import known_format, known_picture, print_sheets, print_table
+    from ..report.tables.formats import known_format, print_sheets, print_table
 
     known_format(format_)
-    known_picture(figure)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     if columns == "help":
         print_table(columns_table(task_named(task or DEFAULT_TASK)), standard_output())
         return
@@ -105,14 +125,15 @@ def leaderboard(
         by=by,
         published=published,
         summary=summary,
+        names=names,
         only=rows_to_keep(only or [], task),
         allow_mixed=allow_mixed or (),
     )
     print_sheets(found.sheets, format_, standard_output())
-    if figure:
+    if figure and style:
         from ..report.figures.figure import write_figure
 
-        write_figure(found.figure(), figure)
+        write_figure(found.figure(), figure, style)
         typer.echo(f"drawn in {figure}", err=True)
 
 

@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.display import PlainConsole
 from ..core.errors import SpecError
+
+if TYPE_CHECKING:
+    from ..report.figures.figure import FigureStyle
 
 WIDTH_IN_A_PIPE = 120
 
@@ -106,6 +109,34 @@ SelectionOption = Annotated[
 AtOption = Annotated[
     str | None, typer.Option(help="Operating point: val-bias or argmax. Default: val-bias, if the run has one.")
 ]
+
+
+WidthOption = Annotated[
+    float | None, typer.Option("--width-cm", min=4, max=100, help="Width of the figure, e.g. 8.5 for a column.")
+]
+FontOption = Annotated[str | None, typer.Option("--font", metavar="NAME", help="Font of the figure.")]
+NoProvenanceOption = Annotated[
+    bool, typer.Option("--no-provenance", help="What the figure is of stands in the metadata of its file alone.")
+]
+
+
+def figure_style(
+    figure: Path | None, width_cm: float | None, font: str | None, *, provenance: bool
+) -> FigureStyle | None:
+    """How --figure is drawn, where it is. Raises SpecError for an unknown font or kind of file, or without a figure."""
+    from ..report.tables.formats import known_picture
+
+    given = {"--width-cm": width_cm is not None, "--font": font is not None, "--no-provenance": not provenance}
+    if figure is None:
+        for option in (name for name, is_given in given.items() if is_given):
+            raise SpecError(f"{option}: is about a figure, and none is asked for. Name one with --figure FILE.")
+        return None
+    known_picture(figure)
+    from ..report.figures.figure import FigureStyle, known_font
+
+    if font is not None:
+        known_font(font)
+    return FigureStyle(width_cm, font, provenance)
 
 
 class Format(enum.StrEnum):
