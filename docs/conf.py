@@ -41,7 +41,17 @@ html_theme_options = {
 
 pages = {  # all but the first, by what they are for
     "Begin": ["quickstart", "installation", "study"],
-    "What is measured, and how": ["data", "protocol", "tasks", "statistics", "boards", "robustness", "performance"],
+    "Tutorials": ["tutorials/paper", "tutorials/method", "tutorials/review"],
+    "What is measured, and how": [
+        "data",
+        "protocol",
+        "tasks",
+        "statistics",
+        "boards",
+        "publishing",
+        "robustness",
+        "performance",
+    ],
     "Your own": ["loss", "backbone", "models", "dataset", "quality", "predictions"],
     "Studies": ["sweeps", "slurm", "generalisation", "runs", "observers"],
     "Reference": ["commands", "api"],

@@ -116,7 +116,7 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
                 panel.draw(Figure().subplots())
             yield picture, Drawn(picture.name, picture.caption, ())
 
-    monkeypatch.setattr("rsbench.report.page.kept.KeptPictures.render_all", sketch)
+    monkeypatch.setattr("rsbench.report.page.kept.KeptReports.render_all", sketch)
 
 
 @pytest.fixture

@@ -52,8 +52,11 @@ AFTER_AN_INTERRUPT = {
     "sweep": "The same command does what is missing.",
     "embed": "The same command continues where it was stopped.",
     "merge": "The same command brings in what is missing.",
+    "publish": "No bundle was written, or a whole one; look with git status before you publish again.",
     "serve": "The page is served no more.",
     "results": "A pull goes on with the same command.",
+    "site": "The same command writes it whole.",
+    "predict": "Files that were written are whole.",
     "quality": "What was measured of a whole data set is kept.",
 }
 

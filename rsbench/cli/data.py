@@ -14,6 +14,7 @@ from .options import DryRunOption, PartialOption, PluginOption, QuietOption, Roo
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..core.display import Display
     from ..data.check import DataCheck
     from ..data.sources import Roots
 
@@ -48,6 +49,8 @@ CHECKS = """
 rsbench data check --root DATA --dataset sprsound
 
 rsbench data check --root DATA --dataset icbhi --by device
+
+rsbench data check visits/ --quality --figure worst.png
 """
 
 
@@ -109,9 +112,23 @@ def _ask() -> None:
 
 @app.command(epilog=CHECKS)
 def check(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER…]", help="Folders of recordings without annotations, with --quality."),
+    ] = None,
     root: RootOption = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="Only this data set; repeatable.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="Only these data sets, with commas between.")
+    ] = None,
     partial: PartialOption = False,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="The worst recordings, and why: silence, clipping, noise, band limit.")
+    ] = False,
+    worst: Annotated[int, typer.Option(min=1, help="How many of them, with --quality.")] = 10,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Their spectrograms: a .png, .svg or .pdf of all, or a folder for one each."),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -119,8 +136,13 @@ def check(
         ),
     ] = None,
     plugin: PluginOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken."""
+    """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken.
+
+    With --quality also which recordings are the worst, and why; then a FOLDER of recordings will do.
+    """
+    from ..core.display import Display
     from ..data.check import check as check_table
     from ..data.sources import load_table
     from ..evaluation.nuisance import NUISANCES, explained
@@ -128,18 +150,73 @@ def check(
 
     if by is not None and by not in NUISANCES:
         raise SpecError(f"--by {by}: there is no such nuisance.{did_you_mean(by, NUISANCES)}")
+    _refuse_unmeant(folders, dataset, quality, figure)
+    console, display = standard_output(), Display(quiet=quiet)
+    if folders:
+        broken = [_show_faults(str(folder), _below(folder), worst, figure, display) for folder in folders]
+        raise typer.Exit(1 if any(broken) else 0)
     roots = _roots(root, plugin)
-    console = standard_output()
     sound = True
-    for name in dataset or roots.present():
+    for name in names_of(dataset) or roots.present():
         found = check_table(load_table(name, roots, partial=True))
         render(found, console)
+        if quality:
+            _show_faults(name, [Path(path) for path in found.table.recordings["path"]], worst, figure, display)
         if by:
             clips = _with_level(found) if by == "level" else found.clips
             render_explained(explained(clips, found.rules, by), by, console)
         sound &= not found.broken if partial else found.ok
     if not sound:
         raise typer.Exit(1)
+
+
+def names_of(listed: list[str] | None) -> list[str]:
+    """The names that were typed after a repeated option, each with commas between."""
+    return [name.strip() for names in listed or () for name in names.split(",")]
+
+
+def _refuse_unmeant(folders: list[Path] | None, dataset: list[str] | None, quality: bool, figure: Path | None) -> None:
+    """Raise SpecError for options of `check` that do not belong together."""
+    from ..report.tables.formats import known_picture
+
+    if folders and not quality:
+        raise SpecError(f"{folders[0]}: of a folder without annotations nothing can be counted. Say --quality.")
+    if folders and dataset:
+        raise SpecError("Name folders, or data sets with --dataset; not both.")
+    if figure and not quality:
+        raise SpecError(f"--figure {figure}: pictures are of the worst recordings. Say --quality.")
+    if figure and figure.suffix and not figure.is_dir():
+        known_picture(figure)
+        if len(folders or names_of(dataset)) != 1:
+            raise SpecError(
+                f"--figure {figure}: is a page of one data set or folder. Name one, or a folder of pictures."
+            )
+
+
+def _below(folder: Path) -> list[Path]:
+    """The recordings of a folder and all folders below it. Raises DataError where there is none."""
+    from ..core.errors import DataError
+    from ..data.layout import folders_below, recordings_in, where_recordings_lie
+
+    found = [path for place in folders_below(folder) for path in recordings_in(place)] if folder.is_dir() else []
+    if not found:
+        raise DataError(f"{folder}: {where_recordings_lie(folder) if folder.is_dir() else 'there is no such folder.'}")
+    return found
+
+
+def _show_faults(name: str, paths: list[Path], worst: int, figure: Path | None, display: Display) -> bool:
+    """Measure recordings, print the worst and draw them; whether one cannot be read."""
+    from ..quality.faults import find_faults
+    from ..report.tables.faults import render_faults
+
+    with display.track(f"measuring {name}", len(paths)) as advance:
+        found = find_faults(paths, advance)
+    render_faults(name, found, worst, standard_output())
+    if figure:
+        from ..report.figures.faults import write_fault_figures
+
+        write_fault_figures(name, found, worst, figure, display)
+    return bool(found.errors)
 
 
 @app.command(epilog=NAMES)

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import AtOption, PluginOption, QuietOption, ResultsOption, RunArgument, SelectionOption
+from .options import (
+    AtOption,
+    PluginOption,
+    QuietOption,
+    ResultsOption,
+    RunArgument,
+    SelectionOption,
+    YesSyntheticOption,
+)
 
 EXAMPLES = """
 [bold]Example[/bold]
@@ -25,6 +33,7 @@ def export_model(
     results: ResultsOption = Path("results"),
     select: SelectionOption = None,
     at: AtOption = None,
+    yes_synthetic: YesSyntheticOption = False,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -36,7 +45,7 @@ def export_model(
     from ..core.display import Display
     from ..core.files import write_bytes
     from ..data.windows import clip_window
-    from ..inference.classifier import changed_code, load_classifier
+    from ..inference.classifier import changed_code, load_classifier, refuse_synthetic
     from ..inference.onnx_file import export_onnx, how_to_use
     from ..report.card import model_card
     from ..results.run import Run
@@ -44,6 +53,7 @@ def export_model(
     if out.suffix != ".onnx":
         raise SpecError(f"--out {out}: name a file that ends in .onnx.")
     chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
+    refuse_synthetic(chosen, accepted=yes_synthetic)
     classifier = load_classifier(chosen)
     for line in (chosen.describe(), *changed_code(chosen.run), "writing and checking it, for about half a minute"):
         display.say(line)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, ResultsOption, standard_output
+from .options import PluginOption, ResultsToWriteOption, standard_output
 
 NAMED = 5  # runs of one outcome
 
@@ -22,7 +22,7 @@ rsbench merge alice.zip --from alice --results board
 
 def merge(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip…", help="Results folders and bundles.")],
-    results: ResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     name: Annotated[
         str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
     ] = None,

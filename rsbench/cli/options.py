@@ -41,6 +41,9 @@ LogOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
+YesSyntheticOption = Annotated[
+    bool, typer.Option("--yes-synthetic", help="Use a model that was trained on SYNTHETIC recordings all the same.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
 
 
@@ -97,10 +100,26 @@ def results_place(text: str | Path) -> Path:
 ResultsOption = Annotated[
     Path,
     typer.Option(
+        "--results",
         parser=results_place,
         metavar="DIR",
         help="Folder that holds runs/; or public: what rsbench results pull brought.",
     ),
+]
+
+
+def results_to_write(text: str | Path) -> Path:
+    """The folder that --results names where runs are written to. Raises SpecError for what was pulled."""
+    if str(text) == "public":
+        raise SpecError(
+            "--results public: is what rsbench results pull brought, and nothing is written there. Name a folder of "
+            "your own; one that is called public is ./public."
+        )
+    return Path(text)
+
+
+ResultsToWriteOption = Annotated[
+    Path, typer.Option("--results", parser=results_to_write, metavar="DIR", help="Folder that holds runs/.")
 ]
 SelectionOption = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -20,20 +20,23 @@ from .options import (
     RunArgument,
     SelectionOption,
     ThreadsOption,
+    YesSyntheticOption,
     standard_output,
 )
 
 if TYPE_CHECKING:
-    from ..core.display import PlainConsole
-    from ..inference.prediction import Heard
-    from ..results.trained_model import TrainedModel
+    from ..api.predict import PredictedClips
+    from ..core.display import Display, PlainConsole
+    from ..inference.pooled import Per
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
-rsbench predict qlung-cnn6-s0 breath.wav
+rsbench predict qlung-cnn6-s0 breath.wav --figure breath.png
 
 rsbench predict qlung-cnn6-s0 recordings/ --hop-s 4 --out predictions.csv
+
+rsbench predict qlung-cnn6-s0 recordings/ --per patient --patients patients.csv
 
 rsbench predict qlung-cnn6-s0 test2022_wav --annotations test2022_json/inter_test_json --format json
 
@@ -45,6 +48,16 @@ def predict(
     run: RunArgument,
     sounds: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE…|FOLDER…", help="Recordings, and folders of recordings.")
+    ] = None,
+    per: Annotated[
+        str, typer.Option(metavar="clip|recording|patient", help="What a row is of; see below how clips are pooled.")
+    ] = "clip",
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A csv with the columns path and patient, for --per patient. Default: clips.csv, or the names.",
+        ),
     ] = None,
     results: ResultsOption = Path("results"),
     select: SelectionOption = None,
@@ -60,7 +73,12 @@ def predict(
         str | None, typer.Option("--format", help="table, md, csv, json or latex. Default: as --out ends, or table.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write it there, and the model card beside it.")] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Spectrogram and calls over time: a .png, .svg or .pdf of one recording, a folder for many."),
+    ] = None,
     card: Annotated[bool, typer.Option("--card", help="Print the model card, and predict nothing.")] = False,
+    yes_synthetic: YesSyntheticOption = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -72,9 +90,10 @@ def predict(
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1. One without
     sound, or with channels that cancel each other, is noted.
+
+    Per recording: the mean log-probability of its clips. Per patient: that of the recordings, each pooled so.
     """
-    from ..core.display import Display, PlainConsole
-    from ..core.files import write_bytes
+    from ..core.display import Display
     from ..report.card import model_card
     from ..report.tables.formats import known_format
     from ..results.run import Run
@@ -87,19 +106,20 @@ def predict(
         return
     if not sounds:
         raise SpecError("Name recordings, or folders of them; or say --card.")
-    from ..api.predict import hear  # which imports torch
+    from ..api.predict import PredictedClips, hear, known_per, plan  # which imports torch
+    from ..inference.classifier import refuse_synthetic
+    from ..report.figures.recording import figure_files, write_recording_figures
 
+    known_per(per)
+    refuse_synthetic(chosen, accepted=yes_synthetic)
+    planned = plan(chosen, sounds, annotations, patients, hop_s, cast("Per", per))
+    files = figure_files(figure, [recording.path for recording in planned.recordings]) if figure else {}
     with prints_apart():
-        heard = hear(chosen, sounds, annotations, hop_s, device, threads, display)
-    if out and len(heard.rows):
-        written = io.StringIO()
-        _print(chosen, heard, form, PlainConsole(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
-        write_bytes(out, written.getvalue().encode())
-        beside = out.with_suffix(".card.md")
-        write_bytes(beside, model_card(chosen, display).encode())
-        display.say(f"{len(heard.rows)} clips in {out}, the model card in {beside}")
-    elif len(heard.rows):
-        _print(chosen, heard, form, standard_output())
+        heard = hear(chosen, planned, device, threads, display)
+    found = PredictedClips(chosen, heard, cast("Per", per))
+    if len(heard.rows):
+        _hand_out(found, form, out, display)
+        write_recording_figures(found.model, heard.rows, found.about["quality_scale"], files, display)
     for note in heard.notes:
         typer.echo(f"note: {note}", err=True)
     for message in heard.errors:
@@ -108,10 +128,27 @@ def predict(
         raise typer.Exit(1)
 
 
-def _print(choice: TrainedModel, heard: Heard, form: str, console: PlainConsole) -> None:
-    from ..report.tables.formats import Sheet, print_sheets
-    from ..report.tables.prediction import prediction_table
+def _hand_out(found: PredictedClips, form: str, out: Path | None, display: Display) -> None:
+    """Print the rows, or write them and the model card."""
+    from ..core.display import PlainConsole
+    from ..core.files import write_bytes
+    from ..report.card import model_card
 
+    if out is None:
+        _print(found, form, standard_output())
+        return
+    written = io.StringIO()
+    _print(found, form, PlainConsole(file=written, highlight=False, width=WIDTH_IN_A_PIPE))
+    write_bytes(out, written.getvalue().encode())
+    beside = out.with_suffix(".card.md")
+    write_bytes(beside, model_card(found.model, display).encode())
+    display.say(f"{len(found.rows)} {found.per}s in {out}, the model card in {beside}")
+
+
+def _print(found: PredictedClips, form: str, console: PlainConsole) -> None:
+    from ..report.tables.formats import Sheet, print_sheets
+
+    (sheet,) = found.sheets
     # A csv has no place for what all rows share but the rows.
-    frame = heard.rows.assign(**choice.about()) if form == "csv" else heard.rows
-    print_sheets([Sheet(prediction_table(choice, heard.rows), frame, choice.about())], form, console)
+    frame = sheet.frame.assign(**sheet.about) if form == "csv" else sheet.frame
+    print_sheets([Sheet(sheet.table, frame, sheet.about)], form, console)

@@ -19,7 +19,7 @@ from .options import (
     PartialOption,
     PluginOption,
     QuietOption,
-    ResultsOption,
+    ResultsToWriteOption,
     RootOption,
     SetOption,
     ThreadsOption,
@@ -77,7 +77,7 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    results: ResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     save_every_s: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often a state to go on from is written.")
     ] = 60,

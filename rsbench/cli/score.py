@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import PartialOption, PluginOption, QuietOption, ResultsOption, RootOption, standard_output
+from .options import PartialOption, PluginOption, QuietOption, ResultsToWriteOption, RootOption, standard_output
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -45,7 +45,7 @@ def score(
     pretrained_on: Annotated[
         str, typer.Option(help="What its weights had learnt from, with commas between; none for random ones.")
     ] = "unknown",
-    results: ResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     task: Annotated[str, typer.Option(help="What the predictions tell apart; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,

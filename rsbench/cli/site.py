@@ -23,7 +23,7 @@ rsbench site --results public --out site
 def site(
     out: Annotated[Path, typer.Option(help="The folder to write the pages to.")],
     results: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder of bundles (*.zip, */*.zip), one bundle, or public.")
+        str, typer.Option(metavar="DIR", help="Folder with bundles in it or one below, one bundle, or public.")
     ] = "results",
     tag: Annotated[
         str | None, typer.Option(metavar="NAME", help="Also freeze the boards under this name, in a folder below.")

@@ -19,6 +19,7 @@ from .options import (
     PluginOption,
     QuietOption,
     ResultsOption,
+    ResultsToWriteOption,
     RootOption,
     standard_output,
 )
@@ -97,7 +98,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
-    results: ResultsOption = Path("results"),
+    results: ResultsToWriteOption = Path("results"),
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,

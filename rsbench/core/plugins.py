@@ -35,6 +35,7 @@ BUILT_IN_DATA = tuple(
 )
 ENTRY_POINT_GROUPS = ("rsbench.losses", "rsbench.backbones", "rsbench.quality", "rsbench.observers")
 DATA_GROUPS = ("rsbench.datasets", "rsbench.tasks")
+OF_FILES = "rsbench_plugin_"  # how the modules are called that plugin files become
 
 broken: dict[str, str] = {}  # what could not be imported: entry point → traceback
 _imported: dict[str, Path] = {}  # what a user named and was imported: module, or file → its file
@@ -138,7 +139,7 @@ def _import(plugin: str) -> Path:
 def _executed(plugin: str, path: Path) -> Path:
     if not plugin.endswith(".py"):
         return Path(importlib.import_module(plugin).__file__ or plugin)
-    name = f"rsbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = f"{OF_FILES}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -184,6 +185,12 @@ def is_built_in(entry: Entry[Any]) -> bool:
     """Whether rsbench brings a registered thing itself."""
     built_in = {Path(part).resolve() for name in ("rsbench", *BUILT_IN_PACKAGES) for part in _package_path(name)}
     return any(parent in built_in for parent in entry.origin.resolve().parents)
+
+
+def plugin_of(entry: Entry[Any]) -> str:
+    """What brought a registered thing that is not built in: a file's name, "my_loss.py", or a module's, "my.losses"."""
+    module = str(getattr(entry.source, "__module__", ""))
+    return entry.origin.name if module.startswith((OF_FILES, "__main__")) else module
 
 
 def _package_path(name: str) -> list[str]:

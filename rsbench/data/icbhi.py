@@ -37,7 +37,7 @@ ON_BOTH_SIDES = ("156", "218")  # patients whom the official list has in train a
 
 # The official list calls this recording by a name that the database has never held.
 ALIASES = {"226_1b1_Pl_sc_Meditron": "226_1b1_Pl_sc_LittC2SE"}
-_NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<device>[^_]+)")
+NAME = re.compile(r"(?P<patient>\d{3})_[^_]+_(?P<location>[^_]+)_(?:sc|mc)_(?P<device>[^_]+)")
 
 
 _SITE = "https://bhichallenge.med.auth.gr"
@@ -93,7 +93,7 @@ def read_icbhi(root: Path) -> ClipTable:
     official_list = _official_list(root)
     subsets, notes = read_official_list(official_list)
     audio = _by_name(audio_files(database))
-    annotations = _by_name({path.stem: path for path in sorted(database.glob("*.txt")) if _NAME.fullmatch(path.stem)})
+    annotations = _by_name({path.stem: path for path in sorted(database.glob("*.txt")) if NAME.fullmatch(path.stem)})
     _refuse_strangers(official_list, subsets, {**annotations, **audio})
 
     names = sorted(audio)
@@ -105,7 +105,7 @@ def read_icbhi(root: Path) -> ClipTable:
     clips: list[dict] = []
     recordings: list[dict] = []
     for name, cycles in zip(names, read_each(read_cycles, [annotations[name] for name in names]), strict=True):
-        parts = _NAME.fullmatch(name)
+        parts = NAME.fullmatch(name)
         assert parts is not None  # every name of the list has matched
         known = {**parts.groupdict(), "recording": name, "subset": subsets[name]}
         recordings.append({**known, "path": str(audio[name]), "record_label": ""})
@@ -132,7 +132,7 @@ def _database(root: Path) -> tuple[Path, list[str]]:
     found = {
         folder: sorted((path.name, path.exists() and path.stat().st_size) for path in files)
         for folder in folders_below(root)
-        if (files := [path for path in recordings_in(folder) if _NAME.fullmatch(path.stem)])
+        if (files := [path for path in recordings_in(folder) if NAME.fullmatch(path.stem)])
     }
     if not found:
         if (root / DATABASE).is_dir():
@@ -179,7 +179,7 @@ def read_official_list(path: Path) -> tuple[dict[str, str], list[str]]:
     notes = []
     for place, line in read_lines(path):
         words = line.split()
-        if len(words) != 2 or words[1] not in ("train", "test") or not _NAME.fullmatch(words[0]):
+        if len(words) != 2 or words[1] not in ("train", "test") or not NAME.fullmatch(words[0]):
             raise place.error("recording, part", f"{shown(line)} is not a recording's name and train or test.")
         name = ALIASES.get(words[0], words[0])
         if name != words[0]:

@@ -30,7 +30,7 @@ OFFICIAL = pd.DataFrame(
     [("all", 12 * sum(PATIENTS.values()), sum(PATIENTS.values()), *(12 * count for count in PATIENTS.values()))],
     columns=["subset", "recordings", "patients", *PATIENTS],
 )
-_NAME = re.compile(r"(?P<patient>H\d{3})_(?P<location>[LR][1-6])", re.ASCII)
+NAME = re.compile(r"(?P<patient>H\d{3})_(?P<location>[LR][1-6])", re.ASCII)
 _PATIENT = re.compile(r"H\d{3}", re.ASCII)
 
 PUBLICATION = Publication(
@@ -49,7 +49,7 @@ PUBLICATION = Publication(
 )
 def read_respiratory_tr(root: Path) -> ClipTable:
     """Read the recordings of one folder at or below `root`; a clip is a whole recording, its label the severity."""
-    files = recordings_named(root, _NAME, HOLDS)
+    files = recordings_named(root, NAME, HOLDS)
     severities = read_severities(_labels(root))
     rows = read_each(lambda path: _read_name(path, severities), files)
     here = {row["recording"] for row in rows}
@@ -97,7 +97,7 @@ def _only(place: Place, row: dict[str, str], what: str, fits: Callable[[str], bo
 
 def _read_name(path: Path, severities: Mapping[str, str]) -> dict:
     """The recording's row, with its label."""
-    parts = _NAME.fullmatch(path.stem)
+    parts = NAME.fullmatch(path.stem)
     if parts is None:
         raise DataError(f"{path}: the name is not PATIENT_CHANNEL, H045_L5 for one. Put it right, or remove the file.")
     patient = parts["patient"]

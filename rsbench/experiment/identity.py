@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..core.backbone import BACKBONES
 from ..core.fingerprint import code_sha256
-from ..core.plugins import is_built_in
+from ..core.plugins import is_built_in, plugin_of
 from ..core.spec import BackboneChoice, RunSpec
 from ..core.weights import WeightsFile, find_weights
 from ..data.datasets import DATASETS
@@ -49,6 +49,13 @@ def identity_of(spec: RunSpec, labels: dict[str, str], weights: WeightsFile, ind
         built_in={part: code_sha256(it) for part, it in parts.items() if is_built_in(it)},
         quality_index=index.fitted_sha256,
     )
+
+
+def plugins_of(spec: RunSpec, datasets: Iterable[str]) -> dict[str, str]:
+    """`kind:name` → the plugin that brought it, of all that a run is made with; {} where everything ships here."""
+    named = [DATASETS.entry(name) for name in datasets if name in DATASETS.names()]
+    parts = registered(spec) | {f"{DATASETS.kind}:{entry.name}": entry for entry in named}
+    return {part: plugin_of(entry) for part, entry in parts.items() if not is_built_in(entry)}
 
 
 def code_of_task(name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from ..data.splits import Split
 from ..data.tasks import ICBHI_4, Task
 from ..quality.leakage import index_used
 from ..results.schema import SCHEMA_VERSION, DatasetUsed, DataUsed, LabelMapUsed, SplitUsed, TaskUsed, WeightsUsed
+from .identity import plugins_of
 from .parts import of_fold
 from .prepare import DatasetClips, Experiment
 
@@ -30,6 +31,7 @@ def data_record(experiment: Experiment, weights: WeightsUsed) -> DataUsed:
         backbone=experiment.backbone,
         track=experiment.track,
         identity=experiment.identity,
+        plugins=plugins_of(experiment.spec, experiment.datasets),
         splits={split.name: SplitUsed(version=split.version, dataset=split.dataset) for split in every},
         label_map=LabelMapUsed(name=used.name, version=used.version),
         task=task_used(task),

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..core.backbone import embeddings_of
+from ..core.backbone import BACKBONES, embeddings_of
 from ..core.errors import ResultsError, SpecError
 from ..core.fingerprint import code_sha256
+from ..core.loss import LOSSES
 from ..core.plugins import discover
+from ..core.registry import Registry
 from ..core.spec import PROTOCOL
 from ..core.weights import read_state
-from ..data.tasks import NORMAL
+from ..data.tasks import NORMAL, TASKS
 from ..evaluation.operating_point import OperatingPoint
 from ..experiment.build import feature_size, untrained_model, with_adapters
 from ..experiment.resolve import registered
-from ..features.frontends import FrontendModule, create_frontend
+from ..features.frontends import FRONTENDS, FrontendModule, create_frontend
+from ..quality.index import QUALITY
 from ..results.run import Run
-from ..results.trained_model import TrainedModel
+from ..results.trained_model import SYNTHETIC_WARNING, TrainedModel
 from ..training.adapters import merge_adapters
 from ..training.checkpoint import weights_name
 from ..training.predict import Model
@@ -64,13 +68,14 @@ def load_classifier(choice: TrainedModel) -> Classifier:
     """The classifier of a run as it is used, in eval mode, on the CPU.
 
     Raises:
-        SpecError: the run's backbone hears no sound, the run was adapted to its test clips, or something it is made of
-            is not registered.
+        SpecError: the run's backbone hears no sound, the run was adapted to its test clips, or a plugin that it was
+            made with is not loaded.
         ResultsError: its weights are not there, or are not of this model.
         WeightsError: its weights are damaged.
     """
     discover()
     run, spec = choice.run, choice.run.spec
+    _refuse_without_plugins(run)
     if spec.frontend is None:
         raise SpecError(
             f"{run.run_id}: its backbone hears no sound, and the run cannot take one itself. Train on the recordings "
@@ -94,6 +99,35 @@ def load_classifier(choice: TrainedModel) -> Classifier:
         ) from None
     merge_adapters(model.backbone)
     return Classifier(frontend, model, choice.point, spec.data.clip_s).eval()
+
+
+def refuse_synthetic(choice: TrainedModel, *, accepted: bool) -> None:
+    """Raise SpecError for a model that learnt from generated recordings, unless that was accepted."""
+    if choice.trained_on_synthetic and not accepted:
+        raise SpecError(
+            f"{choice.run.run_id} is {SYNTHETIC_WARNING}. Use a run that was trained on real recordings. To try the "
+            "command out all the same, say --yes-synthetic."
+        )
+
+
+def _refuse_without_plugins(run: Run) -> None:
+    """Raise SpecError where something that the model needs was brought by a plugin that is not loaded."""
+    registries: dict[str, Registry[Any]] = {it.kind: it for it in (LOSSES, BACKBONES, FRONTENDS, QUALITY, TASKS)}
+    parts = [part for part in run.data.identity.plugins if part.partition(":")[0] in registries]
+    missing = [part for part in parts if part.partition(":")[2] not in registries[part.partition(":")[0]].names()]
+    if not missing:
+        return
+    remedies = dict.fromkeys(_how_to_load(run.data.plugins.get(part, "")) for part in missing)
+    raise SpecError(f"{run.run_id} needs {' and '.join(missing)}, which a plugin brought. {' '.join(remedies)}")
+
+
+def _how_to_load(plugin: str) -> str:
+    """What to do where a plugin is not loaded. plugin: as the record has it, "" where it was not kept yet."""
+    if not plugin:
+        return "Its record does not say which plugin that was: say --plugin FILE, or --plugin MODULE."
+    if plugin.endswith(".py"):
+        return f"It was made with the file {plugin}: say --plugin FOLDER/{plugin}."
+    return f"It was made with the module {plugin}: install its package, or say --plugin {plugin}."
 
 
 def checkpoint(choice: TrainedModel) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,17 @@ from ..data.waveforms import Waveforms, of_recording
 from ..data.windows import clip_window
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
-from ..quality.index import create_quality
 from ..quality.measuring import measure_recording
+from ..quality.scale import QualityScale
 from ..results.trained_model import TrainedModel
 from ..training.predict import exact
 from .classifier import Classifier
 from .recordings import Recording, WindowPlan
+
+QUALITY_COLUMNS = (
+    "quality",  # of the whole clip by the run's index, see `QualityScale`
+    "quality_percentile",  # 0 to 100: how many of the reference recordings are no better; NaN without a reference
+)
 
 
 def probability_columns(task: Task) -> tuple[str, ...]:
@@ -40,7 +46,7 @@ def columns_of(task: Task) -> tuple[str, ...]:
         "label",  # the annotation's own word; "" where there is none
         "called",
         *probability_columns(task),
-        "quality",  # in [0, 1], by the run's index and normaliser; of the whole clip
+        *QUALITY_COLUMNS,
     )
 
 
@@ -48,11 +54,14 @@ def columns_of(task: Task) -> tuple[str, ...]:
 class Heard:
     """What became of some recordings.
 
-    rows: `columns_of` the task, a row per clip. errors: a message for each recording that could not be heard.
-    notes: one for each that was, and whose sound is odd.
+    rows: `columns_of` the task, a row per clip. logits: the task's `logit_columns`, likewise, without an offset.
+    patients: recording, as in the rows → its patient, "" where nobody said. errors: a message for each recording that
+    could not be heard. notes: one for each that was, and whose sound is odd.
     """
 
     rows: pd.DataFrame
+    logits: pd.DataFrame
+    patients: Mapping[str, str]
     errors: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -64,28 +73,32 @@ class Predictor:
         self.point = choice.point
         self.spec = choice.run.spec
         self.task = choice.run.task
-        self.normaliser = choice.run.data.quality_normaliser
         self.classifier = classifier.to(device)
         self.device = device
-        self.index = create_quality(self.spec.quality.name, **self.spec.quality.params)
+        self.quality = QualityScale(choice.run)
 
     def predict_all(self, planned: WindowPlan, display: Display) -> Heard:
         """Hear one recording after the other; one that cannot be heard stops none."""
-        rows, errors, notes = [], list(planned.errors), []
+        rows, logits, patients, notes = [], [], {}, []
+        errors = list(planned.errors)
         with display.track("predicting", planned.clips) as advance:
             for recording in planned.recordings:
                 try:
-                    heard, oddities = self.predict(recording, advance)
+                    heard, of_clips, oddities = self.predict(recording, advance)
                     rows.append(heard)
+                    logits.append(of_clips)
+                    patients[str(recording.path)] = recording.patient
                     notes += [f"{recording.path}: {what}; what is said of it means little" for what in oddities]
                 except DataError as error:
                     errors.append(str(error))
                     advance(len(recording.clips), "")
         found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns_of(self.task))
-        return Heard(found, tuple(errors), tuple(notes))
+        columns = list(self.task.logit_columns)
+        of_all = pd.DataFrame(np.concatenate(logits) if logits else None, columns=columns, dtype=np.float64)
+        return Heard(found, of_all, patients, tuple(errors), tuple(notes))
 
-    def predict(self, recording: Recording, advance: Advance) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """`columns_of` a recording's clips, and what is odd about its sound.
+    def predict(self, recording: Recording, advance: Advance) -> tuple[pd.DataFrame, np.ndarray, tuple[str, ...]]:
+        """`columns_of` a recording's clips, their logits (N, C), and what is odd about its sound.
 
         Raises DataError where it cannot be read, a clip lies outside it, or what the model says of it is no number.
         """
@@ -101,15 +114,16 @@ class Predictor:
             raise DataError(
                 f"{name}: its clip at {start_s:g} s gets no numbers from the model. Mend it, or leave it out."
             )
-        wanted = [(self.index, clips[["start_s", "end_s"]].to_numpy())]
-        [measures] = measure_recording(wanted, name, native, native_rate)
+        wanted = [(self.quality.index, clips[["start_s", "end_s"]].to_numpy())]
+        [values] = measure_recording(wanted, name, native, native_rate)
+        measures = np.array(values)
         called = predicted_classes(logits, self.point.normal_offset)
         rows = clips.assign(
             called=[self.task.classes[index] for index in called],
             **dict(zip(probability_columns(self.task), probabilities.T, strict=True)),
-            quality=self.index.score(np.array(measures), self.normaliser),
+            **dict(zip(QUALITY_COLUMNS, self.quality.of(measures), strict=True)),
         )
-        return rows[list(columns_of(self.task))], sound.oddities()
+        return rows[list(columns_of(self.task))], logits, sound.oddities()
 
     def _classify(
         self, waveforms: Waveforms, clips: pd.DataFrame, recording: Recording, advance: Advance

@@ -14,6 +14,7 @@ from ..data.audio import ENDINGS, probe
 from ..data.folder import CLIPS_CSV, read_folder
 from ..data.icbhi import read_cycles
 from ..data.layout import folders_below, names_in
+from ..data.patients import patient_in_name, patients_listed, refuse_unknown
 from ..data.sprsound import POOR_QUALITY, read_events
 
 NO_ANNOTATIONS = "none"
@@ -26,12 +27,14 @@ ANNOTATED_COLUMNS = (*WINDOW_COLUMNS, "place")  # where it is written down, "FIL
 class Recording:
     """A recording and its clips.
 
-    clips: WINDOW_COLUMNS, a row per clip; labels are the annotation's own words, "" for windows.
+    clips: WINDOW_COLUMNS, a row per clip; labels are the annotation's own words, "" for windows. patient: "" where
+    nothing says whose it is.
     """
 
     path: Path
     clips: pd.DataFrame
     annotated: bool
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class WindowPlan:
     @property
     def clips(self) -> int:
         return sum(len(recording.clips) for recording in self.recordings)
+
+    def refuse_unknown_patients(self) -> None:
+        """Raise DataError where nothing says whose a recording is."""
+        refuse_unknown({recording.path: recording.patient for recording in self.recordings})
 
     def describe(self) -> list[str]:
         """How the recordings are cut, in lines."""
@@ -79,11 +86,12 @@ class Annotations:
     Args:
         place: the folder that holds them, or "none"; None: those of the sounds.
         sounds: files and folders as they were given.
+        patients: a csv that says whose recordings are, see `patients_listed`.
 
-    Raises DataError where there is no such folder, and for a clips.csv that cannot be read.
+    Raises DataError where there is no such folder, and for a csv that cannot be read.
     """
 
-    def __init__(self, place: str | None, sounds: Sequence[Path]) -> None:
+    def __init__(self, place: str | None, sounds: Sequence[Path], patients: Path | None = None) -> None:
         self.none = place == NO_ANNOTATIONS
         self.folder = None if place is None or self.none else Path(place)
         if self.folder and not self.folder.is_dir():
@@ -93,9 +101,13 @@ class Annotations:
             )
         homes = [self.folder] if self.folder else [sound if sound.is_dir() else sound.parent for sound in sounds]
         self._listed: dict[Path, pd.DataFrame] = {}
+        self._patients: dict[Path, str] = {}
         for home in dict.fromkeys(homes):
             if not self.none and (home / CLIPS_CSV).is_file():
                 self._listed |= _listed_clips(home)
+                self._patients |= patients_listed(home / CLIPS_CSV)
+        if patients:
+            self._patients |= patients_listed(patients)
 
     def clips(self, recording: Path) -> pd.DataFrame | None:
         """ANNOTATED_COLUMNS of a recording, None where nothing is written down; a Poor Quality one has no clips.
@@ -116,6 +128,10 @@ class Annotations:
         except DataError as error:
             raise DataError(f"{error} {LEAVE_ASIDE}") from None
         return None
+
+    def patient(self, recording: Path) -> str:
+        """Whose a recording is: as a csv says it, or its name; "" where neither does."""
+        return self._patients.get(recording.resolve(), "") or patient_in_name(recording)
 
     def refuse_none_of(self, recordings: Sequence[Path]) -> None:
         """Raise DataError where a folder was named that has an annotation of none of the recordings."""
@@ -183,10 +199,12 @@ def _plan(path: Path, annotations: Annotations, clip_s: float, hop_s: float) -> 
         if len(short):
             place = short["place"].iloc[0]
             raise DataError(f"{place}: the clip is shorter than one sample at {info.rate} Hz. Mend its times.")
-        return Recording(path, clips[list(WINDOW_COLUMNS)].reset_index(drop=True), annotated=True)
+        clips = clips[list(WINDOW_COLUMNS)].reset_index(drop=True)
+        return Recording(path, clips, annotated=True, patient=annotations.patient(path))
     length_s = info.frames / info.rate
     windows = [(start_s, min(start_s + clip_s, length_s), "") for start_s in window_starts(length_s, clip_s, hop_s)]
-    return Recording(path, pd.DataFrame(windows, columns=WINDOW_COLUMNS), annotated=False)
+    clips = pd.DataFrame(windows, columns=WINDOW_COLUMNS)
+    return Recording(path, clips, annotated=False, patient=annotations.patient(path))
 
 
 def window_starts(length_s: float, clip_s: float, hop_s: float) -> list[float]:

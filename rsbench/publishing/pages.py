@@ -79,7 +79,7 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class SplitPage:
-    """All boards of a split and a task. refused: a line for each that cannot be made."""
+    """All boards of a split and a task."""
 
     split: str
     task: str

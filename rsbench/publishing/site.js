@@ -1,6 +1,6 @@
 
-// Columns of a board that are chosen from: what names a row, and who made it. Rows that are left out by a choice stay
-// so whatever is typed into the field beside it.
+// A table's rows are chosen by the columns of words, unless a heading is marked as free text, and by these. Rows that a
+// choice leaves out stay so whatever is typed into the field beside it.
 const CHOSEN_FROM = ["origin", "verdict"];
 const MOST_CHOICES = 40;
 
@@ -10,7 +10,7 @@ function chooser(table, heading) {
   const name = heading.textContent.trim();
   const select = document.createElement("select");
   select.dataset.column = heading.cellIndex;
-  select.setAttribute("aria-label", `rows of one ${name}`);
+  select.setAttribute("aria-label", `choose by ${name}`);
   select.append(new Option(`any ${name}`, ""));
   for (const text of [...texts].sort()) select.append(new Option(text, `=${text}`));
   return select;
@@ -27,7 +27,8 @@ function leaveOut(sheet) {
 for (const sheet of document.querySelectorAll(".sheet:has(input[type=search])")) {
   const table = sheet.querySelector("table");
   for (const heading of table.querySelectorAll("th")) {
-    const offered = "words" in heading.dataset || CHOSEN_FROM.includes(heading.textContent.trim());
+    const words = "words" in heading.dataset && !("free" in heading.dataset);
+    const offered = words || CHOSEN_FROM.includes(heading.textContent.trim());
     const select = offered ? chooser(table, heading) : null;
     if (select) sheet.querySelector(".tools").append(select);
   }

@@ -24,7 +24,7 @@ from .pages import Boards, board_tables, boards_of, literature, rows_of
 
 HERE = "rsbench.publishing"
 INDEX, BOARDS = "index.html", "boards"
-OWN = (INDEX, BOARDS, BUNDLES, MANIFEST)  # what a site consists of, beside its frozen boards
+OWN = (MANIFEST, INDEX, BOARDS, BUNDLES)  # of a site, beside its frozen boards; the first says whose it is
 
 
 def write_site(collection: Collection, out: Path, tag: str | None, display: Display) -> Boards:
@@ -53,7 +53,8 @@ def write_site(collection: Collection, out: Path, tag: str | None, display: Disp
         living = staged / "living"
         _write(boards, collection, living, None, tags_in(out), display)
         for name in OWN:
-            remove(out / name)
+            if (out / name).is_dir():
+                remove(out / name)
             (living / name).replace(out / name)
     except OSError as error:
         raise StorageError(explain_os_error(error, out)) from error

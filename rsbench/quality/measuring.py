@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..core.cache import build_once, cache_dir, is_whole
-from ..core.errors import PluginError
+from ..core.errors import DataError, PluginError
 from ..data.audio import read
 from .index import Floats, QualityIndex
 
@@ -137,6 +137,24 @@ def _of_recording(indices: Sequence[QualityIndex], recording: tuple[str, Sequenc
     path, windows = recording
     samples, rate = read(Path(path))
     return measure_recording(list(zip(indices, windows, strict=True)), path, samples, rate)
+
+
+def measure_whole(indices: Sequence[QualityIndex], paths: Sequence[Path]) -> Iterator[list[Values] | DataError]:
+    """Each recording's raw values, measured whole, under each index; or why it cannot be read. Nothing is kept.
+
+    Raises PluginError when a value is not finite, naming the recording.
+    """
+    yield from by_all_cores(partial(_whole, indices), paths, indices, len(paths) * len(indices))
+
+
+def _whole(indices: Sequence[QualityIndex], path: Path) -> list[Values] | DataError:
+    try:
+        samples, rate = read(path)
+    except DataError as error:
+        return error
+    windows = np.array([[0.0, (len(samples) + 0.5) / rate]])  # half a sample more: rounding must not lose the last
+    of_indices = measure_recording([(index, windows) for index in indices], str(path), samples, rate)
+    return [values for [values] in of_indices]
 
 
 def measure_recording(

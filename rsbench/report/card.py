@@ -13,10 +13,12 @@ from ..core.display import Display
 from ..core.errors import ResultsError
 from ..data.windows import clip_window
 from ..evaluation.scoring import HEADLINE
+from ..experiment.pooling import RULE
+from ..quality.reference import quality_reference
 from ..results.calls import OPERATING_POINTS
 from ..results.run import Run
 from ..results.schema import Identity
-from ..results.trained_model import INTENDED_USE, TrainedModel
+from ..results.trained_model import INTENDED_USE, SYNTHETIC_WARNING, TrainedModel
 
 
 def model_card(choice: TrainedModel, display: Display, use: Iterable[str] = ()) -> str:
@@ -45,7 +47,8 @@ def model_card(choice: TrainedModel, display: Display, use: Iterable[str] = ()) 
     classes = ", ".join(choice.run.task.classes)
     title = f"# {choice.run.spec.loss.name} on {choice.run.data.backbone}: lung sounds to {classes}"
     body = "\n\n".join("\n".join([f"## {heading}", "", *lines]) for heading, lines in sections.items())
-    return f"{title}\n\n**{INTENDED_USE}**\n\n{body}\n"
+    synthetic = f"\n\n**{SYNTHETIC_WARNING}.**" if choice.trained_on_synthetic else ""
+    return f"{title}\n\n**{INTENDED_USE}**{synthetic}\n\n{body}\n"
 
 
 def same_method(run: Run) -> list[Run]:
@@ -84,6 +87,8 @@ def _model(choice: TrainedModel) -> Iterator[str]:
     yield f"- Run {run.run_id}, seed {spec.seed}, epoch {choice.epoch}; {choice.rule.header}."
     yield f"- Operating point {choice.at}: {choice.describe_point()}."
     yield "- Probabilities are softmax((logits + offset) / temperature)."
+    yield f"- Pooled to recordings and patients (predict --per) by {RULE}; the offset is added to what is pooled."
+    yield f"- Quality by the index {spec.quality.name}; percentiles are among {quality_reference().describe()}."
     yield f"- Made with rsbench {run.environment.code_version}, {run.status.at[:10]}."
 
 
@@ -153,6 +158,8 @@ def _limits(choice: TrainedModel, boards: list[Board]) -> Iterator[str]:
         f"- It knows {len(choice.run.task.classes)} classes. Coughs, speech, heart sounds, noise and lung sounds of "
         "other kinds are given one of these all the same, as confidently as any."
     )
+    if choice.run.task.level == "clip":
+        yield "- Its scores are of clips: how well it calls whole recordings and patients was not tested."
     yield "- Other stethoscopes, ages and rooms than those above shift its scores: see the splits apart."
     if choice.at != OPERATING_POINTS[0]:
         yield (

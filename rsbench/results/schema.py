@@ -226,6 +226,8 @@ class PredictedElsewhere(RecordPart):
 class DataUsed(RecordPart):
     """What a run was made from.
 
+    plugins: `kind:name` → the plugin that brought it, the name of a .py file or of a module; {} in records from before
+    it was kept.
     backbone: its name on boards. track: "frozen" or "fine-tuned". validation_patients: `dataset:patient` where several
     data sets were trained on. folds: the patients that each fold holds out.
     fitted_id: hash of the clips to train on, with their classes; "" in protocol 1. class_counts: how many of them.
@@ -243,6 +245,7 @@ class DataUsed(RecordPart):
     backbone: str
     track: str
     identity: Identity
+    plugins: dict[str, str] = {}
     splits: dict[str, SplitUsed]
     label_map: LabelMapUsed
     task: TaskUsed | None = None

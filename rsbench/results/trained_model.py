@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..data.sources import SYNTHETIC
 from ..evaluation.operating_point import OperatingPoint
 from ..evaluation.selection import Rule, rule
 from .calls import VAL_BIAS
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 INTENDED_USE = "Research use. Not a medical device."
+SYNTHETIC_WARNING = "SYNTHETIC: it learnt from generated recordings; what it says of real ones means nothing"
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,20 @@ class TrainedModel:
     calibrated: bool
 
     @property
+    def trained_on_synthetic(self) -> bool:
+        """Whether it learnt from generated recordings."""
+        # Which of a plugin's data sets is generated the record does not say: each is then taken for one.
+        trained, shipped = self.run.data.trained_on(self.run.spec), set(SYNTHETIC) & set(self.run.data.datasets)
+        return self.run.data.synthetic and (not shipped or bool(shipped & set(trained)))
+
+    @property
     def rule(self) -> Rule:
         return rule(self.selection.partition(":")[0])
 
     def describe(self) -> str:
-        """Run, epoch and operating point, in two lines."""
-        return f"{self.run.run_id}, epoch {self.epoch}, {self.rule.header}\nat {self.at}: {self.describe_point()}"
+        """Run, epoch and operating point, in two lines; a third where it learnt from generated recordings."""
+        lines = [f"{self.run.run_id}, epoch {self.epoch}, {self.rule.header}", f"at {self.at}: {self.describe_point()}"]
+        return "\n".join([*lines, SYNTHETIC_WARNING] if self.trained_on_synthetic else lines)
 
     def describe_point(self) -> str:
         offset = f"{self.point.normal_offset:+.3f} on the logit of normal" if self.at == VAL_BIAS else "no offset"
@@ -58,5 +68,6 @@ class TrainedModel:
             "temperature": self.point.temperature,
             "clip_s": self.run.spec.data.clip_s,
             "window": self.run.spec.data.window,
+            "trained_on_synthetic": self.trained_on_synthetic,
             "intended_use": INTENDED_USE,
         }

@@ -6,9 +6,10 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -254,8 +255,32 @@ def _remember(study: Study) -> None:
     now = {"sweep": study.sweep.model_dump(mode="json"), "crew": crew}
     kept = study.folder / STUDY
     if kept.is_file() and kept.read_bytes() != json_bytes(now):
-        study.context.display.say("note: this study was begun with other settings; what still fits is kept")
+        study.context.display.say(f"note: {_changes_in_words(kept, now)}; what still fits is kept")
     write_json(kept, now)
+
+
+def _changes_in_words(kept: Path, now: Mapping[str, Any]) -> str:
+    """With which other settings a study was begun, as far as its file can tell."""
+    try:
+        before, after = (dict(_written_out(json.loads(content))) for content in (kept.read_bytes(), json_bytes(now)))
+    except (ValueError, AttributeError):
+        return f"{kept} could not be read, and is written anew"
+    changed = [
+        f"{key} was {before.get(key, 'not given')}, is {after.get(key, 'not given')}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    ]
+    return f"this study was begun with other settings ({'; '.join(changed)})"
+
+
+def _written_out(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a study's file says, as keys of its YAML and options, each with its value in JSON."""
+    for part in settings.values():
+        for key, value in part.items():
+            if isinstance(value, dict):
+                yield from ((f"{key}.{name}", json.dumps(inner)) for name, inner in value.items())
+            else:
+                yield key, json.dumps(value)
 
 
 def _boards(study: Study, runs: Sequence[PlannedRun]) -> list[Board]:

@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import ray
 import torch
+from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
@@ -27,9 +29,18 @@ from ray.tune.search.optuna import OptunaSearch
 
 from ..core.errors import SpecError
 from .engines import Engine, RunTask, Stop, StudyHooks, WorkerConfig, checked_space, do_together, do_trial, in_groups
-from .search import REDUCTION, count_finished, distributions, first_rung, make_sampler, open_storage, open_study
+from .search import (
+    REDUCTION,
+    count_finished,
+    describe,
+    distributions,
+    first_rung,
+    make_sampler,
+    open_storage,
+    open_study,
+)
 from .spec import Cell, Resources, Search, SweepSpec
-from .trials import TrialStore
+from .trials import TrialRecord, TrialStore
 
 LOST_WORKERS = 3  # how often one run is begun again after its worker was lost
 OBJECT_STORE_BYTES = 100 * 2**20  # nothing of size passes through it: workers read the recordings themselves
@@ -128,7 +139,7 @@ class RayEngine(Engine):
                 study_name=cell.name,
                 storage=storage,
             )
-            desks.append(_Desk(cell.name, searcher, count_finished(study)))
+            desks.append(_Desk(study, searcher, count_finished(study)))
         scheduler: TrialScheduler = FIFOScheduler()
         if sweep.search.scheduler == "asha":
             scheduler = _HalvingPerCell({cell.name: epochs for cell, (_, epochs) in zip(cells, spaces, strict=True)})
@@ -242,9 +253,20 @@ class _GroupSearch(_NotKept, Searcher):
 class _Desk:
     """Where the trials of a cell are handed out: by whom, and how many have been."""
 
-    cell: str
+    study: optuna.Study
     searcher: OptunaSearch
     given: int
+
+    @property
+    def cell(self) -> str:
+        return self.study.study_name
+
+    def describe(self, record: TrialRecord) -> None:
+        """Say in Optuna's trial what was trained; it has the record's settings, and has not ended."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in running:
+            if trial.params == record.params:
+                describe(self.study, trial.number, record)
 
 
 class _CellSearch(_NotKept, Searcher):
@@ -276,6 +298,8 @@ class _CellSearch(_NotKept, Searcher):
         if record and not record.finished and result and "state" not in result:
             record = replace(record, state="stopped")
             self._store.write(record)
+        if record:
+            desk.describe(record)
         if record is None or not record.finished or record.value is None:
             desk.searcher.on_trial_complete(trial_id, error=True)
         else:

@@ -31,6 +31,8 @@ from .trials import TrialRecord, TrialStore
 
 DATABASE = "optuna.db"
 INSTEAD_OF = "instead_of"  # a trial's attribute: the number of the one that it takes up again
+# Attributes of a trial that has a record: what was trained, and where it lies.
+LOSS, RUN_ID, FOLDER = "loss", "run_id", "folder"
 
 REDUCTION = 3  # of three trials at a rung, the best goes on: successive halving, asynchronous (Li et al., MLSys 2020)
 RUNGS = 2  # decisions before the last epoch, after a ninth and a third of them
@@ -78,6 +80,8 @@ def _is_whole(database: Path) -> bool:
 def open_study(storage: RDBStorage, cell: Cell, space: Space, search: Search, store: TrialStore) -> optuna.Study:
     """The study of a cell, brought in line with the records on disk."""
     study = optuna.create_study(storage=storage, study_name=cell.name, direction="maximize", load_if_exists=True)
+    study.set_user_attr(LOSS, cell.settings.get("loss.name", ""))
+    study.set_user_attr(FOLDER, str(store.folder))
     ended = {_key(record.params): record for record in store.records() if record.cell == cell.name and record.finished}
     taken_up = _taken_up(study)
     for trial in study.trials:
@@ -89,7 +93,7 @@ def open_study(storage: RDBStorage, cell: Cell, space: Space, search: Search, st
     told = {_key(trial.params) for trial in study.trials}
     for key, record in ended.items():
         if key not in told:
-            study.add_trial(_as_trial(record, space))
+            study.add_trial(_as_trial(record, space, _attributes(study, record)))
     study.sampler = make_sampler(search, cell, len(study.trials))
     return study
 
@@ -127,10 +131,25 @@ def count_finished(study: optuna.Study) -> int:
 
 def tell(study: optuna.Study, number: int, record: TrialRecord | None) -> None:
     """Tell a study what came of a trial; without a record it came to nothing."""
+    if record:
+        describe(study, number, record)
     if record is None or record.value is None:
         study.tell(number, state=TrialState.FAIL)
     else:
         study.tell(number, record.value)
+
+
+def describe(study: optuna.Study, number: int, record: TrialRecord) -> None:
+    """Say in a trial that has not ended what was trained, and where it lies."""
+    storage = study._storage
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    for key, value in _attributes(study, record).items():
+        storage.set_trial_user_attr(trial_id, key, value)
+
+
+def _attributes(study: optuna.Study, record: TrialRecord) -> dict[str, str]:
+    folder = Path(study.user_attrs[FOLDER], record.trial_id)
+    return {LOSS: study.user_attrs[LOSS], RUN_ID: record.trial_id, FOLDER: str(folder)}
 
 
 def first_rung(epochs: int) -> int:
@@ -142,7 +161,7 @@ def _taken_up(study: optuna.Study) -> set[int]:
     return {trial.user_attrs[INSTEAD_OF] for trial in study.trials if INSTEAD_OF in trial.user_attrs}
 
 
-def _as_trial(record: TrialRecord, space: Space) -> FrozenTrial:
+def _as_trial(record: TrialRecord, space: Space, attributes: dict[str, str]) -> FrozenTrial:
     """A record that the database knows nothing of. Its parameters are those of today's space, or it says nothing."""
     known = {key: found for key, found in distributions(space).items() if key in record.params}
     return optuna.trial.create_trial(
@@ -150,6 +169,7 @@ def _as_trial(record: TrialRecord, space: Space) -> FrozenTrial:
         value=record.value,
         params={key: record.params[key] for key in known},
         distributions=known,
+        user_attrs=attributes,
     )
 
 

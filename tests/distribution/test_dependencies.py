@@ -39,8 +39,6 @@ COMMANDS = [
     ["export", "ce-*", "--out", "ce.zip"],
     ["merge", "ce.zip", "--results", "merged"],
     ["publish", "ce-*", "--from", "me"],
-    ["results", "check", "results", "--out", "change.md"],
-    ["results", "list"],
     ["site", "--out", "site"],
     ["show", "ce-tiny"],
     ["list", "splits"],

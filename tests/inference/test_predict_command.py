@@ -21,6 +21,7 @@ from torchaudio.functional import resample
 import rsbench
 from rsbench.data.clips import FOUR_WORDS
 from rsbench.inference.classifier import Classifier, load_classifier
+from rsbench.inference.prediction import QUALITY_COLUMNS
 from rsbench.report.figures.results import MOST_CLIPS
 from rsbench.results.run import Run
 
@@ -78,13 +79,31 @@ def test_it_is_what_the_run_was_judged_by(
     logits[:, FOUR_WORDS.index("normal")] += offset
     expected = softmax(logits / point["temperature"], axis=1)
     np.testing.assert_allclose(now[PROBABILITIES], expected, atol=1e-6)
-    np.testing.assert_allclose(now["quality"], then["quality"], rtol=1e-9)
     assert (about["normal_offset"], about["temperature"]) == (offset, point["temperature"])
     assert now["label"].tolist() == [FOUR_WORDS[index] for index in then["label"]]
     assert now["called"].tolist() == [FOUR_WORDS[index] for index in logits.argmax(axis=1)]
     tested = now[then["part"] == "test"]
     normal = tested[tested["label"] == "normal"]
     assert 100 * (normal["called"] == "normal").mean() == pytest.approx(figures[at]["sp"])
+
+
+def test_quality_is_the_same_of_every_model(
+    predict: Callable[..., Outcome], finished: Path, results: Path, tiny_root: Path
+) -> None:
+    """Their training clips differ, and so does what scales quality in training; readers are told another."""
+    run, other = Run.load(RUN, results), Run.load("qlung-tiny-s1", results)
+    assert run.data.quality_normaliser != other.data.quality_normaliser
+    about, rows = rows_of(predict(tiny_root / "far", "--format", "json"))
+    _, of_other = rows_of(predict(tiny_root / "far", "--format", "json", run="qlung-tiny-s1"))
+    pd.testing.assert_frame_equal(rows[list(QUALITY_COLUMNS)], of_other[list(QUALITY_COLUMNS)])
+    assert about["quality_scale"].startswith("aqs, percentile among reference recordings, version 1")
+    assert rows["quality_percentile"].between(0, 100).all()
+
+    spec = on_disk.read(run.path, "spec.json")
+    on_disk.write(run.path, "spec.json", {**spec, "quality": {**spec["quality"], "alpha": 0.5}})
+    about, rows = rows_of(predict(tiny_root / "far", "--format", "json", results=results))
+    assert "scaled by the run's training clips" in about["quality_scale"]
+    assert rows["quality_percentile"].isna().all()
 
 
 def test_the_run_folder_alone_is_enough(

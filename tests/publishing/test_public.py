@@ -67,6 +67,22 @@ def test_what_was_pulled_is_read_as_public_in_every_command(server: Files, cli: 
         assert done.code == 0, done.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "--loss", "ce", "--backbone", "cnn6"],
+        ["score", "calls.csv", "--test", "synthetic", "--method", "mine", "--select", "last"],
+        ["merge", "mine.zip"],
+        ["sweep", "smoke"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_nothing_is_written_there(command: list[str], cli: Cli, cache: Path) -> None:
+    done = cli(*command, "--results", "public")
+    assert (done.code, "nothing is written there" in done.err) == (2, True), done.err
+    assert not cache.exists()
+
+
 def test_a_bundle_that_differs_from_the_manifest_is_not_kept(server: Files) -> None:
     server.content["boards/bundles/qlung.zip"] += b"more"
     with pytest.raises(

@@ -121,7 +121,7 @@ def test_every_row_says_who_made_it_and_how_to_make_it_again(site: Path) -> None
 
 def test_its_figures_are_those_of_the_leaderboard(site: Path, made_bundles: Path, cli: Cli, tmp_path: Path) -> None:
     bundles = [made_bundles / "ce.zip", made_bundles / "qlung.zip"]
-    assert cli("merge", *bundles, "--out", tmp_path / "merged").code == 0
+    assert cli("merge", *bundles, "--results", tmp_path / "merged").code == 0
     board = cli(
         *(
             "leaderboard",

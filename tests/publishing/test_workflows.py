@@ -92,6 +92,42 @@ def test_the_comment_goes_to_the_request_of_that_commit_alone(commit: str, comme
     assert not (tmp_path / "harm").exists()
 
 
+RELEASES = """#!/bin/sh
+case "$1 $2" in
+  "release upload") mkdir -p ../releases && cp "$4" ../releases ;;
+  "release list") echo v0.9; echo v1.0 ;;
+  "release view") [ -f "../releases/boards-$3.tar.gz" ] && echo "boards-$3.tar.gz" || echo notes.txt ;;
+  "release download") cp "../releases/$5" "$7" ;;
+esac
+"""
+SITE = """#!/bin/sh
+mkdir -p "$5/$7" && echo "the boards of $7" > "$5/$7/index.html"
+"""
+
+
+def test_a_release_keeps_its_boards_and_every_build_lays_them_beside(tmp_path: Path) -> None:
+    """With a stand-in for rsbench site, which has tests of its own."""
+    for name, text in (("gh", RELEASES), ("rsbench", SITE)):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    for folder in ("release", "later"):
+        (tmp_path / folder).mkdir()
+    variables = {"TAG": "v1.0", "PATH": os.environ["PATH"]}
+    jobs = workflow("pages")["jobs"]
+    for job, folder in (("freeze", "release"), ("build", "later")):
+        own = [script for script in scripts(jobs[job]) if not script.startswith(("pip", "sphinx", "rsbench site"))]
+        if job == "freeze":
+            own = [next(one for one in scripts(jobs[job]) if one.startswith("rsbench site")), *own]
+        for script in own:
+            done = bash(f'PATH="{tmp_path / "bin"}:$PATH"\n{script}', tmp_path / folder, **variables)
+            assert done.returncode == 0, f"{script}\n{done.stderr}"
+    frozen = list((tmp_path / "later" / "site" / "results").rglob("*.html"))
+    assert [path.relative_to(tmp_path / "later").as_posix() for path in frozen] == ["site/results/v1.0/index.html"]
+    assert frozen[0].read_text() == "the boards of v1.0\n"
+
+
 def test_what_runs_for_forks_can_write_nothing_and_runs_nothing_of_theirs() -> None:
     check = workflow("results")
     assert set(check["on"]) == {"pull_request"}

@@ -1,4 +1,4 @@
-"""A results folder of several kinds of runs and the report on it, made once for all tests of this room."""
+"""Results folders, one of several kinds of runs and one of a single run, and the report on the first."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def several_kinds(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     (Path(other.path) / "status.json").write_text(json.dumps({"state": "failed"}))
     damaged = shutil.copytree(other.path, results / "runs" / "damaged")
     (damaged / "spec.json").write_text("{ half")
+    return results
+
+
+@pytest.fixture(scope="session")
+def one_run(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder of a single run."""
+    results = tmp_path_factory.mktemp("single") / "results"
+    run_tiny(tiny_root, results, epochs=1, test="tiny")
     return results
 
 

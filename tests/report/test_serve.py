@@ -15,19 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tiny import Cli, run_tiny
+from tiny import Cli
 
 from rsbench.core.display import Display
 from rsbench.report.page.page import write_report
 from rsbench.report.page.server import LiveReport, ReportServer
 from rsbench.results.run import load_runs
-
-
-@pytest.fixture(scope="module")
-def one_run(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    results = tmp_path_factory.mktemp("served") / "results"
-    run_tiny(tiny_root, results, epochs=1, test="tiny")
-    return results
 
 
 @dataclass

@@ -26,6 +26,19 @@ def test_a_damaged_study_file_is_named_and_written_anew(tiny_root: Path, tmp_pat
     assert open_study(tmp_path, "small").sweep == begun.sweep
 
 
+def test_a_study_begun_with_other_settings_says_which(
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _remember(make_study(study(), crew(tiny_root, tmp_path), quiet=False))
+    assert capsys.readouterr().err == ""
+    other = study(trials=5, base={"epochs": 4})
+    _remember(make_study(other, crew(tiny_root, tmp_path), quiet=False))
+    assert capsys.readouterr().err == (
+        "note: this study was begun with other settings (base.epochs was 3, is 4; search.trials was 3, is 5); "
+        "what still fits is kept\n"
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"trial_id": 5}', b"\xff\xfe"])
 def test_a_damaged_record_of_a_trial_is_named(tmp_path: Path, content: bytes) -> None:
     store = TrialStore(tmp_path)

@@ -20,6 +20,7 @@ from tiny import OBSERVING_PLUGIN
 from rsbench.core.errors import SpecError
 from rsbench.sweep.engines import SerialEngine, WorkerConfig
 from rsbench.sweep.ray_engine import RayEngine
+from rsbench.sweep.search import open_storage
 from rsbench.sweep.spec import Resources, cells
 
 
@@ -108,6 +109,11 @@ def test_the_same_trials(tiny_root: Path, tmp_path: Path) -> None:
         found.append([(record.trial_id, record.state, record.scores) for record in records])
         assert sorted(log.begun) == sorted(f"{cell} #{n}" for cell in ("ce", "breaks_down") for n in range(1, 5))
         assert sorted(log.states()) == ["done"] * 4 + ["failed"] * 4
+        storage = open_storage(whose.study_folder(sweep))
+        said = [
+            trial.user_attrs for one in storage.get_all_studies() for trial in storage.get_all_trials(one._study_id)
+        ]
+        assert sorted(about["run_id"] for about in said) == sorted(record.trial_id for record in records)
     assert found[0] == found[1]
 
     again = Log()

@@ -132,6 +132,25 @@ def test_a_record_that_was_deleted_is_made_again(tmp_path: Path) -> None:
     assert work(again, store, 1) == [asked.params]
 
 
+def test_trials_say_what_was_trained_and_where_it_lies(tmp_path: Path) -> None:
+    """Also those that a new database learns from the records."""
+    cell = Cell("ce · tiny", {"loss.name": "ce"})
+    for database in (tmp_path / "as told", tmp_path / "anew"):
+        store = TrialStore(tmp_path / "trials")
+        study_ = open_study(open_storage(database), cell, SPACE, search(), store)
+        if database.name == "as told":
+            params = work(study_, store, 2)
+        trials = sorted(study_.trials, key=lambda trial: params.index(trial.params))
+        for trial, tried in zip(trials, params, strict=True):
+            kept = store.find(cell.name, tried)
+            assert kept
+            assert {key: trial.user_attrs[key] for key in ("loss", "run_id", "folder")} == {
+                "loss": "ce",
+                "run_id": kept.trial_id,
+                "folder": str(store.path(kept.trial_id)),
+            }
+
+
 def test_trials_of_other_cells_are_none_of_its_business(tmp_path: Path) -> None:
     first, store = opened(tmp_path)
     work(first, store, 2)

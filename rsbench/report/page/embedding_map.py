@@ -13,7 +13,7 @@ from ...boards.leaderboard import POINT, Board
 from ...results.run import Run
 from ..figures.picture import Panel
 from .groups import Group
-from .kept import KeptPictures
+from .kept import KeptReports
 
 MOST_CLIPS = 1500
 PERPLEXITY = 30.0
@@ -37,7 +37,7 @@ def run_to_map(group: Group) -> Run | None:
     return group.runs[str(mine["run_id"].iloc[(len(mine) - 1) // 2])]
 
 
-def map_panels(run: Run, boards: Sequence[Board], kept: KeptPictures) -> list[Panel]:
+def map_panels(run: Run, boards: Sequence[Board], kept: KeptReports) -> list[Panel]:
     """The map of a run's test clips, coloured by class, by data set and by quality.
 
     At most MOST_CLIPS are drawn, as many of each data set as there are data sets to share them. The map is t-SNE of the

@@ -11,12 +11,12 @@ from ...core.display import Display
 from ...core.files import write_bytes
 from ...results.run import Run
 from ..figures.board import colours_of
-from ..figures.picture import Drawn
+from ..figures.picture import Drawn, Picture
 from .board_sections import board_sections
 from .clip_sections import clip_sections
 from .explorer import Recordings
 from .groups import Results, read_results, told_apart
-from .kept import KeptPictures
+from .kept import KeptReports
 from .run_sections import run_sections
 from .templates import PLACE, asset, templates
 from .view import Section, View, runs_to_read, view_of
@@ -58,7 +58,7 @@ def write_report(
         runs: all those of one results folder.
         out: the page.
         baseline: the loss that the others are compared with; None: see `read_results`.
-        cache: where tables of runs (see `board_rows`) and drawings are kept between reports.
+        cache: where tables of runs (see `board_rows`), pages and drawings are kept between reports.
         recordings: where the clips of the worst errors are looked up.
         display: shows how far it has come.
 
@@ -68,17 +68,22 @@ def write_report(
         DataError: recordings were given and cannot be read.
         StorageError: the report cannot be written.
     """
-    results = read_results(runs, baseline, cache, display)
-    kept = KeptPictures.of(runs, baseline, cache / "report")
-    views = _views(results, kept, display)
-    parts = [(view, _sections(view, recordings)) for view in views]
+    kept = KeptReports.of(runs, baseline, cache / "report")
     figures = out.with_name(f"{out.stem}_figures")
-    drawn = _draw([section for _, sections in parts for section in sections], figures, kept, display)
-    write_bytes(out, _page(results, parts, drawn, figures.name).encode())
+    # Recordings are not looked at to see whether they changed: a page that shows some is made every time.
+    page = None if recordings else kept.page(figures)
+    if page is None:
+        results = read_results(runs, baseline, cache, display)
+        parts = [(view, _sections(view, recordings)) for view in _views(results, kept, display)]
+        pictures = [picture for _, sections in parts for section in sections for picture in section.pictures]
+        page = _page(results, parts, _draw(pictures, figures, kept, display), figures.name)
+        if not recordings:
+            kept.keep_page(page, pictures, figures)
+    write_bytes(out, page.encode())
     return figures
 
 
-def _views(results: Results, kept: KeptPictures, display: Display) -> list[View]:
+def _views(results: Results, kept: KeptReports, display: Display) -> list[View]:
     colours = colours_of(loss for group in results.groups for loss in group.losses)
     total = sum(runs_to_read(group) for group in results.groups)
     with display.track("reading predictions", total) as advance:
@@ -98,8 +103,7 @@ def _sections(view: View, recordings: Recordings | None) -> list[Section]:
     return sorted(told, key=lambda section: ORDER.index(section.key))
 
 
-def _draw(sections: Sequence[Section], folder: Path, kept: KeptPictures, display: Display) -> dict[str, Drawn]:
-    pictures = [picture for section in sections for picture in section.pictures]
+def _draw(pictures: Sequence[Picture], folder: Path, kept: KeptReports, display: Display) -> dict[str, Drawn]:
     drawn = {}
     with display.track("drawing", sum(len(picture.panels) for picture in pictures)) as advance:
         for picture, drawing in kept.render_all(pictures, folder):

@@ -9,7 +9,7 @@ from ..figures.picture import Panel, Picture
 from .board_table import PageTable, kinds_of
 from .explorer import Mistake
 from .groups import Group
-from .kept import KeptPictures
+from .kept import KeptReports
 from .provenance import Command
 from .summaries import OfBoard, drawn_methods, summarise_board
 
@@ -57,7 +57,7 @@ class View:
     colours: Mapping[str, str]
     boards: Sequence[OfBoard] = field(repr=False)
     baseline: str
-    kept: KeptPictures
+    kept: KeptReports
 
     @property
     def methods(self) -> list[str]:
@@ -83,7 +83,7 @@ def view_of(
     heading: str,
     colours: Mapping[str, str],
     baseline: str,
-    kept: KeptPictures,
+    kept: KeptReports,
     advance: Callable[[int], None],
 ) -> View:
     """Read what a group's pictures show. `advance` is called with the number of runs read on a split."""
