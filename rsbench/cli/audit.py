@@ -53,10 +53,11 @@ def audit(
     from ..boards.audit import audit as make_audit
     from ..core.display import Display
     from ..report.tables.audit import audit_table
-    from ..report.tables.formats import Sheet, known_format, print_sheets
+    from ..report.tables.formats import Sheet, known_format, known_picture, print_sheets
     from ..results.shipped import runs_to_show
 
     known_format(format_)
+    known_picture(figure)
     style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     chosen = rows_to_keep(only or [], task)
     display, cache = Display(), results / ".index"

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import SpecError, did_you_mean
-from .options import DryRunOption, PartialOption, PluginOption, QuietOption, RootOption, standard_output
+from .options import (
+    DryRunOption,
+    FontOption,
+    NoProvenanceOption,
+    PartialOption,
+    PluginOption,
+    QuietOption,
+    RootOption,
+    WidthOption,
+    figure_style,
+    standard_output,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from ..core.display import Display
     from ..data.check import DataCheck
     from ..data.sources import Roots
+    from ..report.figures.figure import FigureStyle
 
 
 app = typer.Typer(help="Fetch recordings, and look at them before training on them.", no_args_is_help=True)
@@ -129,6 +141,9 @@ def check(
         Path | None,
         typer.Option(help="Their spectrograms: a .png, .svg or .pdf of all, or a folder for one each."),
     ] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     by: Annotated[
         str | None,
         typer.Option(
@@ -151,9 +166,10 @@ def check(
     if by is not None and by not in NUISANCES:
         raise SpecError(f"--by {by}: there is no such nuisance.{did_you_mean(by, NUISANCES)}")
     _refuse_unmeant(folders, dataset, quality, figure)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     console, display = standard_output(), Display(quiet=quiet)
     if folders:
-        broken = [_show_faults(str(folder), _below(folder), worst, figure, display) for folder in folders]
+        broken = [_show_faults(str(folder), _below(folder), worst, figure, display, style) for folder in folders]
         raise typer.Exit(1 if any(broken) else 0)
     roots = _roots(root, plugin)
     sound = True
@@ -161,7 +177,7 @@ def check(
         found = check_table(load_table(name, roots, partial=True))
         render(found, console)
         if quality:
-            _show_faults(name, [Path(path) for path in found.table.recordings["path"]], worst, figure, display)
+            _show_faults(name, [Path(path) for path in found.table.recordings["path"]], worst, figure, display, style)
         if by:
             clips = _with_level(found) if by == "level" else found.clips
             render_explained(explained(clips, found.rules, by), by, console)
@@ -204,7 +220,9 @@ def _below(folder: Path) -> list[Path]:
     return found
 
 
-def _show_faults(name: str, paths: list[Path], worst: int, figure: Path | None, display: Display) -> bool:
+def _show_faults(
+    name: str, paths: list[Path], worst: int, figure: Path | None, display: Display, style: FigureStyle | None
+) -> bool:
     """Measure recordings, print the worst and draw them; whether one cannot be read."""
     from ..quality.faults import find_faults
     from ..report.tables.faults import render_faults
@@ -215,7 +233,7 @@ def _show_faults(name: str, paths: list[Path], worst: int, figure: Path | None, 
     if figure:
         from ..report.figures.faults import write_fault_figures
 
-        write_fault_figures(name, found, worst, figure, display)
+        write_fault_figures(name, found, worst, figure, display, style)
     return bool(found.errors)
 
 

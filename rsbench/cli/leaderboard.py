@@ -105,9 +105,10 @@ def leaderboard(
     from ..core.spec import DEFAULT_TASK
     from ..data.tasks import task as task_named
     from ..report.tables.columns import columns_table
-    from ..report.tables.formats import known_format, print_sheets, print_table
+    from ..report.tables.formats import known_format, known_picture, print_sheets, print_table
 
     known_format(format_)
+    known_picture(figure)
     style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     if columns == "help":
         print_table(columns_table(task_named(task or DEFAULT_TASK)), standard_output())

@@ -142,15 +142,12 @@ NoProvenanceOption = Annotated[
 def figure_style(
     figure: Path | None, width_cm: float | None, font: str | None, *, provenance: bool
 ) -> FigureStyle | None:
-    """How --figure is drawn, where it is. Raises SpecError for an unknown font or kind of file, or without a figure."""
-    from ..report.tables.formats import known_picture
-
+    """How --figure is drawn, where there is one. Raises SpecError for an unknown font, or without a figure."""
     given = {"--width-cm": width_cm is not None, "--font": font is not None, "--no-provenance": not provenance}
     if figure is None:
         for option in (name for name, is_given in given.items() if is_given):
             raise SpecError(f"{option}: is about a figure, and none is asked for. Name one with --figure FILE.")
         return None
-    known_picture(figure)
     from ..report.figures.figure import FigureStyle, known_font
 
     if font is not None:

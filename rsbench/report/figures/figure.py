@@ -21,7 +21,13 @@ SIGNS = "DejaVu Sans"  # comes with matplotlib, and has the signs that a font ma
 CM_TO_INCH = 2.54
 LEGEND_IN_A_LINE = 5.0  # inches
 LETTERS_TO_INCH = 17  # of the small line above a figure, on average
-WARNED = ("SYNTHETIC", "PARTIAL", "CONTAMINATED", "ORACLE")  # what a picture says whoever looks at it
+WARNED = (
+    "SYNTHETIC",
+    "PARTIAL",
+    "CONTAMINATED",
+    "ORACLE",
+    "Not a medical device",
+)  # what a picture says whoever looks at it
 
 
 class ReportFigure(Figure):
@@ -66,8 +72,9 @@ def known_font(name: str) -> None:
         raise SpecError(f"--font {name}: there is no such font here.{guess}") from None
 
 
-def write_figure(figure: ReportFigure, path: Path, style: FigureStyle = FigureStyle()) -> None:
+def write_figure(figure: ReportFigure, path: Path, style: FigureStyle | None = None) -> None:
     """Write a figure; the ending of `path` says the format. Raises StorageError where that is impossible."""
+    style = style or FigureStyle()
     families = [style.font, SIGNS] if style.font else matplotlib.rcParams["font.family"]
     _restyle(figure, style, families)
     field = "Subject" if path.suffix.lower() == ".pdf" else "Description"
