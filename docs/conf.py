@@ -41,7 +41,7 @@ html_theme_options = {
 
 pages = {  # all but the first, by what they are for
     "Begin": ["quickstart", "installation", "study"],
-    "Tutorials": ["tutorials/paper", "tutorials/method", "tutorials/review"],
+    "Tutorials": ["tutorials/paper", "tutorials/method", "tutorials/clinic", "tutorials/review"],
     "What is measured, and how": [
         "data",
         "protocol",

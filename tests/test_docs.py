@@ -43,7 +43,7 @@ ELSEWHERE = re.compile(r"icbhi|sprsound|\bDATA\b|<id>|gpu1|/shared/|rsbench repo
 
 
 def small(text: str) -> str:
-    return re.sub(r"synthetic-shift|\bsynthetic\b|cnn6\b|seeds: 0-7", lambda word: SMALL[word[0]], text)
+    return re.sub(r"synthetic-shift|(?<!--yes-)\bsynthetic\b|cnn6\b|seeds: 0-7", lambda word: SMALL[word[0]], text)
 
 
 def words_of(command: str) -> list[str]:

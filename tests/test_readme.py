@@ -79,6 +79,21 @@ def test_a_foreign_model_enters_as_the_documentation_says(
     assert "ICBHI, HF Lung" in board.out
 
 
+def test_the_board_is_that_of_the_study() -> None:
+    """Each cell that the README shows stands in the row of this loss, in the board as it was printed."""
+    (quoted,) = blocks(README, "text")
+    printed = (PROJECT / "results" / "sprsound-heads" / "board.txt").read_text(encoding="utf-8").splitlines()
+    _, *rows = quoted.code.splitlines()
+    assert len(rows) == 5
+    for loss, *cells in (re.split(r" {2,}", row.strip()) for row in rows):
+        (row,) = (line for line in printed if re.match(rf" *{loss} +argmax ", line))
+        assert set(cells) <= set(re.split(r" {2,}", row.strip())), loss
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) < 200
+
+
 def test_pictures_and_links_are_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (PROJECT / target).exists(), target

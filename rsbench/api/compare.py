@@ -55,10 +55,10 @@ def compare(
     >>> rsbench.compare("ce-cnn6-s0", "qlung-cnn6-s0").frame
 
     Args:
-        first: a run, or its id, a beginning of it that no other has, or its folder.
+        first: a run, or its id, a beginning of it that no other has, a glob of it, or its folder.
         second: the same.
         results: the folder that holds runs/.
-        split: one split; None: all on which both were judged.
+        split: splits, with commas between; None: all on which both were judged.
 
     Raises ResultsError where there is no such run, and where the two must not be compared, with the reason.
     """

@@ -12,8 +12,7 @@ import pandas as pd
 
 from ..report.tables.formats import Sheet
 from ..report.tables.runs import runs_sheet
-from ..results.bundle import chosen_runs
-from ..results.run import Run
+from ..results.run import Run, chosen_runs
 from .result import Result
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def runs(*which: str, results: str | Path = "results") -> Runs:
     >>> rsbench.runs("qlung-*").frame.groupby("loss")["score"].mean()
 
     Args:
-        which: ids, their beginnings, or globs; none: all.
+        which: ids, their beginnings, globs, or folders of runs; none: all.
         results: the folder that holds runs/.
 
     Raises ResultsError where there is no such folder, and for a word that no run matches.

@@ -69,7 +69,7 @@ class Comparison:
 
 
 def compare(first: Run, second: Run, split: str | None = None) -> Comparison:
-    """Compare two finished runs on a split, or on all on which both were judged.
+    """Compare two finished runs on splits, with commas between, or on all on which both were judged.
 
     Raises ResultsError where a run is not done, or where the two must not be compared on any of these splits.
     """
@@ -81,7 +81,11 @@ def compare(first: Run, second: Run, split: str | None = None) -> Comparison:
     if not rules:
         chosen = " and ".join(", ".join(run.spec.select) for run in (first, second))
         raise ResultsError(f"{first.run_id} and {second.run_id} share no selection rule: they have {chosen}.")
-    asked = [split] if split else [name for name in first.spec.data.test if name in second.spec.data.test]
+    asked = (
+        [name.strip() for name in split.split(",")]
+        if split
+        else [name for name in first.spec.data.test if name in second.spec.data.test]
+    )
     found = {name: _on_split(first, second, name, rules) for name in asked}
     refused = {name: one for name, one in found.items() if isinstance(one, str)}
     compared = [one for one in found.values() if isinstance(one, _OnSplit)]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..core.errors import PluginError, RsbenchError, SpecError, in_words, shown
 from ..core.installation import libraries_blamed
@@ -43,6 +43,7 @@ from . import (
     sweep,
     transductive,
 )
+from .help import HelpfulCommand, HelpfulGroup, examples
 from .streams import dependable_streams, what_was_lost
 
 # What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
@@ -69,7 +70,7 @@ def interruptible() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-class Interruptible(TyperGroup):
+class Interruptible(HelpfulGroup):
     """Commands that Ctrl-C, SIGTERM and SIGHUP end in one sentence and with exit code 130."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -112,30 +113,38 @@ def rsbench(
     """Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution."""
 
 
-app.command(epilog=run.EXAMPLES)(run.run)
-app.command(epilog=embed.EXAMPLES)(embed.embed)
-app.command(epilog=leaderboard.EXAMPLES)(leaderboard.leaderboard)
-app.command(epilog=audit.EXAMPLES)(audit.audit)
-app.command(epilog=transductive.EXAMPLES)(transductive.transductive)
-app.command(epilog=show.EXAMPLES)(show.show)
-app.command(epilog=compare.EXAMPLES)(compare.compare)
-app.command(epilog=quality.EXAMPLES)(quality.quality)
-app.command(epilog=report.EXAMPLES)(report.report)
-app.command(epilog=serve.EXAMPLES)(serve.serve)
-app.command(epilog=cite.EXAMPLES)(cite.cite)
-app.command(epilog=predict.EXAMPLES)(predict.predict)
-app.command(name="export-model", epilog=export_model.EXAMPLES)(export_model.export_model)
-app.command(epilog=export.EXAMPLES)(export.export)
-app.command(epilog=merge.EXAMPLES)(merge.merge)
-app.command(epilog=publish.EXAMPLES)(publish.publish)
-app.command(epilog=site.EXAMPLES)(site.site)
-app.command(epilog=score.EXAMPLES)(score.score)
-app.command(epilog=rescore.EXAMPLES)(rescore.rescore)
-app.command(name="list")(listing.list_)
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
-app.add_typer(sweep.app, name="sweep")
-app.add_typer(data.app, name="data")
-app.add_typer(results.app, name="results")
+TRAIN, JUDGE, SHARE, LOOK, DATA = "Train", "Judge", "Share", "Look", "Data"  # panels of rsbench --help, in this order
+
+
+def _add(panel: str, function: Callable[..., None], commands: str, name: str | None = None) -> None:
+    """A command with its examples, in a panel."""
+    app.command(name, cls=HelpfulCommand, rich_help_panel=panel, epilog=examples(commands))(function)
+
+
+_add(TRAIN, run.run, run.EXAMPLES)
+app.add_typer(sweep.app, name="sweep", rich_help_panel=TRAIN)
+_add(TRAIN, embed.embed, embed.EXAMPLES)
+_add(JUDGE, leaderboard.leaderboard, leaderboard.EXAMPLES)
+_add(JUDGE, compare.compare, compare.EXAMPLES)
+_add(JUDGE, audit.audit, audit.EXAMPLES)
+_add(JUDGE, transductive.transductive, transductive.EXAMPLES)
+_add(JUDGE, quality.quality, quality.EXAMPLES)
+_add(JUDGE, score.score, score.EXAMPLES)
+_add(JUDGE, rescore.rescore, rescore.EXAMPLES)
+_add(SHARE, predict.predict, predict.EXAMPLES)
+_add(SHARE, export_model.export_model, export_model.EXAMPLES, "export-model")
+_add(SHARE, export.export, export.EXAMPLES)
+_add(SHARE, merge.merge, merge.EXAMPLES)
+_add(SHARE, publish.publish, publish.EXAMPLES)
+_add(SHARE, site.site, site.EXAMPLES)
+app.add_typer(results.app, name="results", rich_help_panel=SHARE)
+_add(SHARE, cite.cite, cite.EXAMPLES)
+_add(LOOK, show.show, show.EXAMPLES)
+_add(LOOK, report.report, report.EXAMPLES)
+_add(LOOK, serve.serve, serve.EXAMPLES)
+_add(LOOK, listing.list_, listing.EXAMPLES, "list")
+_add(LOOK, doctor.doctor, doctor.EXAMPLES)
+app.add_typer(data.app, name="data", rich_help_panel=DATA)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from .options import (
     FontOption,
+    FormatOption,
     NoProvenanceOption,
     OnlyOption,
     PluginOption,
@@ -16,39 +17,35 @@ from .options import (
     TaskOption,
     WidthOption,
     figure_style,
+    option,
     rows_to_keep,
     standard_output,
 )
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench run --loss ce,qlung --backbone cnn6 --seeds 0-9 --select val,last,oracle
-
 rsbench audit --split synthetic-test --figure audit.png
-
 rsbench audit --split icbhi-official --baseline ce --format md
 """
 
 
 def audit(
-    split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
+    split: Annotated[str, option("--split", ", with commas between; see: rsbench list splits.")],
     results: ResultsOption = Path("results"),
-    baseline: Annotated[
-        str | None, typer.Option(metavar="LOSS", help="Show the others' differences from it under each rule.")
-    ] = None,
+    baseline: Annotated[str | None, option("--baseline", " under each rule.")] = None,
     task: TaskOption = None,
     only: OnlyOption = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
-    figure: Annotated[Path | None, typer.Option(help="Draw it too (.png, .svg, .pdf); of the first split.")] = None,
+    format_: FormatOption = "table",
+    figure: Annotated[Path | None, option("--figure", " (.png, .svg, .pdf), for the first split.")] = None,
     width_cm: WidthOption = None,
     font: FontOption = None,
     no_provenance: NoProvenanceOption = False,
     plugin: PluginOption = None,
 ) -> None:
-    """How much of a Score comes from how the epoch was chosen: best on test, best on validation, or the last.
+    """What choosing the epoch on test adds to a Score.
 
-    Takes runs that kept all three, made with --select val,last,oracle.
+    The epoch that is best on test, beside the one that is best on validation, and the last. Takes runs that kept all
+    three, made with --select val,last,oracle.
     """
     from ..boards.audit import audit as make_audit
     from ..core.display import Display

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import SpecError, did_you_mean
+from .help import HelpfulCommand, HelpfulGroup, examples
 from .options import (
+    DatasetOption,
     DryRunOption,
     FontOption,
     NoProvenanceOption,
@@ -19,6 +21,7 @@ from .options import (
     RootOption,
     WidthOption,
     figure_style,
+    option,
     standard_output,
 )
 
@@ -31,47 +34,35 @@ if TYPE_CHECKING:
     from ..report.figures.figure import FigureStyle
 
 
-app = typer.Typer(help="Fetch recordings, and look at them before training on them.", no_args_is_help=True)
+app = typer.Typer(
+    cls=HelpfulGroup, help="Fetch recordings, and look at them before training on them.", no_args_is_help=True
+)
 
 EXAMPLES = """
-[bold]Example[/bold]
-
 rsbench data clips --root DATA --dataset icbhi,sprsound --out clips.parquet
 """
 
 NAMES = """
-[bold]Examples[/bold]
-
 rsbench data names sprsound
-
 rsbench data names sprsound --missing --root DATA
 """
 
 GETS = """
-[bold]Examples[/bold]
-
 rsbench data get icbhi --root DATA --dry-run
-
 rsbench data get icbhi sprsound --root DATA --yes
 """
 
 CHECKS = """
-[bold]Examples[/bold]
-
 rsbench data check --root DATA --dataset sprsound
-
 rsbench data check --root DATA --dataset icbhi --by device
-
 rsbench data check visits/ --quality --figure worst.png
 """
 
 
-@app.command(epilog=GETS)
+@app.command(cls=HelpfulCommand, epilog=examples(GETS))
 def get(
     datasets: Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets; see: rsbench list datasets.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Gets a folder per data set; made if need be. Default: RSBENCH_DATA.")
-    ] = None,
+    root: Annotated[Path | None, option("--root", "; made if need be. Default: RSBENCH_DATA.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: I keep to the licences.")] = False,
     dry_run: DryRunOption = False,
     plugin: PluginOption = None,
@@ -122,40 +113,37 @@ def _ask() -> None:
     typer.confirm("Fetch, and keep to these licences?", abort=True)
 
 
-@app.command(epilog=CHECKS)
+@app.command(cls=HelpfulCommand, epilog=examples(CHECKS))
 def check(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDER…]", help="Folders of recordings without annotations, with --quality."),
+        typer.Argument(metavar="FOLDER", help="Folders of recordings without annotations, with --quality."),
     ] = None,
     root: RootOption = None,
-    dataset: Annotated[
-        list[str] | None, typer.Option(metavar="NAMES", help="Only these data sets, with commas between.")
-    ] = None,
+    dataset: Annotated[str | None, option("--dataset", ". Default: all that are there.")] = None,
     partial: PartialOption = False,
     quality: Annotated[
         bool, typer.Option("--quality", help="The worst recordings, and why: silence, clipping, noise, band limit.")
     ] = False,
-    worst: Annotated[int, typer.Option(min=1, help="How many of them, with --quality.")] = 10,
+    worst: Annotated[int, typer.Option(min=1, metavar="N", help="How many of them, with --quality.")] = 10,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Their spectrograms: a .png, .svg or .pdf of all, or a folder for one each."),
+        option("--figure", " (.png, .svg, .pdf): their spectrograms, or one each into a folder."),
     ] = None,
     width_cm: WidthOption = None,
     font: FontOption = None,
     no_provenance: NoProvenanceOption = False,
     by: Annotated[
         str | None,
-        typer.Option(
-            help="How much of a Score could it alone explain: device, site, patient, rate, length or level (RMS)?"
-        ),
+        option("--by", "device, site, patient, rate, length or level (RMS): how much of a Score could it explain?"),
     ] = None,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare recordings and annotations with the official counts; exit with 1 when something is missing or broken.
+    """Compare recordings with the official counts.
 
-    With --quality also which recordings are the worst, and why; then a FOLDER of recordings will do.
+    Annotations too; exit code 1 when something is missing or broken. With --quality also which recordings are the
+    worst, and why; then a FOLDER of recordings will do.
     """
     from ..core.display import Display
     from ..data.check import check as check_table
@@ -186,12 +174,12 @@ def check(
         raise typer.Exit(1)
 
 
-def names_of(listed: list[str] | None) -> list[str]:
-    """The names that were typed after a repeated option, each with commas between."""
-    return [name.strip() for names in listed or () for name in names.split(",")]
+def names_of(listed: str | None) -> list[str]:
+    """The names that were typed with commas between; none where nothing was."""
+    return [name.strip() for name in listed.split(",")] if listed else []
 
 
-def _refuse_unmeant(folders: list[Path] | None, dataset: list[str] | None, quality: bool, figure: Path | None) -> None:
+def _refuse_unmeant(folders: list[Path] | None, dataset: str | None, quality: bool, figure: Path | None) -> None:
     """Raise SpecError for options of `check` that do not belong together."""
     from ..report.tables.formats import known_picture
 
@@ -237,7 +225,7 @@ def _show_faults(
     return bool(found.errors)
 
 
-@app.command(epilog=NAMES)
+@app.command(cls=HelpfulCommand, epilog=examples(NAMES))
 def names(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help="Data set; see: rsbench list datasets.")],
     missing: Annotated[bool, typer.Option("--missing", help="Only those that your folder lacks.")] = False,
@@ -261,11 +249,11 @@ def names(
         typer.echo(name)
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(cls=HelpfulCommand, epilog=examples(EXAMPLES))
 def clips(
-    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
-    out: Annotated[Path, typer.Option(help="Where the list goes: a .csv or a .parquet.")],
-    task: Annotated[str, typer.Option(help="Whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
+    dataset: DatasetOption,
+    out: Annotated[Path, option("--out", " the list there: a .csv or a .parquet.")],
+    task: Annotated[str, option("--task", " whose classes are listed; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
     plugin: PluginOption = None,

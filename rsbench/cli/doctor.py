@@ -18,14 +18,9 @@ if TYPE_CHECKING:
     from ..conformance.examination import Finding
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench doctor
-
 rsbench doctor --plugin my_loss.py my_margin
-
 rsbench doctor --kind backbone mn40 timm:convnext_tiny
-
 rsbench doctor --kind dataset --root DATA
 """
 
@@ -40,17 +35,18 @@ class ExaminedKind(enum.Enum):
 def doctor(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME…]", help="Only these, timm:MODEL and hf:FOLDER too. Default: all."),
+        typer.Argument(metavar="NAME", help="Only these, timm:MODEL and hf:FOLDER too. Default: all."),
     ] = None,
     kind: Annotated[ExaminedKind | None, typer.Option(help="Only losses, backbones, indices or data sets.")] = None,
     root: RootOption = None,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Check this machine, and that every loss, backbone, quality index and data set keeps its contracts, yours too.
+    """Check this machine, and all losses, backbones and data sets.
 
-    On the CPU, in a minute or two. Data sets are looked at where a root holds them; nothing else needs recordings.
-    Exit code 1 when a contract or an installed plugin is broken.
+    Quality indices too: all must keep their contracts, yours as well. On the CPU, in a minute or two. Data sets are
+    looked at where a root holds them; nothing else needs recordings. Exit code 1 when a contract or an installed plugin
+    is broken.
     """
     import os
 

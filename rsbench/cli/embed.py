@@ -10,6 +10,7 @@ import typer
 
 from ..core.plugins import prints_apart
 from .options import (
+    DatasetOption,
     DeviceOption,
     DryRunOption,
     PartialOption,
@@ -19,34 +20,34 @@ from .options import (
     SetOption,
     ThreadsOption,
     WeightsOption,
+    option,
 )
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench embed --backbone mn04 --weights audioset --dataset icbhi,sprsound --root DATA --out mn04.parquet
-
 rsbench embed --backbone ast --weights audioset --dataset icbhi --views 4 --root DATA --out ast.parquet
-
 rsbench embed --backbone hf:facebook/wav2vec2-base --dataset icbhi --layers --root DATA --out layers.parquet
-
-then: rsbench run --loss qlung --backbone embeddings:mn04.parquet --train icbhi-official --test icbhi-official,sprsound
+rsbench run --loss qlung --backbone embeddings:mn04.parquet --train icbhi-official --test icbhi-official,sprsound
 """
 
 
 def embed(
-    backbone: Annotated[str, typer.Option(help="See: rsbench list backbones. Also timm:MODEL and hf:FOLDER.")],
-    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
-    out: Annotated[Path, typer.Option(help="The parquet file to write: clip_id, view, embedding.")],
+    backbone: Annotated[str, option("--backbone", "; also timm:MODEL and hf:FOLDER.")],
+    dataset: DatasetOption,
+    out: Annotated[Path, option("--out", " a parquet file there: clip_id, view, embedding.")],
     weights: WeightsOption = None,
-    views: Annotated[int | None, typer.Option(min=0, help="Augmented views of each clip, beside itself.")] = None,
+    views: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Augmented views of each clip, beside itself.")
+    ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Those after every layer, for --backbone layers:FILE.")
     ] = False,
-    clip_s: Annotated[float | None, typer.Option(help="Seconds of a clip. Default: as runs cut them.")] = None,
+    clip_s: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Length of a clip. Default: as runs cut them.")
+    ] = None,
     window: Annotated[
         str | None,
-        typer.Option(help="How clips come to that length: repeat, zero, crop or context:SECONDS."),
+        typer.Option(metavar="HOW", help="How clips come to that length: repeat, zero, crop or context:SECONDS."),
     ] = None,
     root: RootOption = None,
     partial: PartialOption = False,
@@ -57,7 +58,9 @@ def embed(
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a backbone once over all clips and keep its embeddings, to train on without it.
+    """Keep a backbone's embeddings of all clips, to train on.
+
+    The backbone runs once over all clips; rsbench run --backbone embeddings:FILE then trains heads in seconds.
 
     Give the same command again to continue where it was stopped. A file made by another program works as well: a row
     per clip, with the columns clip_id (rsbench data clips lists them) and embedding.

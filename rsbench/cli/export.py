@@ -8,41 +8,38 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ResultsError, SpecError
-from .options import ChosenRunsArgument, ResultsOption
+from .options import (
+    ChosenRunsArgument,
+    ResultsOption,
+    option,
+)
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench export 'ce-*' 'qlung-*' --out margins.zip
-
 rsbench export --anonymise --salt ward7.salt --out ward7.zip
 """
 
 
 def export(
-    out: Annotated[Path, typer.Option(help="The bundle to write: NAME.zip, or a folder.")],
+    out: Annotated[Path, option("--out", " the bundle there: NAME.zip, or a folder.")],
     runs: ChosenRunsArgument = None,
     results: ResultsOption = Path("results"),
-    anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="Replace names of patients, recordings and clips.")
-    ] = False,
-    salt: Annotated[
-        Path | None,
-        typer.Option(help="Keep the salt in this file, and use it again: later exports then match this one."),
-    ] = None,
+    anonymise: Annotated[bool, option("--anonymise")] = False,
+    salt: Annotated[Path | None, option("--salt", ", for later exports that match this one.")] = None,
 ) -> None:
-    """Bundle finished runs for somebody else: rescore, leaderboard and merge work on it, without audio.
+    """Bundle finished runs for somebody else.
 
-    It holds what boards and rescore need, and neither checkpoints nor paths of this machine. With --anonymise, names of
-    patients, recordings and clips become salted hashes, under a new salt each time that is kept nowhere (or in --salt).
-    Labels, devices, locations, lengths and loudness of recordings stay. Such runs share boards only with runs of the
-    same salt. A damaged run is named and left out; the exit code is then 1.
+    rescore, leaderboard and merge work on a bundle, without audio. It holds what boards and rescore need, and neither
+    checkpoints nor paths of this machine. With --anonymise, names of patients, recordings and clips become salted
+    hashes, under a new salt each time that is kept nowhere (or in --salt). Labels, devices, locations, lengths and
+    loudness of recordings stay. Such runs share boards only with runs of the same salt. A damaged run is named and left
+    out; the exit code is then 1.
     """
     from ..core.display import Display
-    from ..results.bundle import chosen_runs
     from ..results.bundle import export as write_bundle
     from ..results.document import sort_out
     from ..results.pseudonyms import Pseudonyms, new_salt, salt_in
+    from ..results.run import chosen_runs
 
     if salt and not anonymise:
         raise SpecError("--salt: names are replaced only with --anonymise. Give both, or neither.")

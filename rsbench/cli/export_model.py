@@ -16,20 +16,17 @@ from .options import (
     RunArgument,
     SelectionOption,
     YesSyntheticOption,
+    option,
 )
 
 EXAMPLES = """
-[bold]Example[/bold]
-
 rsbench export-model qlung-cnn6-s0 --out model.onnx
-
-then, in any language: probabilities = session.run(["probabilities"], {"waveforms": clips})
 """
 
 
 def export_model(
     run: RunArgument,
-    out: Annotated[Path, typer.Option(help="The .onnx file to write; the model card is written beside it.")],
+    out: Annotated[Path, option("--out", " the .onnx file there, and the model card beside it.")],
     results: ResultsOption = Path("results"),
     select: SelectionOption = None,
     at: AtOption = None,
@@ -37,7 +34,9 @@ def export_model(
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """A finished run's model as an ONNX file: waveforms in, probabilities out. Research use. Not a medical device.
+    """A finished run's model as an ONNX file.
+
+    Waveforms in, probabilities out. Research use. Not a medical device.
 
     The front end is part of it. Clips are cut, resampled and padded before; the model card beside the file says how.
     The file is kept only if it gives PyTorch's numbers within 1e-4. Needs: pip install 'rsbench\\[export]'.

@@ -12,6 +12,7 @@ import typer
 from ..core.errors import ResultsError, SpecError
 from .options import (
     FontOption,
+    FormatOption,
     NoProvenanceOption,
     OnlyOption,
     PluginOption,
@@ -19,31 +20,21 @@ from .options import (
     TaskOption,
     WidthOption,
     figure_style,
+    option,
     rows_to_keep,
     standard_output,
 )
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench leaderboard --split icbhi-official
-
 rsbench leaderboard --split icbhi-official,sprsound --baseline ce --figure differences.png
-
 rsbench leaderboard --split icbhi-official --wide
-
 rsbench leaderboard --columns help
-
 rsbench leaderboard --split icbhi-official --columns +recall,calibration
-
 rsbench leaderboard --split icbhi-official --baseline quality.control=shuffled --claim auroc
-
 rsbench leaderboard --split sprsound --task sprsound-7 --columns +recall
-
 rsbench leaderboard --split sprsound --by quality
-
 rsbench leaderboard --split icbhi-official --published
-
 rsbench leaderboard --split sprsound --format csv > board.csv
 
 rsbench leaderboard --split sprsound --baseline ce --names names.yaml --format latex
@@ -52,16 +43,13 @@ rsbench leaderboard --split sprsound --baseline ce --names names.yaml --format l
 
 def leaderboard(
     split: Annotated[
-        str | None, typer.Option(help="Splits to rank on, with commas between; without it: which ones the runs have.")
+        str | None, option("--split", " to rank on, with commas between; without it: which the runs have.")
     ] = None,
     results: ResultsOption = Path("results"),
-    select: Annotated[str, typer.Option(help="val, val-auroc, last, cv-refit or oracle.")] = "val",
+    select: Annotated[str, option("--select", ": val, val-auroc, last, cv-refit or oracle.")] = "val",
     baseline: Annotated[
         str | None,
-        typer.Option(
-            metavar="LOSS|FIELD=VALUE",
-            help="Compare the others with it, paired, each with the row alike in all else: ce, or weights=none.",
-        ),
+        option("--baseline", ", paired, each with the row alike in all else: ce, or weights=none."),
     ] = None,
     claim: Annotated[str, typer.Option(help="What verdicts and ranks are about: score or auroc.")] = "score",
     columns: Annotated[
@@ -74,7 +62,9 @@ def leaderboard(
     wide: Annotated[
         bool, typer.Option("--wide", help="Sp, Se, AUROC, ranks, both operating points, and all that rows share.")
     ] = False,
-    by: Annotated[str | None, typer.Option(help="Slices: device, class, patient, site, quality or length.")] = None,
+    by: Annotated[
+        str | None, option("--by", "device, class, patient, site, quality or length; a row per slice.")
+    ] = None,
     published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
     names: Annotated[
@@ -87,19 +77,20 @@ def leaderboard(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Let rows differ in this column, which boards keep apart; repeatable."),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
+    format_: FormatOption = "table",
     figure: Annotated[
         Path | None,
-        typer.Option(help="Draw it (.png, .svg, .pdf): Scores; with --baseline differences, with --summary a forest."),
+        option("--figure", " (.png, .svg, .pdf): Scores; with --baseline differences, with --summary a forest."),
     ] = None,
     width_cm: WidthOption = None,
     font: FontOption = None,
     no_provenance: NoProvenanceOption = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Rank the runs on a split, with honest intervals, never mixing what does not belong together.
+    """Rank the runs on a split, with honest intervals.
 
-    --plugin is needed only for a split of a plugin that the runs were not tested on when they were made.
+    What does not belong together is never mixed. --plugin is needed only for a split of a plugin that the runs were not
+    tested on when they were made.
     """
     from ..api.leaderboard import leaderboard as make_leaderboard
     from ..core.spec import DEFAULT_TASK

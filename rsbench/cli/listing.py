@@ -9,6 +9,12 @@ import typer
 
 from .options import PluginOption, standard_output
 
+EXAMPLES = """
+rsbench list losses
+rsbench list splits
+rsbench list losses --plugin my_loss.py
+"""
+
 
 class ListedKind(enum.StrEnum):
     losses = "losses"
@@ -26,7 +32,7 @@ def list_(
     kind: Annotated[ListedKind, typer.Argument(help="What to list.")],
     plugin: PluginOption = None,
 ) -> None:
-    """List what can be named, with summaries, papers, and options with their units and defaults."""
+    """List what can be named, with papers, options and units."""
     from ..report.tables.registered import print_listing
 
     print_listing(kind.value, plugin or (), standard_output())

@@ -7,28 +7,25 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, ResultsToWriteOption, standard_output
+from .options import PluginOption, ResultsToWriteOption, option, standard_output
 
 NAMED = 5  # runs of one outcome
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench merge gpu1/results gpu2/results
-
 rsbench merge alice.zip --from alice --results board
 """
 
 
 def merge(
-    sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip…", help="Results folders and bundles.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR|BUNDLE.zip", help="Results folders and bundles.")],
     results: ResultsToWriteOption = Path("results"),
-    name: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="Who they are from. Default: each one's file name.")
-    ] = None,
+    name: Annotated[str | None, option("--from", ". Default: the name of each bundle.")] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Bring runs of several people or machines together, and record where each came from.
+    """Bring runs of several people or machines together.
+
+    Into the folder that --results names; where each came from is recorded.
 
     The same id with the same predictions is one run; made again by somebody else it is confirmed, and boards say
     re-run instead of self-reported. Other predictions under one id are a conflict, and so are figures that do not

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,32 +18,47 @@ if TYPE_CHECKING:
 
 WIDTH_IN_A_PIPE = 120
 
-RootOption = Annotated[
-    list[str] | None,
-    typer.Option("--root", help="Folder with a folder per data set; or NAME=DIR for one. Default: RSBENCH_DATA."),
-]
-PartialOption = Annotated[bool, typer.Option("--partial", help="Accept an incomplete set; rows say so.")]
-WeightsOption = Annotated[
-    str | None,
-    typer.Option(help="none, audioset or imagenet where there are such, a checkpoint's PATH, or hf-hub:OWNER/NAME."),
-]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any field of the spec, e.g. optim.lr=1e-4; repeatable."),
-]
-LogOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Tell tensorboard, csv, wandb, mlflow or yours of every epoch; several with commas."
-    ),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
-YesSyntheticOption = Annotated[
-    bool, typer.Option("--yes-synthetic", help="Use a model that was trained on SYNTHETIC recordings all the same.")
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, stop.")]
+# Options that several commands have → what stands for their value, and how their help begins: one name, one meaning.
+SHARED = {
+    "--anonymise": (None, "Replace names of patients, recordings and clips"),
+    "--at": ("POINT", "Operating point: val-bias or argmax"),
+    "--audio": (None, "Put the sound of the worst errors into the page"),
+    "--backbone": ("NAME", "Backbone; see: rsbench list backbones"),
+    "--baseline": ("LOSS", "Compare the others with it"),
+    "--by": ("FIELD", "By which: "),
+    "--dataset": ("NAMES", "Data sets, with commas between; see: rsbench list datasets"),
+    "--device": ("NAME", "auto, cpu, cuda or cuda:N"),
+    "--dry-run": (None, "Check everything, say what would be done, stop"),
+    "--figure": ("FILE", "Draw it"),
+    "--format": ("FORM", "table, md, csv, json or latex"),
+    "--from": ("NAME", "Whose runs they are"),
+    "--log": ("NAMES", "Tell tensorboard, csv, wandb, mlflow or yours of every epoch"),
+    "--loss": ("NAME", "Loss"),
+    "--only": ("FIELD=VALUE", "Keep only rows with this value"),
+    "--out": ("PATH", "Write"),
+    "--partial": (None, "Accept an incomplete set; rows say so"),
+    "--plugin": ("FILE", "A .py file or module of yours"),
+    "--quiet": (None, "No progress, no notes"),
+    "--results": ("DIR", "Results folder"),
+    "--root": ("DIR", "Folder with a folder per data set"),
+    "--salt": ("FILE", "Keep the salt in this file"),
+    "--seeds": ("SEEDS", "One or several: 0, 0-4, 0,2,7"),
+    "--select": ("RULE", "Epoch rule"),
+    "--set": ("KEY=VALUE", "Change a field"),
+    "--split": ("NAMES", "Splits"),
+    "--task": ("NAME", "Task"),
+    "--test": ("NAMES", "Splits tested on, with commas between"),
+    "--threads": ("N", "CPU threads"),
+    "--train": ("NAMES", "Splits trained on"),
+    "--weights": ("NAME", "none, audioset or imagenet where there are such"),
+    "--yes-synthetic": (None, "Use a model that was trained on SYNTHETIC recordings all the same"),
+}
+
+
+def option(name: str, more: str = ".", **settings: Any) -> Any:
+    """An option that several commands have: its name, and how its help goes on after what SHARED says of it."""
+    metavar, meaning = SHARED[name]
+    return typer.Option(name, **{"metavar": metavar, "help": f"{meaning}{more}", **settings})
 
 
 def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None:
@@ -57,36 +71,6 @@ def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None
     return plugins
 
 
-PluginOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin",
-        callback=_load,
-        help="A .py file or module of yours: losses, backbones, data sets, tasks, indices, observers; repeatable.",
-    ),
-]
-
-TaskOption = Annotated[
-    str | None, typer.Option(help="Keep only runs of this task; needed where there are several.", metavar="TASK")
-]
-
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FIELD=VALUE",
-        help="Keep only rows with this value, or one that begins with it, e.g. loss=qlung; repeatable.",
-    ),
-]
-
-ChosenRunsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN_ID…]", help="Ids, their beginnings, or globs in quotes. Default: all runs."),
-]
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a beginning of it that no other has, or its folder.")
-]
-
-
 def results_place(text: str | Path) -> Path:
     """The folder that --results names; of `public` one in the cache, with all that was pulled."""
     if str(text) != "public":
@@ -95,17 +79,6 @@ def results_place(text: str | Path) -> Path:
     from ..results.public import public_results
 
     return public_results(Display()).folder
-
-
-ResultsOption = Annotated[
-    Path,
-    typer.Option(
-        "--results",
-        parser=results_place,
-        metavar="DIR",
-        help="Folder that holds runs/; or public: what rsbench results pull brought.",
-    ),
-]
 
 
 def results_to_write(text: str | Path) -> Path:
@@ -118,15 +91,43 @@ def results_to_write(text: str | Path) -> Path:
     return Path(text)
 
 
-ResultsToWriteOption = Annotated[
-    Path, typer.Option("--results", parser=results_to_write, metavar="DIR", help="Folder that holds runs/.")
+AtOption = Annotated[str | None, option("--at", ". Default: val-bias, if the run has one.")]
+DatasetOption = Annotated[str, option("--dataset")]
+DeviceOption = Annotated[str, option("--device")]
+DryRunOption = Annotated[bool, option("--dry-run")]
+FormatOption = Annotated[str, option("--format")]
+LogOption = Annotated[str | None, option("--log", "; several with commas.")]
+OnlyOption = Annotated[list[str] | None, option("--only", ", or one that begins with it, e.g. loss=qlung; repeatable.")]
+PartialOption = Annotated[bool, option("--partial")]
+PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; repeatable.", callback=_load)]
+QuietOption = Annotated[bool, option("--quiet")]
+ResultsOption = Annotated[
+    Path,
+    option("--results", ", which holds runs/; or public, all that was pulled.", parser=results_place),
 ]
+ResultsToWriteOption = Annotated[
+    Path, option("--results", ", which holds runs/; also written to.", parser=results_to_write)
+]
+RootOption = Annotated[list[str] | None, option("--root", ", or NAME=DIR for one. Default: RSBENCH_DATA.")]
 SelectionOption = Annotated[
     str | None,
-    typer.Option(help="Whose epoch: val, val-auroc, last, cv-refit or oracle:SPLIT. Default: the run's first rule."),
+    option("--select", ": val, val-auroc, last, cv-refit or oracle:SPLIT. Default: the run's first."),
 ]
-AtOption = Annotated[
-    str | None, typer.Option(help="Operating point: val-bias or argmax. Default: val-bias, if the run has one.")
+SetOption = Annotated[list[str] | None, option("--set", " of the spec, e.g. optim.lr=1e-4; repeatable.")]
+TaskOption = Annotated[str | None, option("--task", ": keep only its runs; needed where there are several.")]
+ThreadsOption = Annotated[int | None, option("--threads", ". Default: all cores.", min=1)]
+YesSyntheticOption = Annotated[bool, option("--yes-synthetic")]
+WeightsOption = Annotated[str | None, option("--weights", ", a checkpoint's PATH, or hf-hub:OWNER/NAME.")]
+
+A_RUN = "ids, their beginnings, globs in quotes, or folders of runs"
+
+ChosenRunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}. Default: all runs."),
+]
+RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="One run: its id, a beginning of it, a glob in quotes, or its folder.")
 ]
 
 
@@ -145,19 +146,14 @@ def figure_style(
     """How --figure is drawn, where there is one. Raises SpecError for an unknown font, or without a figure."""
     given = {"--width-cm": width_cm is not None, "--font": font is not None, "--no-provenance": not provenance}
     if figure is None:
-        for option in (name for name, is_given in given.items() if is_given):
-            raise SpecError(f"{option}: is about a figure, and none is asked for. Name one with --figure FILE.")
+        for unmeant in (name for name, is_given in given.items() if is_given):
+            raise SpecError(f"{unmeant}: is about a figure, and none is asked for. Name one with --figure FILE.")
         return None
     from ..report.figures.figure import FigureStyle, known_font
 
     if font is not None:
         known_font(font)
     return FigureStyle(width_cm, font, provenance)
-
-
-class Format(enum.StrEnum):
-    table = "table"
-    json = "json"
 
 
 def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]:

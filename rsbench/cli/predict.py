@@ -25,6 +25,7 @@ from .options import (
     WidthOption,
     YesSyntheticOption,
     figure_style,
+    option,
     standard_output,
 )
 
@@ -34,16 +35,10 @@ if TYPE_CHECKING:
     from ..inference.pooled import Per
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench predict qlung-cnn6-s0 breath.wav --figure breath.png
-
 rsbench predict qlung-cnn6-s0 recordings/ --hop-s 4 --out predictions.csv
-
 rsbench predict qlung-cnn6-s0 recordings/ --per patient --patients patients.csv
-
 rsbench predict qlung-cnn6-s0 test2022_wav --annotations test2022_json/inter_test_json --format json
-
 rsbench predict qlung-cnn6-s0 --card
 """
 
@@ -51,11 +46,9 @@ rsbench predict qlung-cnn6-s0 --card
 def predict(
     run: RunArgument,
     sounds: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE…|FOLDER…", help="Recordings, and folders of recordings.")
+        list[Path] | None, typer.Argument(metavar="FILE|FOLDER", help="Recordings, and folders of recordings.")
     ] = None,
-    per: Annotated[
-        str, typer.Option(metavar="clip|recording|patient", help="What a row is of; see below how clips are pooled.")
-    ] = "clip",
+    per: Annotated[str, typer.Option(metavar="clip|recording|patient", help="What a row is of.")] = "clip",
     patients: Annotated[
         Path | None,
         typer.Option(
@@ -71,15 +64,14 @@ def predict(
         typer.Option(metavar="FOLDER", help="Where annotations lie, or none. Default: beside each recording."),
     ] = None,
     hop_s: Annotated[
-        float | None, typer.Option(min=0.01, help="Seconds from a window to the next. Default: a whole window.")
+        float | None,
+        typer.Option(min=0.01, metavar="SECONDS", help="Seconds from a window to the next. Default: a whole window."),
     ] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="table, md, csv, json or latex. Default: as --out ends, or table.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write it there, and the model card beside it.")] = None,
+    format_: Annotated[str | None, option("--format", ". Default: as --out ends, or table.")] = None,
+    out: Annotated[Path | None, option("--out", " it there, and the model card beside it.")] = None,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Spectrogram and calls over time: a .png, .svg or .pdf of one recording, a folder for many."),
+        option("--figure", " (.png, .svg, .pdf): spectrogram and calls over time; of many, into a folder."),
     ] = None,
     width_cm: WidthOption = None,
     font: FontOption = None,
@@ -91,12 +83,14 @@ def predict(
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Class probabilities and quality of recordings, from a finished run. Research use. Not a medical device.
+    """Class probabilities and quality of recordings.
+
+    From the model of a finished run. Research use. Not a medical device.
 
     Recordings with annotations (a clips.csv that lists them, a .txt as ICBHI has it, a .json as SPRSound has it) are
     cut into their clips, others into windows as long as the run's clips. The likeliest class is the one that is called
     at the operating point. A recording that cannot be read is named and left out; the exit code is then 1. One without
-    sound, or with channels that cancel each other, is noted.
+    sound, with channels that cancel each other, or with silence, clipping, noise or a band limit is noted.
 
     Per recording: the mean log-probability of its clips. Per patient: that of the recordings, each pooled so.
     """

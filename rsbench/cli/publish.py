@@ -9,41 +9,37 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import DryRunOption, PluginOption, QuietOption, ResultsOption, standard_output
+from .options import (
+    DryRunOption,
+    PluginOption,
+    QuietOption,
+    ResultsOption,
+    RunsArgument,
+    option,
+    standard_output,
+)
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench publish 'qlung-mn04-*' --dry-run
-
 rsbench publish 'qlung-mn04-*' 'ce-mn04-*' --name qlung-mn04 --from alice
-
 rsbench publish 'qlung-mn04-*' --open
 """
 
 
 def publish(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN…", help="Ids, their beginnings, or globs in quotes.", show_default=False)
-    ],
+    runs: RunsArgument,
     results: ResultsOption = Path("results"),
     out: Annotated[
         Path | None,
-        typer.Option(help="The bundle to write; its folder holds the published ones. Default: results/NAME.zip."),
+        option("--out", " the bundle there, beside the published ones. Default: results/NAME.zip."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of the bundle. Default: its losses and backbones.")
     ] = None,
-    made_by: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="Whose runs they are. Default: the user.name of git.")
-    ] = None,
+    made_by: Annotated[str | None, option("--from", ". Default: the user.name of git.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Publish runs on synthetic recordings too.")] = False,
-    anonymise: Annotated[
-        bool, typer.Option("--anonymise", help="Replace names of patients, recordings and clips, as export does.")
-    ] = False,
-    salt: Annotated[
-        Path | None, typer.Option(help="Keep the salt in this file, and use it again: later bundles then match.")
-    ] = None,
+    anonymise: Annotated[bool, option("--anonymise", ", as export does.")] = False,
+    salt: Annotated[Path | None, option("--salt", ", for later bundles that match this one.")] = None,
     open_: Annotated[
         bool, typer.Option("--open", help="Commit the bundle to a new branch, push it, and open the request with gh.")
     ] = False,
@@ -51,17 +47,17 @@ def publish(
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Hand in finished runs: writes a bundle and the text of a pull request, and says what to type next.
+    """Hand in finished runs, for the boards of a site.
 
-    Checked first: every run is finished, and every figure follows from its predictions. The text says what changes on
-    the boards of the bundles in the same folder, and how the runs were made. With --open the request is opened by
-    git and gh, from the clone that you are in.
+    Writes a bundle and the text of a pull request, and says what to type next. Checked first: every run is finished,
+    and every figure follows from its predictions. The text says what changes on the boards of the bundles in the same
+    folder, and how the runs were made. With --open the request is opened by git and gh, from the clone that you are in.
     """
     from ..core.display import Display
     from ..publishing.change import counted
     from ..publishing.request import check_can_open, checked, name_of, open_request, own_name, prepare
-    from ..results.bundle import chosen_runs
     from ..results.pseudonyms import Pseudonyms, new_salt, salt_in
+    from ..results.run import chosen_runs
 
     if salt and not anonymise:
         raise SpecError("--salt: names are replaced only with --anonymise. Give both, or neither.")

@@ -11,7 +11,18 @@ import typer
 
 from ..core.errors import ResultsError, SpecError, did_you_mean
 from ..core.plugins import prints_apart
-from .options import PartialOption, PluginOption, QuietOption, ResultsOption, RootOption, standard_output
+from .options import (
+    A_RUN,
+    DatasetOption,
+    FormatOption,
+    PartialOption,
+    PluginOption,
+    QuietOption,
+    ResultsOption,
+    RootOption,
+    option,
+    standard_output,
+)
 
 if TYPE_CHECKING:
     from ..core.display import Display
@@ -22,14 +33,9 @@ if TYPE_CHECKING:
 LOSS = "loss"  # what --set names the loss by
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench quality --index aqs --dataset synthetic
-
 rsbench quality --index aqs,rms --dataset icbhi,sprsound --root DATA --out quality/
-
 rsbench quality 'ce-*' --index aqs --dataset sprsound --root DATA --set aqs.entropy=frames
-
 rsbench quality --index mine --plugin my_index.py --dataset sprsound --root DATA --format csv > quality.csv
 """
 
@@ -37,35 +43,34 @@ rsbench quality --index mine --plugin my_index.py --dataset sprsound --root DATA
 def quality(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN…]", help="Whose errors to order: ids, their beginnings, or globs in quotes."),
+        typer.Argument(metavar="RUN", help=f"Whose errors to order: {A_RUN}."),
     ] = None,
     *,
-    index: Annotated[str, typer.Option(help="Indices, with commas between; see: rsbench list indices.")],
-    dataset: Annotated[str, typer.Option(help="Data sets, with commas between; see: rsbench list datasets.")],
+    index: Annotated[
+        str, typer.Option(metavar="NAMES", help="Indices, with commas between; see: rsbench list indices.")
+    ],
+    dataset: DatasetOption,
     root: RootOption = None,
     partial: PartialOption = False,
     results: ResultsOption = Path("results"),
-    loss: Annotated[str, typer.Option(help="Whose margins to show; see: rsbench list losses.")] = "qlung",
-    clips: Annotated[int, typer.Option(min=1, help="Clean clips to degrade.")] = 200,
+    loss: Annotated[str, option("--loss", " whose margins to show; see: rsbench list losses.")] = "qlung",
+    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Clean clips to degrade.")] = 200,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="An index's option, e.g. aqs.alpha=1, or loss.OPTION; repeatable."
-        ),
+        option("--set", " of an index, e.g. aqs.alpha=1, or of the loss, loss.OPTION=VALUE; repeatable."),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write a csv per question and the figures there.")
-    ] = None,
+    format_: FormatOption = "table",
+    out: Annotated[Path | None, option("--out", " a csv per question and the figures into this folder.")] = None,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """What quality indices are worth: do they find poor recordings, do they measure anything else, does it matter?
+    """What indices of recording quality are worth.
 
-    Each is asked: AUC against recordings that annotators called Poor Quality, and against the diagnosis; what goes with
-    it (class, device, site, rate, length); how it falls when clean clips are damaged; which margins a loss makes of it;
-    and with runs whether it orders their errors within each class. Intervals are over new patients. Patients whom an
-    index was fitted on are left out. What is measured is kept in the cache.
+    Do they find poor recordings, do they measure anything else, does it matter? Each is asked: AUC against recordings
+    that annotators called Poor Quality, and against the diagnosis; what goes with it (class, device, site, rate,
+    length); how it falls when clean clips are damaged; which margins a loss makes of it; and with runs whether it
+    orders their errors within each class. Intervals are over new patients. Patients whom an index was fitted on are
+    left out. What is measured is kept in the cache.
     """
     from ..core.display import Display
     from ..data.sources import Roots
@@ -127,7 +132,7 @@ def _indices(names: Sequence[str], options: dict[str, dict[str, Any]]) -> dict[s
 
 def _finished(results: Path, patterns: Sequence[str]) -> list[Run]:
     """The runs that are done. Raises ResultsError where none is."""
-    from ..results.bundle import chosen_runs
+    from ..results.run import chosen_runs
 
     runs = [run for run in chosen_runs(results, patterns) if run.state == "done"]
     if not runs:

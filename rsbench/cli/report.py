@@ -8,47 +8,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import PluginOption, ResultsOption
+from .options import (
+    PluginOption,
+    ResultsOption,
+    option,
+)
 
 if TYPE_CHECKING:
     from ..report.page.explorer import Recordings
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench report
-
 rsbench report --results results --out margins.html --baseline ce
-
 rsbench report --root ~/recordings --audio
 """
 
-ComparedOption = Annotated[
+BaselineOption = Annotated[
     str | None,
-    typer.Option("--baseline", metavar="LOSS", help="Compare the others with it, paired. Default: ce, where it is."),
+    option("--baseline", ", paired. Default: ce, where it is."),
 ]
 RecordingsOption = Annotated[
     list[str] | None,
-    typer.Option("--root", help="Folder with a folder per data set, or NAME=DIR for one: shows the worst errors."),
+    option("--root", ", or NAME=DIR for one: shows the worst errors."),
 ]
-AudioOption = Annotated[
-    bool, typer.Option("--audio", help="Put the sound of the worst errors into the page; needs --root.")
-]
+AudioOption = Annotated[bool, option("--audio", "; needs --root.")]
 
 
 def report(
     results: ResultsOption = Path("results"),
-    out: Annotated[Path, typer.Option(help="The page to write; its figures go to <out>_figures/.")] = Path(
-        "report.html"
-    ),
-    baseline: ComparedOption = None,
+    out: Annotated[Path, option("--out", " the page there; its figures go to <out>_figures/.")] = Path("report.html"),
+    baseline: BaselineOption = None,
     root: RecordingsOption = None,
     audio: AudioOption = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Write one self-contained page on all runs of a folder: boards, figures, worst errors, commands.
+    """Write one self-contained page on all runs of a folder.
 
-    Runs that share no board stand in groups of their own. With --root the worst errors are shown as spectrograms.
+    Boards, figures, worst errors, commands. Runs that share no board stand in groups of their own. With --root the
+    worst errors are shown as spectrograms.
     """
     from ..core.display import Display
     from ..report.page.page import write_report

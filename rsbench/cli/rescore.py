@@ -8,31 +8,28 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FiguresDiffer, ResultsError
-from .options import ChosenRunsArgument, PluginOption, results_place, standard_output
+from .options import ChosenRunsArgument, PluginOption, option, results_place, standard_output
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench rescore
-
 rsbench rescore --results alice.zip 'qlung-*'
 """
 
 
 def rescore(
     runs: ChosenRunsArgument = None,
-    results: Annotated[
-        Path, typer.Option(parser=results_place, metavar="DIR", help="Folder that holds runs/, a bundle, or public.")
-    ] = Path("results"),
+    results: Annotated[Path, option("--results", ", a bundle, or public.", parser=results_place)] = Path("results"),
     plugin: PluginOption = None,
 ) -> None:
-    """Compute every figure of finished runs again from their predictions; exit with 1 where a stored one differs.
+    """Compute every figure of finished runs again.
 
-    Neither audio nor a model is needed. Splits of a plugin need --plugin.
+    It takes their predictions; exit code 1 where a stored figure differs. Neither audio nor a model is needed. Splits
+    of a plugin need --plugin.
     """
     from ..core.display import Display
-    from ..results.bundle import chosen_runs, opened
+    from ..results.bundle import opened
     from ..results.rescore import rescore as score_again
+    from ..results.run import chosen_runs
 
     with opened(results) as (folder, _):
         found = score_again(chosen_runs(folder, runs or ()), Display())

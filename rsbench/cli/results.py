@@ -7,30 +7,34 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, QuietOption, standard_output
+from .help import HelpfulCommand, HelpfulGroup, examples
+from .options import (
+    PluginOption,
+    QuietOption,
+    option,
+    standard_output,
+)
 
 app = typer.Typer(
-    help="Results that others published: bring them, list them, see what a bundle changes.", no_args_is_help=True
+    cls=HelpfulGroup,
+    help="Bring results that others published, or check a bundle.",
+    no_args_is_help=True,
 )
 
 PULLS = """
-[bold]Examples[/bold]
-
 rsbench results pull https://rsbench.github.io/rsbench/results/
-
 rsbench leaderboard --results public --split icbhi-official
 """
 
 CHECKS = """
-[bold]Examples[/bold]
-
 rsbench results check results --against main/results
-
 rsbench results check mine.zip --against results --out change.md
 """
 
+LISTS = "rsbench results list"
 
-@app.command(epilog=PULLS)
+
+@app.command(cls=HelpfulCommand, epilog=examples(PULLS))
 def pull(
     url: Annotated[str, typer.Argument(metavar="URL", help="Of a site, or its results.json; #sha256=HEX pins it.")],
     sha256: Annotated[
@@ -51,7 +55,7 @@ def pull(
     typer.echo(f"pinned: {pulled.url}#sha256={pulled.sha256}")
 
 
-@app.command(name="list")
+@app.command("list", cls=HelpfulCommand, epilog=examples(LISTS))
 def list_() -> None:
     """List what was pulled: address and hash, as pull takes them, and how much it is."""
     from ..results.public import list_pulled
@@ -65,11 +69,11 @@ def list_() -> None:
         standard_output().out(f"{one.url}#sha256={one.sha256}\n  {count}", highlight=False)
 
 
-@app.command(epilog=CHECKS)
+@app.command(cls=HelpfulCommand, epilog=examples(CHECKS))
 def check(
     results: Annotated[Path, typer.Argument(metavar="DIR|BUNDLE.zip", help="The bundles as they would be.")],
     against: Annotated[Path | None, typer.Option(metavar="DIR", help="The bundles as they are. Default: none.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A Markdown file for the text. Default: standard output.")] = None,
+    out: Annotated[Path | None, option("--out", " the text to this Markdown file. Default: standard output.")] = None,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:

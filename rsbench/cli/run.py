@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +13,11 @@ import typer
 
 from ..core.errors import SpecError, shown
 from ..core.plugins import prints_apart
+from ..core.spec import DEFAULT_TASK
 from .options import (
     DeviceOption,
     DryRunOption,
-    Format,
+    FormatOption,
     LogOption,
     PartialOption,
     PluginOption,
@@ -24,6 +27,7 @@ from .options import (
     SetOption,
     ThreadsOption,
     WeightsOption,
+    option,
     standard_output,
 )
 
@@ -31,49 +35,38 @@ if TYPE_CHECKING:
     from ..core.spec import RunSpec
     from ..experiment.context import RunContext
     from ..experiment.prepare import Experiment
+    from ..results.run import Run
 
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench run --loss qlung --backbone cnn6
-
 rsbench run --loss ce --backbone resnet --seeds 0-4 --set loss.class_weights=inverse
-
 rsbench run --loss qlung --backbone mn04 --weights mn04_as_mAP_432.pt --root DATA --train icbhi-official
-
 rsbench run --loss ce --backbone cnn6 --task icbhi-2
-
 rsbench run --loss mine --plugin my_loss.py --backbone cnn6 --dry-run
-
 rsbench run --loss qlung --backbone cnn6 --log tensorboard,csv
-
 rsbench run --loss ce,arcface,qlung --backbone embeddings:mn04.parquet --root DATA --train icbhi-official --seeds 0-9
 """
 
 
 def run(
-    loss: Annotated[str | None, typer.Option(help="One or several, with commas; see: rsbench list losses.")] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="See: rsbench list backbones. Also timm:MODEL, hf:FOLDER and embeddings:FILE.")
-    ] = None,
+    loss: Annotated[str | None, option("--loss", ", or several with commas; see: rsbench list losses.")] = None,
+    backbone: Annotated[str | None, option("--backbone", "; also timm:MODEL, hf:FOLDER and embeddings:FILE.")] = None,
     weights: WeightsOption = None,
-    train: Annotated[str | None, typer.Option(help="Split to train on. Default: the embedded synthetic set.")] = None,
-    test: Annotated[
-        str | None, typer.Option(help="Splits to judge on, with commas between; or DATASET-cv5, every patient.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="What clips are told apart into; see: rsbench list tasks. Default: icbhi-4.")
-    ] = None,
+    train: Annotated[str | None, option("--train", ", one per data set. Default: the synthetic set.")] = None,
+    test: Annotated[str | None, option("--test", "; or DATASET-cv5, every patient.")] = None,
+    task: Annotated[str | None, option("--task", "; see: rsbench list tasks. Default: icbhi-4.")] = None,
     root: RootOption = None,
     partial: PartialOption = False,
-    epochs: Annotated[int | None, typer.Option(help="Default: the data set's or the backbone's.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="One or several: 0, 0-4, 0,2,7. Default: the spec's, or 0.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Default: the data set's or the backbone's.")] = None,
+    seeds: Annotated[str | None, option("--seeds", ". Default: the spec's, or 0.")] = None,
     select: Annotated[
-        str | None, typer.Option(help="Epoch rules: val, val-auroc, last, oracle; or cv-refit. Default: val,last.")
+        str | None, option("--select", ", or several: val, val-auroc, last, oracle; or cv-refit. Default: val,last.")
     ] = None,
     set_: SetOption = None,
-    spec: Annotated[Path | None, typer.Option(help="A spec in YAML or JSON, e.g. a run's spec.json.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A spec in YAML or JSON, e.g. a run's spec.json.")
+    ] = None,
     plugin: PluginOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -84,9 +77,11 @@ def run(
     log: LogOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
-    format_: Annotated[Format, typer.Option("--format", help="A table, or everything as JSON.")] = Format.table,
+    format_: FormatOption = "table",
 ) -> None:
-    """Train a loss on a backbone and judge it, in and out of distribution.
+    """Train losses on a backbone, and judge them.
+
+    In and out of distribution, as --train and --test say.
 
     Clips are shown at one length. --set data.window=repeat is as published; zero, crop and context:SECONDS are told in
     docs/protocol.md.
@@ -98,7 +93,9 @@ def run(
     from ..experiment.context import make_context
     from ..experiment.grid import grid_specs
     from ..observers.observer import observers_named
+    from ..report.tables.formats import known_format
 
+    known_format(format_)
     given: dict[str, Any] = _read_spec(spec) if spec else {}
     options = {
         "backbone": backbone,
@@ -111,9 +108,9 @@ def run(
     }
     given |= {key: value for key, value in options.items() if value is not None}
     changes = flatten(dict(parse_assignment(text) for text in set_ or []))
-    for option, typed, key in (("--loss", loss, "loss.name"), ("--seeds", seeds, "seed")):
+    for name, typed, key in (("--loss", loss, "loss.name"), ("--seeds", seeds, "seed")):
         if typed and key in changes:
-            raise SpecError(f"{option} and --set {key}={shown(changes[key])}: both say the same field. Leave out one.")
+            raise SpecError(f"{name} and --set {key}={shown(changes[key])}: both say the same field. Leave out one.")
     given |= changes
     context = make_context(
         root or (),
@@ -158,27 +155,56 @@ def _dry_run(specs: list[RunSpec], context: RunContext) -> None:
     typer.echo(json.dumps(specs[0].model_dump(mode="json"), indent=1))
 
 
-def _run_all(specs: list[RunSpec], context: RunContext, format_: Format) -> None:
+def _run_all(specs: list[RunSpec], context: RunContext, form: str) -> None:
     from ..experiment.grid import run_grid
     from ..report.tables.board import run_table
-    from ..report.tables.formats import print_table
+    from ..report.tables.formats import Sheet, print_sheets
+    from ..report.tables.runs import runs_sheet
 
     done, failed = run_grid(specs, context, lambda first: _announce(first, context))
     messages = [f"{run_id}: {error}" for run_id, error in failed.items()]
-    if format_ is Format.json:
+    if form == "json":
         results = [{"run_id": item.run_id, "path": str(item.path), "metrics": item.metrics} for item in done]
         typer.echo(json.dumps({"runs": results, "failed": messages}, indent=1))
     elif done:
         console = standard_output()
         of_loss = itertools.groupby(done, lambda run: run.spec.loss.name)
         metrics = {name: [run.metrics for run in runs] for name, runs in of_loss}
-        print_table(run_table(metrics, specs[0].data.test, specs[0].select), console)
-        for run in done:
-            console.print(f"kept in {run.path}", soft_wrap=True)
+        table = run_table(metrics, specs[0].data.test, specs[0].select)
+        print_sheets([Sheet(table, runs_sheet(done).frame)], form, console)
+        if form == "table":
+            kept = done[0].path if len(done) == 1 else f"{done[0].path.parent}, {len(done)} runs"
+            console.print(f"kept in {kept}", soft_wrap=True)
+        for line in _next_steps(done, context):
+            context.display.say(line)
     for message in messages:
         typer.echo(f"failed: {message}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _next_steps(runs: Sequence[Run], context: RunContext) -> Iterator[str]:
+    """The board of these runs, as it is typed; and where they are too few for a verdict, how many seeds one takes."""
+    from ..evaluation.statistics import SEEDS_FOR_A_CLAIM
+    from ..report.page.provenance import ranges
+
+    spec = runs[0].spec
+    losses = list(dict.fromkeys(run.spec.loss.name for run in runs))
+    options = {
+        "--split": ",".join(spec.data.test),
+        "--results": None if context.out == Path("results") else str(context.out),
+        "--select": None if "val" in spec.select else spec.select[0],
+        "--task": None if spec.data.task == DEFAULT_TASK else spec.data.task,
+        "--baseline": losses[0] if len(losses) > 1 else None,
+    }
+    typed = " ".join(f"{name} {shlex.quote(value)}" for name, value in options.items() if value)
+    yield f"next: rsbench leaderboard {typed}"
+    seeds = {run.spec.seed for run in runs}
+    lacking = SEEDS_FOR_A_CLAIM - len(seeds)
+    if lacking > 0 and not runs[0].data.synthetic:
+        others = itertools.islice((seed for seed in itertools.count() if seed not in seeds), lacking)
+        wanted = ranges([*seeds, *others])
+        yield f"A verdict takes {SEEDS_FOR_A_CLAIM} seeds: the same command with --seeds {wanted} runs those to come."
 
 
 def _announce(experiment: Experiment, context: RunContext) -> None:

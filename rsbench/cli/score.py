@@ -8,17 +8,12 @@ from typing import Annotated
 import typer
 
 from ..core.errors import SpecError
-from .options import PartialOption, PluginOption, QuietOption, ResultsToWriteOption, RootOption, standard_output
+from .options import PartialOption, PluginOption, QuietOption, ResultsToWriteOption, RootOption, option, standard_output
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench score preds.csv --test icbhi-official --method BTS --select test-best --seeds 1 --root DATA
-
 rsbench score preds-s*.csv --test icbhi-official --method BTS --select test-best --seeds 0-4 --root DATA
-
 rsbench score preds.npz --test icbhi-official --method HeAR --select val --validation val.npz --root DATA
-
 rsbench score preds.parquet --test sprsound,sprsound-inter --train icbhi-official --method BTS --select unknown
 """
 
@@ -28,36 +23,36 @@ def score(
         list[Path],
         typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz with a row per clip; one for each seed."),
     ],
-    test: Annotated[str, typer.Option(help="Test splits, with commas between; see: rsbench list splits.")],
-    method: Annotated[str, typer.Option(help="What boards call it, one word.")],
-    select: Annotated[str, typer.Option(help="How its epoch was chosen: test-best, val, last or unknown.")],
-    seeds: Annotated[str, typer.Option(help="Which of its trainings: 0; of several files, in their order, 0-4.")] = "0",
-    train: Annotated[
-        str | None, typer.Option(help="The split that was trained on. Default: the first of --test.")
-    ] = None,
+    test: Annotated[str, option("--test", "; see: rsbench list splits.")],
+    method: Annotated[str, typer.Option(metavar="NAME", help="What boards call it, one word.")],
+    select: Annotated[str, option("--select", " of the predictions: test-best, val, last or unknown.")],
+    seeds: Annotated[str, option("--seeds", "; which trainings the files are of, in their order.")] = "0",
+    train: Annotated[str | None, option("--train", " by its model. Default: the first of --test.")] = None,
     validation: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Predictions of training patients that were kept apart: for val-bias and temperature. One for each "
-            "FILE; repeatable."
+            metavar="FILE",
+            help="Predictions of training patients kept apart, for val-bias and temperature: one per FILE; repeatable.",
         ),
     ] = None,
     pretrained_on: Annotated[
-        str, typer.Option(help="What its weights had learnt from, with commas between; none for random ones.")
+        str,
+        typer.Option(
+            metavar="NAMES", help="What its weights had learnt from, with commas between; none for random ones."
+        ),
     ] = "unknown",
     results: ResultsToWriteOption = Path("results"),
-    task: Annotated[str, typer.Option(help="What the predictions tell apart; see: rsbench list tasks.")] = "icbhi-4",
+    task: Annotated[str, option("--task", " of the predictions; see: rsbench list tasks.")] = "icbhi-4",
     root: RootOption = None,
     partial: PartialOption = False,
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Judge predictions that another program made: they become a row like that of a run.
+    """Judge predictions that another program made.
 
-    Columns: clip_id as rsbench data clips lists it, and p_CLASS or
-    logit_CLASS for every class of the task, or called. Every test clip once.
-    Labels come from the data set. Boards say what was declared, and rank no
-    row whose epoch was chosen otherwise than theirs.
+    They become a row like that of a run. Columns: clip_id as rsbench data clips lists it, and p_CLASS or logit_CLASS
+    for every class of the task, or called. Every test clip once. Labels come from the data set. Boards say what was
+    declared, and rank no row whose epoch was chosen otherwise than theirs.
     """
     import os
 
@@ -71,9 +66,9 @@ def score(
 
     numbers, count = parse_seeds(seeds), len(predictions)
     validations = [*validation] if validation else [None] * count
-    for option, given in (("--seeds", len(numbers)), ("--validation", len(validations))):
+    for name, given in (("--seeds", len(numbers)), ("--validation", len(validations))):
         if given != count:
-            raise SpecError(f"{option}: {given} given for {count} files. Give one for each, in their order.")
+            raise SpecError(f"{name}: {given} given for {count} files. Give one for each, in their order.")
     _refuse_copies([file for file in predictions if file.is_file()])
     fitted_on = pretraining(pretrained_on)
     data_cache = DataCache(Roots.parse(root or (), os.environ), partial=partial, display=Display(quiet=quiet))

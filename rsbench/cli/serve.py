@@ -8,15 +8,11 @@ from typing import Annotated
 import typer
 
 from .options import PluginOption, ResultsOption
-from .report import AudioOption, ComparedOption, RecordingsOption, recordings_of
+from .report import AudioOption, BaselineOption, RecordingsOption, recordings_of
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench serve
-
 rsbench serve --results results --baseline ce --port 8080
-
 rsbench serve --root ~/recordings --audio
 """
 
@@ -24,16 +20,20 @@ rsbench serve --root ~/recordings --audio
 def serve(
     results: ResultsOption = Path("results"),
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of this machine, which nobody else reaches; 0: any that is free.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="Of this machine, which nobody else reaches; 0: any that is free."
+        ),
     ] = 8000,
-    baseline: ComparedOption = None,
+    baseline: BaselineOption = None,
     root: RecordingsOption = None,
     audio: AudioOption = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Show the page of `rsbench report` in a browser, and make it again when runs begin or end.
+    """Show the page of rsbench report in a browser.
 
-    An open page asks every five seconds and loads anew only when it says something else. Ctrl-C ends it.
+    It is made again when runs begin or end. An open page asks every five seconds and loads anew only when it says
+    something else. Ctrl-C ends it.
     """
     import tempfile
 

@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from .options import PluginOption, QuietOption
+from .options import (
+    PluginOption,
+    QuietOption,
+    option,
+)
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench site --results results --out site
-
 rsbench site --results results --out site --tag v1.2.0
-
 rsbench site --results public --out site
 """
 
 
 def site(
-    out: Annotated[Path, typer.Option(help="The folder to write the pages to.")],
+    out: Annotated[Path, option("--out", " the pages into this folder.")],
     results: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder with bundles in it or one below, one bundle, or public.")
+        str, option("--results", " whose bundles (*.zip, */*.zip) are shown, one bundle, or public.")
     ] = "results",
     tag: Annotated[
         str | None, typer.Option(metavar="NAME", help="Also freeze the boards under this name, in a folder below.")
@@ -31,11 +31,12 @@ def site(
     plugin: PluginOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a static site of boards from bundles alone: no audio, no model, no torch.
+    """Write a static site of boards from bundles.
 
-    A page per split and task: its boards, published results, and behind every row its commands, environment, maker and
-    bundle; csv and JSON beside. The same bundles give the same files. A frozen board never changes: a tag that is there
-    with other content is refused. The pages work from disk. Exit code 1 where a run or a board had to be left out.
+    From bundles alone: no audio, no model, no torch. A page per split and task: its boards, published results, and
+    behind every row its commands, environment, maker and bundle; csv and JSON beside. The same bundles give the same
+    files. A frozen board never changes: a tag that is there with other content is refused. The pages work from disk.
+    Exit code 1 where a run or a board had to be left out.
     """
     from ..core.display import Display
     from ..publishing.site import check_place, write_site

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..core.errors import SpecError
+from .help import HelpfulCommand, HelpfulGroup, examples
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -21,6 +21,7 @@ from .options import (
     ResultsOption,
     ResultsToWriteOption,
     RootOption,
+    option,
     standard_output,
 )
 
@@ -29,23 +30,16 @@ if TYPE_CHECKING:
     from ..sweep.driver import Study
     from ..sweep.engines import Engine
 
-EXAMPLES = """
-[bold]Examples[/bold]
-
+RUNS = """
 rsbench sweep smoke --serial
-
 rsbench sweep margins --root DATA --dry-run
-
 rsbench sweep margins --root DATA --set seeds=0-2 --address 10.0.0.1:6379
-
 rsbench sweep my_study.yaml --log tensorboard
-
 rsbench sweep margins --root DATA --engine slurm --slurm slurm.yaml
-
-rsbench sweep status margins
-
-rsbench sweep results margins --figures figures/
 """
+STATUS = "rsbench sweep status margins"
+RESULTS = "rsbench sweep results margins --figures figures/"
+EXAMPLES = "\n".join([RUNS, STATUS, RESULTS])
 
 
 class EngineName(enum.StrEnum):
@@ -54,7 +48,7 @@ class EngineName(enum.StrEnum):
     slurm = "slurm"
 
 
-class StudyFirst(TyperGroup):
+class StudyFirst(HelpfulGroup):
     """`sweep STUDY` is short for `sweep run STUDY`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -65,8 +59,8 @@ class StudyFirst(TyperGroup):
 
 app = typer.Typer(
     cls=StudyFirst,
-    help="Run a study of many runs: rsbench sweep STUDY. If it is stopped, the same command continues it.",
-    epilog=EXAMPLES,
+    help="Run a study of many runs: rsbench sweep STUDY.\n\nIf it is stopped, the same command continues it.",
+    epilog=examples(EXAMPLES),
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -74,7 +68,7 @@ app = typer.Typer(
 NameArgument = Annotated[str, typer.Argument(help="A study's name.")]
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(cls=HelpfulCommand, epilog=examples(RUNS))
 def run(
     study_: Annotated[
         str, typer.Argument(metavar="STUDY", help="A YAML file, or one that ships: rsbench list sweeps.")
@@ -83,15 +77,15 @@ def run(
     partial: PartialOption = False,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="A key of the file, e.g. seeds=0-2 or base.epochs=5; repeatable."
-        ),
+        option("--set", " of the study, e.g. seeds=0-2 or base.epochs=5; repeatable."),
     ] = None,
     engine: Annotated[EngineName | None, typer.Option(help="Who does the work. Default: ray.")] = None,
     serial: Annotated[
         bool, typer.Option("--serial", help="One at a time in this process, without Ray: --engine serial.")
     ] = False,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster to join, e.g. 10.0.0.1:6379.")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster to join, e.g. 10.0.0.1:6379.")
+    ] = None,
     slurm: Annotated[
         Path | None, typer.Option(metavar="FILE", help="How runs become jobs of Slurm, in YAML; see docs/slurm.md.")
     ] = None,
@@ -131,7 +125,7 @@ def run(
         raise
 
 
-@app.command()
+@app.command(cls=HelpfulCommand, epilog=examples(STATUS))
 def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
     from ..report.tables.formats import print_table
@@ -142,7 +136,7 @@ def status(name: NameArgument, results: ResultsOption = Path("results")) -> None
     print_table(status_table(study.sweep, study.cells(), study.store, study.planned().runs), standard_output())
 
 
-@app.command()
+@app.command(cls=HelpfulCommand, epilog=examples(RESULTS))
 def results(
     name: NameArgument,
     figures: Annotated[Path | None, typer.Option(help="Draw them into this folder too.")] = None,

@@ -5,33 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from .options import OnlyOption, PluginOption, ResultsOption, TaskOption, rows_to_keep, standard_output
+from .options import (
+    FormatOption,
+    OnlyOption,
+    PluginOption,
+    ResultsOption,
+    TaskOption,
+    option,
+    rows_to_keep,
+    standard_output,
+)
 
 EXAMPLES = """
-[bold]Examples[/bold]
-
 rsbench run --loss ce,qlung --backbone cnn6 --seeds 0-4 --train icbhi-official --test sprsound
-
 rsbench transductive --split sprsound
-
 rsbench transductive --split sprsound --only loss=ce --format csv
 """
 
 
 def transductive(
-    split: Annotated[str, typer.Option(help="Splits, with commas between; see: rsbench list splits.")],
+    split: Annotated[str, option("--split", ", with commas between; see: rsbench list splits.")],
     results: ResultsOption = Path("results"),
-    select: Annotated[str, typer.Option(help="How the epoch was chosen: val, val-auroc, last or cv-refit.")] = "val",
+    select: Annotated[str, option("--select", ": val, val-auroc, last or cv-refit.")] = "val",
     task: TaskOption = None,
     only: OnlyOption = None,
-    format_: Annotated[str, typer.Option("--format", help="table, md, csv, json or latex.")] = "table",
+    format_: FormatOption = "table",
     plugin: PluginOption = None,
 ) -> None:
-    """What would be gained by looking at all test clips, though not at their labels, before any is called.
+    """What looking at all test clips, without labels, gains.
 
-    Takes finished runs with validation patients. The offset that is best on the test labels stands beside, as ORACLE.
+    All are looked at before any is called. Takes finished runs with validation patients. The offset that is best on the
+    test labels stands beside, as ORACLE.
     """
     from ..boards.transductive import transductive as make_board
     from ..core.display import Display

@@ -23,6 +23,31 @@ T = TypeVar("T")
 UNITS = {"_rad": "rad", "_s": "s", "_ms": "ms", "_hz": "Hz", "_db": "dB"}
 
 
+BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+
+
+def wanted(metadata: Iterable[Any], unit: str = "", what: str | None = None) -> str:
+    """A closing sentence on what a number may be: `Wanted: more than 0 and at most 60 s, the length of clips.`
+
+    Args:
+        metadata: of an annotation, whose bounds are read (`Annotated[float, Field(gt=0)]` holds one).
+        unit: of the number, "" for none.
+        what: the field in words, or None.
+
+    Returns "" where there is nothing to say.
+    """
+    bounds = ((word, getattr(one, name, None)) for one in metadata for name, word in BOUNDS.items())
+    limits = [f"{word} {bound:,}" for word, bound in bounds if bound is not None]
+    told = [" and ".join(limits) + f" {unit}" * bool(limits and unit), what]
+    said = ", ".join(filter(None, told)) or (f"a number in {unit}" if unit else "")
+    return f" Wanted: {said}." if said else ""
+
+
+def unit_of(name: str) -> str:
+    """The unit that ends the name of a number; "" where none does."""
+    return next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A hyper-parameter as its constructor declares it."""
@@ -33,7 +58,7 @@ class Parameter:
 
     @property
     def unit(self) -> str:
-        return next((unit for suffix, unit in UNITS.items() if self.name.endswith(suffix)), "")
+        return unit_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -156,6 +181,7 @@ class Registry(Generic[T]):
         Raises SpecError for an unknown name, an unknown key (with a suggestion) or a value of the wrong type.
         """
         from pydantic import ConfigDict, TypeAdapter, ValidationError
+        from pydantic.fields import FieldInfo
 
         parameters = self.entry(name).parameters()
         resolved = {key: parameter.default for key, parameter in parameters.items()}
@@ -168,7 +194,9 @@ class Registry(Generic[T]):
                 resolved[key] = adapter.validate_python(value)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
-                raise SpecError(f"{self.kind}.{key}={shown(value)} for '{name}': {reason}.") from None
+                bounds = FieldInfo.from_annotation(parameters[key].annotation).metadata
+                about = wanted(bounds, parameters[key].unit)
+                raise SpecError(f"{self.kind}.{key}={shown(value)} for '{name}': {reason}.{about}") from None
         return resolved
 
     def create(self, name: str, *args: Any, **params: Any) -> Any:

@@ -171,12 +171,12 @@ class AugmentPart(Part):
 
 class OptimPart(Part):
     algorithm: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0, description="the learning rate that the cosine starts from")
     weight_decay: float = Field(1e-6, ge=0)
-    batch_size: int = Field(64, ge=1, le=1_000_000)
-    epochs: int = Field(50, ge=1, le=1_000_000)
+    batch_size: int = Field(64, ge=1, le=1_000_000, description="clips of a step")
+    epochs: int = Field(50, ge=1, le=1_000_000, description="passes over the fitting clips")
     final_lr_share: float = Field(1e-3, ge=0, le=1, description="the cosine ends at lr times this")
-    warmup_epochs: float = Field(0.0, ge=0)
+    warmup_epochs: float = Field(0.0, ge=0, description="epochs in which the learning rate rises from 0")
     clip_norm: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 leaves it alone")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="decay per step of averaged weights; 0 keeps none")
     swa_from: float = Field(

@@ -5,17 +5,19 @@ The layers: the common defaults, the backbone's published recipe and front end, 
 
 from __future__ import annotations
 
+import difflib
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ..core.backbone import BACKBONES, Backbone, Frontend
 from ..core.errors import SpecError, did_you_mean, shown
 from ..core.loss import LOSSES
 from ..core.plugins import is_built_in
-from ..core.registry import Entry, Registry
+from ..core.registry import Entry, Registry, unit_of, wanted
 from ..core.spec import (
     DEFAULT_TASK,
     DEFAULT_TRAIN,
@@ -221,7 +223,7 @@ def _nest(flat: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
         if not dot:
             nested[part] = value
         elif "." in field or part not in model.model_fields or not isinstance(nested.setdefault(part, {}), dict):
-            raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys(model))}")
+            raise SpecError(f"{key}: the spec has no such key.{_meant(key, known_keys(model))}")
         else:
             nested[part][field] = value
     return nested
@@ -244,8 +246,38 @@ def _validated(nested: Mapping[str, Any], model: type[_Spec]) -> _Spec:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
         if first["type"] == "extra_forbidden":
-            raise SpecError(f"{key}: the spec has no such key.{did_you_mean(key, known_keys(model))}") from None
-        raise SpecError(f"{key}={shown(first['input'])}: {first['msg']}.") from None
+            keys = dict.fromkeys([*known_keys(model), *_options(nested)])
+            raise SpecError(f"{key}: the spec has no such key.{_meant(key, keys)}") from None
+        field = _field(model, key)
+        about = wanted(field.metadata, unit_of(key), field.description) if field else ""
+        raise SpecError(f"{key}={shown(first['input'])}: {first['msg']}.{about}") from None
+
+
+def _options(nested: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of the loss, backbone, front end and index that are named, whose options are all known by now."""
+    chosen = {part: nested.get(part) or {} for part in ("loss", "backbone", "frontend", "quality")}
+    return [f"{part}.{option}" for part, options in chosen.items() for option in options]
+
+
+def _meant(key: str, known: Collection[str]) -> str:
+    """A closing sentence: the keys that end as the unknown one does, or nearly so, whatever part it was said of."""
+    ends: dict[str, list[str]] = {}
+    for name in known:
+        ends.setdefault(name.rpartition(".")[2], []).append(name)
+    end = key.rpartition(".")[2]
+    near = [end] if end in ends else difflib.get_close_matches(end, ends, n=1)
+    return f" Did you mean {' or '.join(map(repr, ends[near[0]]))}?" if near else did_you_mean(key, known)
+
+
+def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
+    """The field of a dotted key; None for an option of what is registered."""
+    part, _, inner = key.partition(".")
+    found = model.model_fields.get(part)
+    if not inner or found is None:
+        return found
+    kinds = typing.get_args(found.annotation) or (found.annotation,)
+    fields = next((kind.model_fields for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), {})
+    return fields.get(inner)
 
 
 def _default_train(user: Mapping[str, Any], own_datasets: Collection[str]) -> str:

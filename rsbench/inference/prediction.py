@@ -19,6 +19,7 @@ from ..data.waveforms import Waveforms, of_recording
 from ..data.windows import clip_window
 from ..evaluation.metrics import predicted_classes
 from ..experiment.build import gather_from
+from ..quality.faults import faults_in_words
 from ..quality.measuring import measure_recording
 from ..quality.scale import QualityScale
 from ..results.trained_model import TrainedModel
@@ -88,7 +89,7 @@ class Predictor:
                     rows.append(heard)
                     logits.append(of_clips)
                     patients[str(recording.path)] = recording.patient
-                    notes += [f"{recording.path}: {what}; what is said of it means little" for what in oddities]
+                    notes += [f"{recording.path}: {what}" for what in oddities]
                 except DataError as error:
                     errors.append(str(error))
                     advance(len(recording.clips), "")
@@ -123,7 +124,11 @@ class Predictor:
             **dict(zip(probability_columns(self.task), probabilities.T, strict=True)),
             **dict(zip(QUALITY_COLUMNS, self.quality.of(measures), strict=True)),
         )
-        return rows[list(columns_of(self.task))], logits, sound.oddities()
+        odd = [f"{what}; what is said of it means little" for what in sound.oddities()]
+        faults = faults_in_words(native, native_rate)
+        if faults and not odd:
+            odd = [f"{faults}; what is said of it may mean little"]
+        return rows[list(columns_of(self.task))], logits, tuple(odd)
 
     def _classify(
         self, waveforms: Waveforms, clips: pd.DataFrame, recording: Recording, advance: Advance

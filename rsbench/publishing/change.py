@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..boards.claims import beneath
 from ..boards.leaderboard import POINT
 from ..core.display import Display
 from ..core.text import in_markdown
@@ -33,14 +35,14 @@ class Change:
     """What differs between two collections.
 
     new, removed: bundles, in words. boards: those whose rows differ. lost: runs that are on no board any more.
-    scored: how many runs were scored again. shown: all boards as they are now.
+    scored: how many runs were scored again, in words. shown: all boards as they are now.
     """
 
     new: Sequence[str]
     removed: Sequence[str]
     boards: Sequence[BoardChange]
     lost: Sequence[str]
-    scored: int
+    scored: str
     shown: Boards
 
 
@@ -56,7 +58,7 @@ def change(before: Collection | None, after: Collection, display: Display) -> Ch
         [_in_words(bundle, before) for bundle in only_in(before, after)] if before else [],
         [_board_change(known.get(one.key), one) for one in shown.every if _differs(known.get(one.key), one)],
         sorted(map(str, ids_before - ids)),
-        len(after.runs),
+        counted(after.runs),
         shown,
     )
 
@@ -82,24 +84,29 @@ def _differs(before: ProtocolBoard | None, after: ProtocolBoard) -> bool:
 def _board_change(before: ProtocolBoard | None, after: ProtocolBoard) -> BoardChange:
     places = dict(_places(before)) if before else {}
     rows = []
-    for place, row in enumerate(_at_argmax(after), start=1):
+    for place, row in _placed(after):
         ids = after.run_ids(str(row["method"]))
         # The name of a method may change with what stands beside it; its runs do not.
         stood = next((places[run_id] for run_id in ids if run_id in places), NEW)
         cells = [after.cell(name, row) for name in COLUMNS]
-        rows.append([str(place), stood, str(row["method"]), *cells, str(row["origin"]) or NONE])
+        rows.append([place, stood, str(row["method"]), *cells, str(row["origin"]) or NONE])
     title = f"{after.board.split}, {after.board.task.name}: {after.protocol}"
     return BoardChange(title, after.marks, rows, (_first(before), _first(after)))
 
 
 def _places(one: ProtocolBoard) -> Iterator[tuple[str, str]]:
     """Run id → the place of its row."""
-    for place, row in enumerate(_at_argmax(one), start=1):
-        yield from ((run_id, str(place)) for run_id in one.run_ids(str(row["method"])))
+    for place, row in _placed(one):
+        yield from ((run_id, place) for run_id in one.run_ids(str(row["method"])))
 
 
-def _at_argmax(one: ProtocolBoard) -> list[Mapping[Any, Any]]:
-    return list(one.board.table[one.board.table[POINT] == ARGMAX].to_dict("records"))
+def _placed(one: ProtocolBoard) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """The rows at argmax, best first, each with its place; those beneath the floor stand last and have none."""
+    rows = one.board.table[one.board.table[POINT] == ARGMAX]
+    floored = beneath(rows, one.board.question.claim)
+    places = itertools.count(1)
+    for row, why in zip(rows.to_dict("records"), floored, strict=True):
+        yield NONE if why else str(next(places)), row
 
 
 def _first(one: ProtocolBoard | None) -> str:
@@ -109,7 +116,7 @@ def _first(one: ProtocolBoard | None) -> str:
 
 def in_words(found: Change) -> str:
     """The change as Markdown."""
-    lines = [f"Every figure of {found.scored} runs follows from its predictions.", ""]
+    lines = [f"Scored again: {found.scored}. Every figure follows from the predictions.", ""]
     for what, bundles in (("New", found.new), ("No longer there", found.removed)):
         if bundles:
             lines += [f"{what}:", "", *(f"- {in_markdown(bundle)}" for bundle in bundles), ""]
@@ -123,7 +130,10 @@ def in_words(found: Change) -> str:
         first = f"First above the floor: {now}, as before." if was == now else f"First above the floor: {was} → {now}."
         lines += [f"### {in_markdown(board.title)}{marks}", "", first, ""]
         lines += [markdown_line(HEADINGS), markdown_line(["---"] * len(HEADINGS)), *map(markdown_line, board.rows), ""]
-    lines.append("A place is the order of mean Scores at argmax, and no verdict; ranks are what the intervals allow.")
+    lines.append(
+        "A place is the order of mean Scores at argmax, and no verdict; ranks are what the intervals allow. A row that "
+        "does not score above always-normal has no place."
+    )
     return "\n".join(lines) + "\n"
 
 

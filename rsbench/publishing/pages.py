@@ -98,10 +98,15 @@ class SplitPage:
 
 @dataclass(frozen=True)
 class Boards:
-    """All boards of some bundles. left_out: a line for each run or board that is not there, with the reason."""
+    """All boards of some bundles.
+
+    left_out: a line for each run or board that is not there, with the reason. uncompared: one for each board without
+    differences from the baseline.
+    """
 
     pages: Sequence[SplitPage]
-    left_out: Sequence[str]
+    left_out: Sequence[str] = ()
+    uncompared: Sequence[str] = ()
 
     @property
     def every(self) -> list[ProtocolBoard]:
@@ -116,8 +121,10 @@ def boards_of(collection: Collection, display: Display) -> Boards:
     results = read_results(collection.runs, None, collection.folder / ".index", display, audits=False)
     found: dict[tuple[bool, str, str], list[ProtocolBoard]] = {}
     refused: list[str] = []
+    uncompared: list[str] = []
     for group, heading in zip(results.groups, told_apart(results.groups), strict=True):
         refused += [f"{heading}: {line}" for line in group.refused]
+        uncompared += [f"{heading}: {line}" for line in group.uncompared]
         for board in group.boards:
             place = bool(group.shared["synthetic"]), board.task.name, board.split
             found.setdefault(place, []).append(_protocol_board(group, heading, board))
@@ -126,7 +133,7 @@ def boards_of(collection: Collection, display: Display) -> Boards:
         for place in sorted(found)
         for _, task, split in [place]
     ]
-    return Boards(pages, [*collection.damaged, *results.damaged, *refused])
+    return Boards(pages, [*collection.damaged, *results.damaged, *refused], uncompared)
 
 
 def _protocol_board(group: Group, heading: str, board: Board) -> ProtocolBoard:

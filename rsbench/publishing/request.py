@@ -26,6 +26,7 @@ from .change import Change, change, counted, in_words, markdown_line
 from .pages import ProtocolBoard, rows_of
 
 NAMED = 5  # runs, where many could be named
+TEXT = ".pull-request.md"  # ends the name of the text beside a bundle
 MOST_IN_A_NAME = 3  # losses, or backbones
 
 
@@ -33,8 +34,8 @@ MOST_IN_A_NAME = 3  # losses, or backbones
 class PullRequest:
     """What is handed in.
 
-    bundle: the file to add. text: its description, Markdown. branch, title: of the request. title is also the message
-    of the commit.
+    bundle: the file to add. text: the file that holds its description. body: the description, Markdown. branch, title:
+    of the request. title is also the message of the commit.
     """
 
     bundle: Path
@@ -42,7 +43,6 @@ class PullRequest:
     body: str
     branch: str
     title: str
-    change: Change
 
     @property
     def commands(self) -> list[list[str]]:
@@ -133,7 +133,7 @@ def prepare(
         found = change(before, after, display)
         title = f"Results: {out.stem} by {made_by}"
         text = _description(fresh, after, found, anonymised=pseudonyms is not None)
-        request = PullRequest(out, out.with_suffix(".md"), text, f"results/{out.stem}", title, found)
+        request = PullRequest(out, out.with_name(f"{out.stem}{TEXT}"), text, f"results/{out.stem}", title)
         if write:
             write_bytes(request.text, text.encode())
             staged.replace(out)

@@ -6,15 +6,18 @@ noise and of bandwidth no such bound is known: there a fault is what one in a hu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from .degradation import DEGRADATIONS
-from .index import create_quality
+from .index import QualityIndex, create_quality
 from .measuring import measure_whole
 from .reference import quality_reference
 
@@ -45,13 +48,17 @@ class Fault:
 
     def is_in(self, value: float) -> bool:
         """Whether a value of the column is a fault."""
-        return value >= self.limit if self.share else value < self.limit
+        return value >= self.limit if self.share else value <= self.limit
+
+    def in_words(self, value: float) -> str:
+        """A value of the column with its unit."""
+        return f"{value:.0%}" if self.share else f"{value:.0f} {'Hz' if self.column.endswith('_hz') else 'dB'}"
 
 
 def known_faults() -> tuple[Fault, ...]:
     """Silence, clipping, noise and band limit, with their limits."""
     indices = quality_reference().indices
-    rare = f"{RARE} in 100 reference recordings is below"
+    rare = f"{RARE} in 100 reference recordings has no more"
     mildest = "the mildest level that rsbench quality damages clips by"
     return (
         Fault("silence", "dropout", "silent_share", True, min(DEGRADATIONS["dropout"].levels), mildest),
@@ -59,6 +66,17 @@ def known_faults() -> tuple[Fault, ...]:
         Fault("noise", "snr_levels", "snr_db", False, indices["snr_levels"].value_at(RARE), rare),
         Fault("band limit", "bandwidth", "bandwidth_hz", False, indices["bandwidth"].value_at(RARE), rare),
     )
+
+
+def faults_in_words(samples: NDArray[np.float32], rate: int) -> str:
+    """What is wrong with one recording, "silence 23%, clipping 19%"; "" where nothing is."""
+    values = {fault: fault.value(index.measure(samples, rate)[0]) for fault, index in _measured_by()}
+    return ", ".join(f"{fault.name} {fault.in_words(value)}" for fault, value in values.items() if fault.is_in(value))
+
+
+@functools.cache
+def _measured_by() -> tuple[tuple[Fault, QualityIndex], ...]:
+    return tuple((fault, create_quality(fault.index)) for fault in known_faults())
 
 
 @dataclass(frozen=True)

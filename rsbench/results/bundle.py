@@ -14,13 +14,12 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..core.display import Display
-from ..core.errors import ResultsError, StorageError, did_you_mean
+from ..core.errors import ResultsError, StorageError
 from ..core.files import explain_os_error, read_bytes, sha256_of, write_json, writing
 from ..data.splits import known_split
 from .archive import FORMAT, MANIFEST, listed_files, unpack
@@ -30,25 +29,6 @@ from .store import DATA, PREDICTIONS, SKETCH, TABLES, TRACKED, RunFolder
 
 # A path that tells of the machine it was on: from a root, a drive, a home folder or a parent folder.
 TELLING = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|(.*[/\\])?\.\.([/\\]|$)")
-
-
-def chosen_runs(results: Path, patterns: Sequence[str]) -> list[Run]:
-    """The runs whose ids begin with one of these words, or match it as a glob; all where there are none.
-
-    Raises ResultsError for a word that no run matches.
-    """
-    runs = load_runs(results)
-    if not patterns:
-        return runs
-    chosen: set[str] = set()
-    names = [run.run_id for run in runs]
-    for pattern in patterns:
-        found = {name for name in names if name.startswith(pattern) or fnmatchcase(name, pattern)}
-        if not found:
-            hint = did_you_mean(pattern, names)
-            raise ResultsError(f"{pattern}: no run in {results / 'runs'} has an id that begins or matches so.{hint}")
-        chosen |= found
-    return [run for run in runs if run.run_id in chosen]
 
 
 def export(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -24,13 +23,13 @@ from ..evaluation.selection import rule
 from . import store
 from .calls import ARGMAX, OPERATING_POINTS, VAL_BIAS, Predictions, known_point
 from .checks import check_data, check_epochs, check_metrics, check_predictions, checked_spec
+from .folders import chosen_folders, in_few_words, run_folders
 from .judged import Judged, JudgedClips, KnownClips, check_judged, judged_rows, scored_clips
 from .schema import Cost, DataUsed, Environment, Metrics, Origin, Selections, SplitUsed, State, Status
 from .trained_model import TrainedModel
 
 HERE = "here"  # the origin of a run that nobody brought
 PREDICTIONS_ONLY, LABELS_ONLY = "predictions only", "labels only"  # and of what another program predicted
-NAMED = 5  # runs, where many could be meant
 
 
 class Run:
@@ -50,26 +49,14 @@ class Run:
 
     @classmethod
     def load(cls, which: str | Path, results: str | Path = "results") -> Run:
-        """One run: by its id or the beginning of it, under `<results>/runs`, or by the path of its folder.
+        """One run: by its id, a beginning of it that no other has, a glob that it alone matches, or its folder.
 
-        Raises ResultsError where there is none, and where several ids begin so.
+        Raises ResultsError where there is none, and where several are meant.
         """
-        place, name = Path(which), str(which)
-        if any((place / record).is_file() for record in (store.STATUS, store.SPEC)):
-            return cls(place.resolve())
-        runs = {run.run_id: run for run in load_runs(Path(results))}
-        found = [name] if name in runs else [run_id for run_id in runs if run_id.startswith(name)]
-        if len(found) == 1:
-            return runs[found[0]]
-        if not found:
-            raise ResultsError(
-                f"{name}: no run in {Path(results) / 'runs'} has an id that begins so, and it is no run's folder."
-                f"{did_you_mean(name, runs)}"
-            )
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        raise ResultsError(
-            f"{name}: {len(found)} ids begin so: {', '.join(found[:NAMED])}{more}. Write out more of it."
-        )
+        found = chosen_folders(Path(results), [str(which)])
+        if len(found) > 1:
+            raise ResultsError(f"{which}: {len(found)} runs are meant: {in_few_words(found)}. Write out more of one.")
+        return cls(found[0])
 
     @property
     def run_id(self) -> str:
@@ -359,22 +346,12 @@ class Run:
 
 def load_runs(results: Path) -> list[Run]:
     """All runs under `<results>/runs`, by name, in whatever state. Raises ResultsError where there is no folder."""
-    folder = results / "runs"
-    if not folder.is_dir():
-        raise ResultsError(
-            f"{folder}: there are no runs here. Run one (rsbench run --help), or name another --results DIR."
-        )
-    with os.scandir(folder) as entries:  # of thousands of folders a Path each would be sorted and looked at
-        names = sorted(entry.name for entry in entries if _may_be_run(entry))
-    return [Run(folder / name) for name in names]
+    return [Run(folder) for folder in run_folders(results)]
 
 
-def _may_be_run(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or out of reach (a loop of links, say), which reading it will name."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return True
+def chosen_runs(results: Path, words: Sequence[str]) -> list[Run]:
+    """The runs that words mean, see `chosen_folders`. Raises ResultsError for a word that means none."""
+    return [Run(folder) for folder in chosen_folders(results, words)]
 
 
 @contextlib.contextmanager

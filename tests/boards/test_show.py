@@ -178,8 +178,7 @@ def test_a_run_is_named_by_what_tells_it_apart(cli: Cli, runs_to_read: Path, ce:
     for name in (ce.run_id, ce.run_id[:-3], str(ce.path)):
         assert cli("show", name, "--results", runs_to_read).out.startswith(f"{ce.run_id}\n")
     several = cli("show", "ce-tiny", "--results", runs_to_read)
-    assert several.code == 2
-    assert "2 ids begin so: ce-tiny-s0-" in several.err
+    assert len(re.findall(r"^ce-tiny-s\d-", several.out, flags=re.MULTILINE)) == 2
     none = cli("show", ce.run_id.replace("ce-", "cf-"), "--results", runs_to_read)
     assert none.code == 2
     assert f"Did you mean '{ce.run_id}'?" in none.err

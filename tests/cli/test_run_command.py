@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +31,11 @@ def test_a_run_says_what_it_does_and_ends_in_a_table(cli: Cli, tiny_root: Path, 
     assert "tiny fit: 32 / 16 / 8 / 8 clips, 8 patients" in done.err
     for word in ("mean ± sd over 2 seeds", "val-bias", "argmax", "last", "far", "Score", "AUROC"):
         assert word in done.out
-    assert done.out.count("kept in") == 2
+    assert f"kept in {tmp_path / 'runs'}, 2 runs" in done.out
+    told = re.findall(r"next: (rsbench .*)", done.err)
+    assert told == [f"rsbench leaderboard --split tiny,far --results {tmp_path}"]
+    assert "A verdict takes 8 seeds: the same command with --seeds 0-7 runs those to come." in done.err
+    assert cli(*shlex.split(told[0])[1:]).code == 0
 
 
 def test_json_is_all_that_standard_output_holds(cli: Cli, tiny_root: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rsbench.results.store import EPOCHS, FOLDS, SPEC
 PICTURE = re.compile(r"^    (\w+)/ {2,}\S", flags=re.MULTILINE)
 MAY_DRAW = re.compile(r"rsbench/(report|cli)/|rsbench/core/display\.py|rsbench/sweep/progress\.py")
 DRAW = {"rich", "matplotlib", "seaborn"}
-WITHOUT_TORCH = ("evaluation", "results", "boards", "report/tables")
+WITHOUT_TORCH = ("evaluation", "results", "boards", "report/tables", "publishing")
 
 
 @cache

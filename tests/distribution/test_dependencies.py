@@ -38,8 +38,7 @@ COMMANDS = [
     ["rescore"],
     ["export", "ce-*", "--out", "ce.zip"],
     ["merge", "ce.zip", "--results", "merged"],
-    ["publish", "ce-*", "--from", "me"],
-    ["site", "--out", "site"],
+    ["site", "--results", "ce.zip", "--out", "site"],
     ["show", "ce-tiny"],
     ["list", "splits"],
 ]

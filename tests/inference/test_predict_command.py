@@ -201,9 +201,13 @@ def test_bad_files_are_named_and_stop_no_other(predict: Callable[..., Outcome], 
 
 def test_what_is_odd_about_a_recording_is_noted(predict: Callable[..., Outcome], tmp_path: Path) -> None:
     soundfile.write(tmp_path / "zeros.wav", np.zeros(4000), 4000)
-    said = predict(tmp_path / "zeros.wav", "--format", "csv", "--quiet")
+    breath = np.random.default_rng(0).normal(0, 0.1, 32_000) * np.sin(np.pi * np.arange(32_000) / 8000) ** 2
+    breath[:8000] = 0
+    soundfile.write(tmp_path / "gap.wav", breath, 4000)
+    said = predict(tmp_path / "zeros.wav", tmp_path / "gap.wav", "--format", "csv", "--quiet")
     assert said.code == 0
     assert f"note: {tmp_path / 'zeros.wav'}: no sound" in said.err
+    assert f"note: {tmp_path / 'gap.wav'}: silence 25%; what is said of it may mean little" in said.err
 
 
 def test_no_class_is_called_without_numbers(

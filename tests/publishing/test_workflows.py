@@ -61,9 +61,11 @@ def test_steps_of_a_request_score_its_bundle_and_tell_what_it_changes(tmp_path: 
     assert said[0] == "744 figures of 6 runs follow from the stored predictions\n"
     text = summary.read_text(encoding="utf-8")
     assert text == (tmp_path / "change" / "change.md").read_text(encoding="utf-8")
-    assert "Every figure of 6 runs follows from its predictions." in text
+    assert "Scored again: 6 runs. Every figure follows from the predictions." in text
     assert "### sprsound-inter, icbhi-4: fine-tuned, trained on sprsound-train" in text
     assert "First above the floor: none → ce (67.8)." in text
+    assert "| 1 | new | ce | 67.8 ± 1.8 |" in text
+    assert "| 2 | new | qlung | 67.1 ± 2.2 |" in text
     assert (tmp_path / "change" / "number").read_text() == "7\n"
 
 

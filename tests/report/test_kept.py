@@ -85,6 +85,8 @@ def test_a_page_on_unchanged_runs_is_not_made_again(
     assert cli(*given).code == 0
     first, figures = page.read_bytes(), sorted(tmp_path.glob("page_figures/*"))
     assert b"Damaged" in first
+    assert b"1 run, 1 loss<" in first
+    assert b"Try: rsbench run --loss ANOTHER" in first  # one alone is compared with nothing
     assert figures
 
     with monkeypatch.context() as patch:

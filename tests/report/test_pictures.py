@@ -95,7 +95,10 @@ def test_epochs_are_whole_numbers(epochs: int) -> None:
     history = pd.DataFrame({"epoch": range(1, epochs + 1), "train_loss": 1.0, "val_score": 50.0})
     axes = Figure().subplots()
     training_panel("ce", [history], {"val": [1]}, PALETTE[0]).draw(axes)
-    below = axes.child_axes[0]
+    below, above = axes.child_axes
+    for curve in (below.lines[0], above.lines[0]):
+        assert len(curve.get_xdata()) == epochs
+        assert (curve.get_marker() == ".") == (epochs == 1)  # else a single epoch could not be seen
     below.figure.draw_without_rendering()
     inside = [tick for tick in below.get_xticks() if 0.9 <= tick <= epochs + 0.1]
     assert inside

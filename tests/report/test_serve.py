@@ -95,6 +95,12 @@ def test_what_keeps_a_page_from_being_made_is_shown_and_said_once(served: Served
     assert served.ask("HEAD", If_None_Match=tag)[0] == 200
     assert "<h1>" in served.ask("GET")[2]
 
+    runs = (served.results / "runs").rename(served.results / "aside")
+    assert "there are no runs here" in served.ask("GET")[2]
+    runs.rename(served.results / "runs")
+    assert "<h1>" in served.ask("GET")[2]
+    assert len(served.said) == 2
+
 
 def test_nobody_else_is_answered(served: Served) -> None:
     """A page of another site may have given its own name this machine's address."""

@@ -120,7 +120,7 @@ def test_a_run_is_loaded_by_its_id_the_beginning_of_it_or_its_folder(schema: str
     run = rsbench.Run.load(CE, results)
     assert run.path == rsbench.Run.load(run.run_id, str(results)).path
     assert run.path.samefile(rsbench.Run.load(run.path).path)
-    with pytest.raises(ResultsError, match="no run in .* has an id that begins so"):
+    with pytest.raises(ResultsError, match="no run in .* has an id that begins or matches so"):
         rsbench.Run.load("arcface", results)
     with pytest.raises(ResultsError, match="there are no runs here"):
         rsbench.Run.load(CE, results / "elsewhere")

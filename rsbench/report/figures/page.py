@@ -238,8 +238,9 @@ def training_panel(
 
     def draw(axes: Axes) -> None:
         loss = by_epoch["train_loss", "mean"]
+        mark = "." if len(by_epoch) == 1 else ""  # a line through one point cannot be seen
         below = axes.inset_axes((0, 0, 1, 0.32))
-        below.plot(loss.index, loss, color=QUIET, linewidth=1.2)
+        below.plot(loss.index, loss, marker=mark, color=QUIET, linewidth=1.2)
         below.set(xlabel="epoch", ylabel="loss")
         whole_numbers(below)
         below.tick_params(labelsize="small")
@@ -248,7 +249,7 @@ def training_panel(
         if scored:
             score = by_epoch[scored]
             above.fill_between(score.index, score["min"], score["max"], color=colour, alpha=0.15, linewidth=0)
-            above.plot(score.index, score["mean"], color=colour, linewidth=1.8)
+            above.plot(score.index, score["mean"], marker=mark, color=colour, linewidth=1.8)
         for place, (rule, epochs) in enumerate(chosen.items()):
             above.plot(
                 epochs,

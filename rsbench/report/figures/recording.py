@@ -152,7 +152,7 @@ def _draw_calls(axes: Axes, clips: pd.DataFrame, edges: NDArray[np.float64], tas
     axes.set(ylim=(-0.02, 1.02), ylabel="probability")
     lines, names = axes.get_legend_handles_labels()
     lines.append(Patch(color=QUIET, alpha=SPAN_ALPHA, linewidth=0))
-    names = [*names, "called"]
+    names = [*names, "called, in its colour"]
     axes.legend(
         lines, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names), frameon=False, fontsize="small"
     )

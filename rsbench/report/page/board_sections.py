@@ -38,7 +38,7 @@ def _boards(view: View) -> Section:
         f"patients and seeds; dashed: what always answering normal scores.{_left_out(view)}"
     )
     pictures = [view.picture("scores", caption, panels)] if panels else []
-    text = " ".join(view.group.refused)
+    text = " ".join([*view.group.refused, *view.group.uncompared])
     return Section("boards", "Boards", text, [page_table(board) for board in view.group.boards], pictures)
 
 
@@ -90,7 +90,8 @@ def _differences(view: View) -> Section:
     compared = [of for of in view.boards if of.board.baseline and of.board.table["delta"].notna().any()]
     if not compared:
         others = sorted(view.group.losses - {view.baseline})
-        remedy = f"rsbench report --baseline {others[0]}" if others else "rsbench run --loss ANOTHER"
+        several = len(view.group.losses) > 1
+        remedy = f"rsbench report --baseline {others[0]}" if several else "rsbench run --loss ANOTHER"
         return replace(
             section, absent=f"There is nothing to compare with '{view.baseline}' on paired seeds here. Try: {remedy}"
         )

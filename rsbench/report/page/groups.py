@@ -38,7 +38,8 @@ class Group:
     """Runs that may stand on one board per split.
 
     rule: the selection rule of the boards. shared: column of OF_RUN → what all runs have in it.
-    boards: in distribution first. refused: a line for each board, or comparison, that cannot be made, with the reason.
+    boards: in distribution first. refused: a line for each board that cannot be made, with the reason. uncompared: one
+    for each that is there without its differences.
     audits: of the splits whose runs tracked the best test epoch.
     runs: those behind it, by run id.
     """
@@ -47,6 +48,7 @@ class Group:
     shared: Mapping[str, Any]
     boards: tuple[Board, ...]
     refused: tuple[str, ...]
+    uncompared: tuple[str, ...]
     audits: tuple[Audit, ...]
     runs: Mapping[str, Run]
 
@@ -154,12 +156,13 @@ def _group(
     boards: list[Board] = []
     audits: list[Audit] = []
     refused: list[str] = []
+    uncompared: list[str] = []
     for (split, *of_split), of_board in rows.groupby(["split", *OF_SPLIT], sort=False):
         chosen = {**shared, **dict(zip(OF_SPLIT, of_split, strict=True))}
         only = {name: str(value) for name, value in chosen.items() if not pd.isna(value)}
         against = baseline if baseline in set(of_board["loss"]) else None
         try:
-            boards.append(_board(every, str(split), rule, only, against, cache, refused))
+            boards.append(_board(every, str(split), rule, only, against, cache, uncompared))
         except ResultsError as error:
             refused.append(f"No board of {split}: {error}")
             continue
@@ -170,7 +173,7 @@ def _group(
     boards.sort(key=lambda board: not in_distribution(board))
     in_group = dict.fromkeys([*rows["run_id"], *(run_id for board in boards for run_id in board.runs["run_id"])])
     mine = {run_id: runs[run_id] for run_id in in_group}
-    return Group(rule, shared, tuple(with_shift(boards)), tuple(refused), tuple(audits), mine)
+    return Group(rule, shared, tuple(with_shift(boards)), tuple(refused), tuple(uncompared), tuple(audits), mine)
 
 
 def _board(
@@ -180,15 +183,15 @@ def _board(
     only: Mapping[str, str],
     baseline: str | None,
     cache: Path,
-    refused: list[str],
+    uncompared: list[str],
 ) -> Board:
-    """The board, with differences where it is clear from what; else the reason is added to `refused`."""
+    """The board, with differences where it is clear from what; else the reason is added to `uncompared`."""
     if baseline is not None:
         try:
             return leaderboard(every, split, rule, only, question=Question(baseline), cache=cache)
         except ResultsError as error:
             board = leaderboard(every, split, rule, only, cache=cache)
-            refused.append(f"No differences on {split}: {error}")
+            uncompared.append(f"No differences on {split}: {error}")
             return board
     return leaderboard(every, split, rule, only, cache=cache)
 

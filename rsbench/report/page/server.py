@@ -48,11 +48,11 @@ class LiveReport:
     def page(self) -> tuple[bytes, str]:
         """The page, and the ETag of what it says. What keeps it from being made is said in its place."""
         with self._one_at_a_time:
+            made_of = None
             try:
                 runs = self._read()
-                made_of = {run.run_id: stamp(run) for run in runs}
+                made_of = {str(run.path): stamp(run) for run in runs}
                 if made_of != self._made_of:
-                    self._made_of = made_of  # what fails fails again until the results change
                     self._write(runs, self.folder / PAGE)
                     self._content = (self.folder / PAGE).read_bytes()
             except RsbenchError as error:
@@ -60,6 +60,7 @@ class LiveReport:
                 if content != self._content:
                     self._say(f"no report: {error}")
                 self._content = content
+            self._made_of = made_of  # what could not be written is tried again when the results have changed
             tag = f'"{hashlib.sha256(self._content).hexdigest()[:32]}"'
             return _asking_again(self._content, tag), tag
 

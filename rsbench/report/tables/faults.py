@@ -52,6 +52,4 @@ def caption(faults: tuple[Fault, ...]) -> str:
 
 
 def _limit(fault: Fault) -> str:
-    if fault.share:
-        return f"from {fault.limit:.0%}"
-    return f"below {fault.limit:.0f} {'Hz' if fault.column.endswith('_hz') else 'dB'}"
+    return f"{'from' if fault.share else 'up to'} {fault.in_words(fault.limit)}"
