@@ -56,7 +56,7 @@ def leaderboard(
         str | None,
         typer.Option(
             metavar="NAMES|help",
-            help="These columns, with commas between; +NAME: beside the default ones; help: which.",
+            help="These columns, with commas between; +NAME: beside the default ones; help: a list of all.",
         ),
     ] = None,
     wide: Annotated[

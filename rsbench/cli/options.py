@@ -30,10 +30,12 @@ SHARED = {
     "--device": ("NAME", "auto, cpu, cuda or cuda:N"),
     "--dry-run": (None, "Check everything, say what would be done, stop"),
     "--figure": ("FILE", "Draw it"),
+    "--font": ("NAME", "Font of the figure"),
     "--format": ("FORM", "table, md, csv, json or latex"),
     "--from": ("NAME", "Whose runs they are"),
     "--log": ("NAMES", "Tell tensorboard, csv, wandb, mlflow or yours of every epoch"),
     "--loss": ("NAME", "Loss"),
+    "--no-provenance": (None, "What the figure is of stands in the metadata of its file alone"),
     "--only": ("FIELD=VALUE", "Keep only rows with this value"),
     "--out": ("PATH", "Write"),
     "--partial": (None, "Accept an incomplete set; rows say so"),
@@ -51,6 +53,7 @@ SHARED = {
     "--threads": ("N", "CPU threads"),
     "--train": ("NAMES", "Splits trained on"),
     "--weights": ("NAME", "none, audioset or imagenet where there are such"),
+    "--width-cm": ("CM", "Width of the figure"),
     "--yes-synthetic": (None, "Use a model that was trained on SYNTHETIC recordings all the same"),
 }
 
@@ -95,8 +98,10 @@ AtOption = Annotated[str | None, option("--at", ". Default: val-bias, if the run
 DatasetOption = Annotated[str, option("--dataset")]
 DeviceOption = Annotated[str, option("--device")]
 DryRunOption = Annotated[bool, option("--dry-run")]
+FontOption = Annotated[str | None, option("--font")]
 FormatOption = Annotated[str, option("--format")]
 LogOption = Annotated[str | None, option("--log", "; several with commas.")]
+NoProvenanceOption = Annotated[bool, option("--no-provenance")]
 OnlyOption = Annotated[list[str] | None, option("--only", ", or one that begins with it, e.g. loss=qlung; repeatable.")]
 PartialOption = Annotated[bool, option("--partial")]
 PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; repeatable.", callback=_load)]
@@ -116,6 +121,7 @@ SelectionOption = Annotated[
 SetOption = Annotated[list[str] | None, option("--set", " of the spec, e.g. optim.lr=1e-4; repeatable.")]
 TaskOption = Annotated[str | None, option("--task", ": keep only its runs; needed where there are several.")]
 ThreadsOption = Annotated[int | None, option("--threads", ". Default: all cores.", min=1)]
+WidthOption = Annotated[float | None, option("--width-cm", ", e.g. 8.5 for a column.", min=4, max=100)]
 YesSyntheticOption = Annotated[bool, option("--yes-synthetic")]
 WeightsOption = Annotated[str | None, option("--weights", ", a checkpoint's PATH, or hf-hub:OWNER/NAME.")]
 
@@ -128,15 +134,6 @@ ChosenRunsArgument = Annotated[
 RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN", help=f"{A_RUN[0].upper()}{A_RUN[1:]}.")]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="One run: its id, a beginning of it, a glob in quotes, or its folder.")
-]
-
-
-WidthOption = Annotated[
-    float | None, typer.Option("--width-cm", min=4, max=100, help="Width of the figure, e.g. 8.5 for a column.")
-]
-FontOption = Annotated[str | None, typer.Option("--font", metavar="NAME", help="Font of the figure.")]
-NoProvenanceOption = Annotated[
-    bool, typer.Option("--no-provenance", help="What the figure is of stands in the metadata of its file alone.")
 ]
 
 
