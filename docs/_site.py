@@ -23,6 +23,7 @@ from rsbench.api.sweep import sweep
 
 EXAMPLES = re.compile(r"\[bold\]Examples?\[/bold\]\n\n(.*?)\n\n\n", flags=re.DOTALL)
 LISTED = re.compile(r"^\* `([a-z][a-z-]*)`: .*$", flags=re.MULTILINE)
+TOLD = re.compile(r"^(\* `[^`]+`: )(.*)$", flags=re.MULTILINE)
 PARAGRAPH = "\n\n"
 TITLED = re.compile(r'^```(\w+) title="([^"]+)"$', flags=re.MULTILINE)
 CHECKED = re.compile(r"Annotated\[(\w+), FieldInfo\(.*?\]\)\]")  # an option with its bounds
@@ -81,6 +82,7 @@ def commands() -> str:
     """Every command with its options and examples, from the command line itself."""
     typer = [sys.executable, "-m", "typer", "rsbench.cli", "utils", "docs", "--name", "rsbench"]
     written = subprocess.run(typer, capture_output=True, text=True, check=True).stdout.partition("\n")[2]
+    written = TOLD.sub(lambda line: line[1] + line[2].replace("*", r"\*"), written)  # as *.zip is meant
     first, *others = re.split(r"^#+ `rsbench (.+)`$", written, flags=re.MULTILINE)
     sections = {"": first, **dict(zip(others[::2], others[1::2], strict=True))}
     lines: list[str] = []
