@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from ..boards.columns import columns_of
 from ..boards.leaderboard import Board, with_shift
 from ..boards.leaderboard import leaderboard as make_board
 from ..boards.methods import ABSENT
+from ..boards.names import read_names, renamed, unknown_names
 from ..core.display import Display
 from ..core.errors import SpecError
 from ..core.plugins import load
@@ -42,6 +43,7 @@ class Leaderboard(Result):
     boards: Sequence[Board]
     tables: Sequence[Sheet]
     summary: bool
+    names: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def sheets(self) -> Sequence[Sheet]:
@@ -51,12 +53,13 @@ class Leaderboard(Result):
         """Scores; with a baseline the differences from it, with a summary a forest."""
         from ..report.figures.board import difference_figure, forest_figure, score_figure
 
+        boards = [renamed(board, self.names) for board in self.boards]
         if self.summary:
             from ..boards.summary import studies, summarise
 
-            found = studies(self.boards)
-            return forest_figure(found.table, summarise(found), self.boards[0].question.claim)
-        return difference_figure(self.boards) if self.boards[0].baseline else score_figure(self.boards)
+            found = studies(boards)
+            return forest_figure(found.table, summarise(found), boards[0].question.claim)
+        return difference_figure(boards) if boards[0].baseline else score_figure(boards)
 
 
 def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
@@ -71,6 +74,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
     by: str | None = None,
     published: bool = False,
     summary: bool = False,
+    names: str | Path | None = None,
     only: Mapping[str, Any] | None = None,
     allow_mixed: Sequence[str] = (),
     plugins: Sequence[str] = (),
@@ -92,6 +96,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
         by: slices in place of boards: "device", "class", "patient", "site", "quality" or "length".
         published: published results beside the rows.
         summary: with a baseline, one difference per loss over all boards too.
+        names: a YAML or csv file, method → what tables and figures call it; a frame, csv and JSON keep their names.
         only: field → value; rows without it are left out.
         allow_mixed: columns that boards keep apart, and in which rows may differ here.
         plugins: files or modules that bring splits on which the runs were not tested when they were made.
@@ -103,13 +108,16 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
         raise SpecError("--summary: sums up differences; say from what with --baseline LOSS.")
     if by and published:
         raise SpecError("--by and --published are two tables: ask for one of them.")
+    if names and (by or published):
+        raise SpecError("--names: is for boards; slices and published results have the names of their rows.")
     if (columns or wide) and (by or published):
         option = "--columns" if columns else "--wide"
         raise SpecError(f"{option}: chooses a board's columns; slices and published results have their own.")
     for plugin in plugins:
         load(plugin)
-    names = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
-    question = Question(baseline, known_claim(claim), len(names))
+    called = read_names(Path(names)) if names else {}
+    splits = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
+    question = Question(baseline, known_claim(claim), len(splits))
     chosen = {field: str(value) for field, value in (only or {}).items()}
     display, folder = Display(quiet=quiet), Path(results)
     runs = runs_to_show(folder, display)
@@ -125,23 +133,27 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
                 cache=folder / ".index",
                 display=display,
             )
-            for name in names
+            for name in splits
         ]
     )
+    for note in unknown_names(boards, called):
+        display.say(note)
     if by:
         sheets = [_slices(runs, board, by) for board in boards]
     elif published:
         sheets = [_published(board) for board in boards]
     else:
-        sheets = [board_sheet(board, columns, wide=wide) for board in boards]
+        sheets = [board_sheet(board, columns, wide=wide, names=called) for board in boards]
     if summary:
-        sheets.append(_summary(boards))
-    return Leaderboard(boards, sheets, summary)
+        sheets.append(_summary(boards, called))
+    return Leaderboard(boards, sheets, summary, names=called)
 
 
-def board_sheet(board: Board, asked: str | None = None, *, wide: bool = False) -> Sheet:
-    """A board to print; `asked` and `wide`: see `boards.columns.columns_of`."""
-    columns = columns_of(board, asked, wide=wide)
+def board_sheet(
+    board: Board, asked: str | None = None, *, wide: bool = False, names: Mapping[str, str] | None = None
+) -> Sheet:
+    """A board to print; asked, wide: see `boards.columns.columns_of`; names: method → what its table calls it."""
+    columns, shown = columns_of(board, asked, wide=wide), renamed(board, names or {})
     about = {
         "split": board.split,
         "select": board.rule,
@@ -152,11 +164,11 @@ def board_sheet(board: Board, asked: str | None = None, *, wide: bool = False) -
     }
     frame = board.table.drop(columns=["study"]).assign(split=board.split, select=board.rule)
     return Sheet(
-        board_table(board, asked, wide=wide),
+        board_table(shown, asked, wide=wide),
         frame,
         about,
-        fit=partial(board_table, board, asked, wide=wide),
-        caption=in_a_paper(board, columns),
+        fit=partial(board_table, shown, asked, wide=wide),
+        caption=in_a_paper(shown, columns),
         best=best_row(board),
         best_in=board.question.claim.heading,
         alike=alike_rows(board, columns),
@@ -202,9 +214,11 @@ def own_rows(board: Board) -> pd.DataFrame:
     )
 
 
-def _summary(boards: Sequence[Board]) -> Sheet:
+def _summary(boards: Sequence[Board], names: Mapping[str, str]) -> Sheet:
     from ..boards.summary import studies, summarise
     from ..report.tables.summary import summary_table
 
     frame = summarise(studies(boards))
-    return Sheet(summary_table(frame, boards[0].question), frame, {"summary": "random effects"})
+    shown = frame.assign(loss=frame["loss"].map(lambda loss: names.get(loss, loss)))
+    table = summary_table(shown, renamed(boards[0], names).question)
+    return Sheet(table, frame, {"summary": "random effects"})

@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from .options import (
+    FontOption,
     FormatOption,
+    NoProvenanceOption,
     OnlyOption,
     PluginOption,
     ResultsOption,
     TaskOption,
+    WidthOption,
+    figure_style,
     option,
     rows_to_keep,
     standard_output,
@@ -33,6 +37,9 @@ def audit(
     only: OnlyOption = None,
     format_: FormatOption = "table",
     figure: Annotated[Path | None, option("--figure", " (.png, .svg, .pdf), for the first split.")] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     plugin: PluginOption = None,
 ) -> None:
     """What choosing the epoch on test adds to a Score.
@@ -48,6 +55,7 @@ def audit(
 
     known_format(format_)
     known_picture(figure)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     chosen = rows_to_keep(only or [], task)
     display, cache = Display(), results / ".index"
     runs = runs_to_show(results, display)
@@ -64,9 +72,9 @@ def audit(
         for one in found
     ]
     print_sheets(sheets, format_, standard_output())
-    if figure:
+    if figure and style:
         from ..report.figures.board import audit_figure
         from ..report.figures.figure import write_figure
 
-        write_figure(audit_figure(found[0]), figure)
+        write_figure(audit_figure(found[0]), figure, style)
         typer.echo(f"drawn in {figure}", err=True)

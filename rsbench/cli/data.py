@@ -13,10 +13,14 @@ from .help import HelpfulCommand, HelpfulGroup, examples
 from .options import (
     DatasetOption,
     DryRunOption,
+    FontOption,
+    NoProvenanceOption,
     PartialOption,
     PluginOption,
     QuietOption,
     RootOption,
+    WidthOption,
+    figure_style,
     option,
     standard_output,
 )
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from ..core.display import Display
     from ..data.check import DataCheck
     from ..data.sources import Roots
+    from ..report.figures.figure import FigureStyle
 
 
 app = typer.Typer(
@@ -125,6 +130,9 @@ def check(
         Path | None,
         option("--figure", " (.png, .svg, .pdf): their spectrograms, or one each into a folder."),
     ] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     by: Annotated[
         str | None,
         option("--by", "device, site, patient, rate, length or level (RMS): how much of a Score could it explain?"),
@@ -146,9 +154,10 @@ def check(
     if by is not None and by not in NUISANCES:
         raise SpecError(f"--by {by}: there is no such nuisance.{did_you_mean(by, NUISANCES)}")
     _refuse_unmeant(folders, dataset, quality, figure)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     console, display = standard_output(), Display(quiet=quiet)
     if folders:
-        broken = [_show_faults(str(folder), _below(folder), worst, figure, display) for folder in folders]
+        broken = [_show_faults(str(folder), _below(folder), worst, figure, display, style) for folder in folders]
         raise typer.Exit(1 if any(broken) else 0)
     roots = _roots(root, plugin)
     sound = True
@@ -156,7 +165,7 @@ def check(
         found = check_table(load_table(name, roots, partial=True))
         render(found, console)
         if quality:
-            _show_faults(name, [Path(path) for path in found.table.recordings["path"]], worst, figure, display)
+            _show_faults(name, [Path(path) for path in found.table.recordings["path"]], worst, figure, display, style)
         if by:
             clips = _with_level(found) if by == "level" else found.clips
             render_explained(explained(clips, found.rules, by), by, console)
@@ -199,7 +208,9 @@ def _below(folder: Path) -> list[Path]:
     return found
 
 
-def _show_faults(name: str, paths: list[Path], worst: int, figure: Path | None, display: Display) -> bool:
+def _show_faults(
+    name: str, paths: list[Path], worst: int, figure: Path | None, display: Display, style: FigureStyle | None
+) -> bool:
     """Measure recordings, print the worst and draw them; whether one cannot be read."""
     from ..quality.faults import find_faults
     from ..report.tables.faults import render_faults
@@ -210,7 +221,7 @@ def _show_faults(name: str, paths: list[Path], worst: int, figure: Path | None, 
     if figure:
         from ..report.figures.faults import write_fault_figures
 
-        write_fault_figures(name, found, worst, figure, display)
+        write_fault_figures(name, found, worst, figure, display, style)
     return bool(found.errors)
 
 

@@ -11,11 +11,15 @@ import typer
 
 from ..core.errors import ResultsError, SpecError
 from .options import (
+    FontOption,
     FormatOption,
+    NoProvenanceOption,
     OnlyOption,
     PluginOption,
     ResultsOption,
     TaskOption,
+    WidthOption,
+    figure_style,
     option,
     rows_to_keep,
     standard_output,
@@ -32,6 +36,8 @@ rsbench leaderboard --split sprsound --task sprsound-7 --columns +recall
 rsbench leaderboard --split sprsound --by quality
 rsbench leaderboard --split icbhi-official --published
 rsbench leaderboard --split sprsound --format csv > board.csv
+
+rsbench leaderboard --split sprsound --baseline ce --names names.yaml --format latex
 """
 
 
@@ -50,7 +56,7 @@ def leaderboard(
         str | None,
         typer.Option(
             metavar="NAMES|help",
-            help="These columns, with commas between; +NAME: beside the default ones; help: which.",
+            help="These columns, with commas between; +NAME: beside the default ones; help: a list of all.",
         ),
     ] = None,
     wide: Annotated[
@@ -61,6 +67,10 @@ def leaderboard(
     ] = None,
     published: Annotated[bool, typer.Option("--published", help="Compare with published results.")] = False,
     summary: Annotated[bool, typer.Option("--summary", help="One Δ per loss over all backbones and splits.")] = False,
+    names: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What tables and figures call methods: YAML METHOD: NAME, or a csv."),
+    ] = None,
     task: TaskOption = None,
     only: OnlyOption = None,
     allow_mixed: Annotated[
@@ -72,6 +82,9 @@ def leaderboard(
         Path | None,
         option("--figure", " (.png, .svg, .pdf): Scores; with --baseline differences, with --summary a forest."),
     ] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     plugin: PluginOption = None,
 ) -> None:
     """Rank the runs on a split, with honest intervals.
@@ -87,6 +100,7 @@ def leaderboard(
 
     known_format(format_)
     known_picture(figure)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     if columns == "help":
         print_table(columns_table(task_named(task or DEFAULT_TASK)), standard_output())
         return
@@ -103,14 +117,15 @@ def leaderboard(
         by=by,
         published=published,
         summary=summary,
+        names=names,
         only=rows_to_keep(only or [], task),
         allow_mixed=allow_mixed or (),
     )
     print_sheets(found.sheets, format_, standard_output())
-    if figure:
+    if figure and style:
         from ..report.figures.figure import write_figure
 
-        write_figure(found.figure(), figure)
+        write_figure(found.figure(), figure, style)
         typer.echo(f"drawn in {figure}", err=True)
 
 

@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.display import PlainConsole
 from ..core.errors import SpecError
+
+if TYPE_CHECKING:
+    from ..report.figures.figure import FigureStyle
 
 WIDTH_IN_A_PIPE = 120
 
@@ -27,10 +30,12 @@ SHARED = {
     "--device": ("NAME", "auto, cpu, cuda or cuda:N"),
     "--dry-run": (None, "Check everything, say what would be done, stop"),
     "--figure": ("FILE", "Draw it"),
+    "--font": ("NAME", "Font of the figure"),
     "--format": ("FORM", "table, md, csv, json or latex"),
     "--from": ("NAME", "Whose runs they are"),
     "--log": ("NAMES", "Tell tensorboard, csv, wandb, mlflow or yours of every epoch"),
     "--loss": ("NAME", "Loss"),
+    "--no-provenance": (None, "What the figure is of stands in the metadata of its file alone"),
     "--only": ("FIELD=VALUE", "Keep only rows with this value"),
     "--out": ("PATH", "Write"),
     "--partial": (None, "Accept an incomplete set; rows say so"),
@@ -48,6 +53,7 @@ SHARED = {
     "--threads": ("N", "CPU threads"),
     "--train": ("NAMES", "Splits trained on"),
     "--weights": ("NAME", "none, audioset or imagenet where there are such"),
+    "--width-cm": ("CM", "Width of the figure"),
     "--yes-synthetic": (None, "Use a model that was trained on SYNTHETIC recordings all the same"),
 }
 
@@ -92,8 +98,10 @@ AtOption = Annotated[str | None, option("--at", ". Default: val-bias, if the run
 DatasetOption = Annotated[str, option("--dataset")]
 DeviceOption = Annotated[str, option("--device")]
 DryRunOption = Annotated[bool, option("--dry-run")]
+FontOption = Annotated[str | None, option("--font")]
 FormatOption = Annotated[str, option("--format")]
 LogOption = Annotated[str | None, option("--log", "; several with commas.")]
+NoProvenanceOption = Annotated[bool, option("--no-provenance")]
 OnlyOption = Annotated[list[str] | None, option("--only", ", or one that begins with it, e.g. loss=qlung; repeatable.")]
 PartialOption = Annotated[bool, option("--partial")]
 PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; repeatable.", callback=_load)]
@@ -113,6 +121,7 @@ SelectionOption = Annotated[
 SetOption = Annotated[list[str] | None, option("--set", " of the spec, e.g. optim.lr=1e-4; repeatable.")]
 TaskOption = Annotated[str | None, option("--task", ": keep only its runs; needed where there are several.")]
 ThreadsOption = Annotated[int | None, option("--threads", ". Default: all cores.", min=1)]
+WidthOption = Annotated[float | None, option("--width-cm", ", e.g. 8.5 for a column.", min=4, max=100)]
 YesSyntheticOption = Annotated[bool, option("--yes-synthetic")]
 WeightsOption = Annotated[str | None, option("--weights", ", a checkpoint's PATH, or hf-hub:OWNER/NAME.")]
 
@@ -126,6 +135,22 @@ RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN", help=f"{A_RUN[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="One run: its id, a beginning of it, a glob in quotes, or its folder.")
 ]
+
+
+def figure_style(
+    figure: Path | None, width_cm: float | None, font: str | None, *, provenance: bool
+) -> FigureStyle | None:
+    """How --figure is drawn, where there is one. Raises SpecError for an unknown font, or without a figure."""
+    given = {"--width-cm": width_cm is not None, "--font": font is not None, "--no-provenance": not provenance}
+    if figure is None:
+        for unmeant in (name for name, is_given in given.items() if is_given):
+            raise SpecError(f"{unmeant}: is about a figure, and none is asked for. Name one with --figure FILE.")
+        return None
+    from ..report.figures.figure import FigureStyle, known_font
+
+    if font is not None:
+        known_font(font)
+    return FigureStyle(width_cm, font, provenance)
 
 
 def rows_to_keep(only: Sequence[str], task: str | None = None) -> dict[str, str]:

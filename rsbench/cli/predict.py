@@ -14,13 +14,17 @@ from .options import (
     WIDTH_IN_A_PIPE,
     AtOption,
     DeviceOption,
+    FontOption,
+    NoProvenanceOption,
     PluginOption,
     QuietOption,
     ResultsOption,
     RunArgument,
     SelectionOption,
     ThreadsOption,
+    WidthOption,
     YesSyntheticOption,
+    figure_style,
     option,
     standard_output,
 )
@@ -69,6 +73,9 @@ def predict(
         Path | None,
         option("--figure", " (.png, .svg, .pdf): spectrogram and calls over time; of many, into a folder."),
     ] = None,
+    width_cm: WidthOption = None,
+    font: FontOption = None,
+    no_provenance: NoProvenanceOption = False,
     card: Annotated[bool, typer.Option("--card", help="Print the model card, and predict nothing.")] = False,
     yes_synthetic: YesSyntheticOption = False,
     plugin: PluginOption = None,
@@ -94,6 +101,7 @@ def predict(
 
     form = format_ or (out.suffix.removeprefix(".") if out else "") or "table"
     known_format(form)
+    style = figure_style(figure, width_cm, font, provenance=not no_provenance)
     chosen, display = Run.load(run, results).choice(select, at), Display(quiet=quiet)
     if card:
         standard_output().out(model_card(chosen, display), end="", highlight=False)
@@ -113,7 +121,7 @@ def predict(
     found = PredictedClips(chosen, heard, cast("Per", per))
     if len(heard.rows):
         _hand_out(found, form, out, display)
-        write_recording_figures(found.model, heard.rows, found.about["quality_scale"], files, display)
+        write_recording_figures(found.model, heard.rows, found.about["quality_scale"], files, display, style)
     for note in heard.notes:
         typer.echo(f"note: {note}", err=True)
     for message in heard.errors:

@@ -65,8 +65,10 @@ def test_one_recording_is_a_file_and_many_are_a_folder(
     predict: Callable[..., Outcome], sounds: Path, tmp_path: Path
 ) -> None:
     first, *_ = sorted(sounds.iterdir())
-    assert predict(first, "--figure", tmp_path / "one.svg").code == 0
-    assert "Not a medical device" in (tmp_path / "one.svg").read_text(encoding="utf-8")
+    assert predict(first, "--figure", tmp_path / "one.svg", "--width-cm", "12", "--no-provenance").code == 0
+    drawn = (tmp_path / "one.svg").read_text(encoding="utf-8")
+    assert "Not a medical device" in drawn
+    assert 'width="340.' in drawn  # points
     many = predict(sounds, "--figure", tmp_path / "many.png")
     assert (many.code, many.out) == (2, "")
     assert "these are 5 recordings" in many.err

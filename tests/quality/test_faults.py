@@ -87,8 +87,9 @@ def test_the_command_names_the_worst_and_draws_them(cli: Cli, ward: Path, tmp_pa
     assert len(list(pictures.glob("*.png"))) == 2
     page = tmp_path / "worst.svg"
     (ward / "broken.wav").unlink()
-    said = cli("data", "check", ward, "--quality", "--worst", "2", "--figure", page)
+    said = cli("data", "check", ward, "--quality", "--worst", "2", "--figure", page, "--width-cm", "12")
     assert said.code == 0, said.err
+    assert 'width="340.' in page.read_text(encoding="utf-8")  # points
     assert visible(page.read_text(encoding="utf-8")).startswith("<?xml")
 
 

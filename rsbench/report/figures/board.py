@@ -241,6 +241,7 @@ def _written_out(text: str) -> str:
 
 def finished(figure: ReportFigure, told: str) -> ReportFigure:
     """The figure with what it says to those who see it alone."""
+    figure.told = told
     figure.suptitle(told, x=0.01, ha="left", fontsize="small", color=".35")
     write_out_names(figure)
     return figure

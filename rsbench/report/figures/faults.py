@@ -13,13 +13,15 @@ from ...data.audio import read
 from ...quality.faults import RecordingFaults
 from ..tables.faults import NO_FAULT
 from .board import STYLE, finished
-from .figure import ReportFigure, write_figure
+from .figure import FigureStyle, ReportFigure, write_figure
 from .recording import draw_spectrogram, figure_files
 
 WIDTH, HEIGHT = 8.0, 2.1  # inches of a recording
 
 
-def write_fault_figures(name: str, found: RecordingFaults, worst: int, figure: Path, display: Display) -> None:
+def write_fault_figures(
+    name: str, found: RecordingFaults, worst: int, figure: Path, display: Display, style: FigureStyle | None = None
+) -> None:
     """A page of the worst recordings where `figure` is the name of a picture, else a picture of each in that folder."""
     rows = found.frame.head(worst).to_dict("records")
     if not rows:
@@ -31,7 +33,7 @@ def write_fault_figures(name: str, found: RecordingFaults, worst: int, figure: P
         files = {of_paths[Path(row["path"])]: [row] for row in rows}
     with display.track("drawing", len(files)) as advance:
         for file, of_file in files.items():
-            write_figure(faults_figure(name, of_file), file)
+            write_figure(faults_figure(name, of_file), file, style)
             advance(1, file.name)
     display.say(f"pictures of the {len(rows)} worst in {figure}")
 

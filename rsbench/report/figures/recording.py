@@ -24,7 +24,7 @@ from ...inference.prediction import probability_columns
 from ...results.trained_model import INTENDED_USE, TrainedModel
 from ..tables.formats import PICTURES, known_picture
 from .board import PALETTE, QUIET, STYLE, finished
-from .figure import ReportFigure, write_figure
+from .figure import FigureStyle, ReportFigure, write_figure
 
 WINDOW_S, HOP_S = 0.064, 0.016
 MOST_FRAMES = 2000  # of a picture: of a longer recording the frames are further apart
@@ -60,7 +60,12 @@ def figure_files(figure: Path, recordings: Sequence[Path]) -> dict[Path, Path]:
 
 
 def write_recording_figures(
-    model: TrainedModel, rows: pd.DataFrame, quality: str, files: Mapping[Path, Path], display: Display
+    model: TrainedModel,
+    rows: pd.DataFrame,
+    quality: str,
+    files: Mapping[Path, Path],
+    display: Display,
+    style: FigureStyle | None = None,
 ) -> None:
     """Draw each recording of which there are rows, and say where the pictures are.
 
@@ -70,12 +75,13 @@ def write_recording_figures(
         quality: the scale of its quality, in words.
         files: recording, as it is named in the rows → the file of its picture.
         display: shows how far the drawing has come.
+        style: how they are written.
     """
     heard = {path: file for path, file in files.items() if str(path) in set(rows["recording"])}
     with display.track("drawing", len(heard)) as advance:
         for path, file in heard.items():
             clips = rows[rows["recording"] == str(path)]
-            write_figure(prediction_of_recording(model, path, clips, quality), file)
+            write_figure(prediction_of_recording(model, path, clips, quality), file, style)
             advance(1, path.name)
     if heard:
         display.say(f"{len(heard)} picture{'s' if len(heard) > 1 else ''} in {next(iter(heard.values())).parent}")
