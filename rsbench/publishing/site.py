@@ -44,7 +44,8 @@ def write_site(collection: Collection, out: Path, tag: str | None, display: Disp
     """
     check_place(out, tag)
     boards = boards_of(collection, display)
-    staged = out.with_name(f".{out.name}.{os.getpid()}.staged")
+    place = out.resolve()  # "." has no name
+    staged = place.with_name(f".{place.name}.{os.getpid()}.staged")
     try:
         if tag:
             _write(boards, collection, staged / tag, tag, (), display)
