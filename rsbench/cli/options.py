@@ -84,6 +84,16 @@ def results_place(text: str | Path) -> Path:
     return public_results(Display()).folder
 
 
+def results_or_bundle(text: str | Path) -> Path:
+    """As `results_place`; of a bundle, `NAME.zip`, the folder in the cache that it was unpacked to."""
+    place = results_place(text)
+    if not (place.suffix == ".zip" and place.is_file()):
+        return place
+    from ..results.shipped import unpacked
+
+    return unpacked(place)
+
+
 def results_to_write(text: str | Path) -> Path:
     """The folder that --results names where runs are written to. Raises SpecError for what was pulled."""
     if str(text) == "public":
@@ -108,7 +118,7 @@ PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; r
 QuietOption = Annotated[bool, option("--quiet")]
 ResultsOption = Annotated[
     Path,
-    option("--results", ", which holds runs/; or public, all that was pulled.", parser=results_place),
+    option("--results", ", which holds runs/; a bundle; or public, all that was pulled.", parser=results_or_bundle),
 ]
 ResultsToWriteOption = Annotated[
     Path, option("--results", ", which holds runs/; also written to.", parser=results_to_write)

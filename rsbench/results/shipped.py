@@ -26,11 +26,13 @@ def runs_to_show(results: Path, display: Display) -> list[Run]:
         return load_runs(results)
     names = ", ".join(str(bundle) for bundle in bundles)
     display.say(f"{results} has no runs of yours; these were made elsewhere, and come with {names}")
-    found = [run for bundle in bundles for run in load_runs(_unpacked(bundle))]
+    found = [run for bundle in bundles for run in load_runs(unpacked(bundle))]
     return list({run.run_id: run for run in found}.values())
 
 
-def _unpacked(bundle: Path) -> Path:
+def unpacked(bundle: Path) -> Path:
+    """The results folder in the cache that a bundle was unpacked to, once. Raises ResultsError for a damaged one."""
+
     def unpacked_and_verified(empty: Path) -> None:
         unpack(bundle, empty)
         verified(empty, bundle)

@@ -66,3 +66,15 @@ def test_a_damaged_bundle_is_named_and_nothing_at_all_is_said_as_ever(checkout: 
         runs_to_show(checkout, Display(quiet=True))
     with pytest.raises(ResultsError, match="there are no runs here"):
         runs_to_show(tmp_path / "nowhere", Display(quiet=True))
+
+
+@pytest.mark.parametrize("command", [("leaderboard", "--split", "tiny"), ("show", "ce-"), ("audit", "--split", "tiny")])
+def test_a_bundle_is_read_like_the_folder_that_it_was_made_of(
+    tiny_run: Any, tmp_path: Path, cli: Any, command: tuple[str, ...]
+) -> None:
+    run = Run(tiny_run(epochs=1, select=["val", "last", "oracle"]).path)
+    export([run], tmp_path / "mine.zip", None, Display(quiet=True))
+    said = [cli(*command, "--results", place) for place in (run.path.parent.parent, tmp_path / "mine.zip")]
+    assert [one.code for one in said] == [0, 0], said[1].err
+    if command[0] != "show":  # which tells where a run lies
+        assert said[0].out == said[1].out
