@@ -55,7 +55,7 @@ def doctor(
     from ..core.display import Display
     from ..core.plugins import broken_in_words
     from ..data.sources import Roots
-    from ..report.tables.formats import print_table
+    from ..report.tables.terminal import print_table
 
     try:
         roots = Roots.parse(root or (), os.environ)

@@ -96,7 +96,8 @@ def leaderboard(
     from ..core.spec import DEFAULT_TASK
     from ..data.tasks import task as task_named
     from ..report.tables.columns import columns_table
-    from ..report.tables.formats import known_format, known_picture, print_sheets, print_table
+    from ..report.tables.formats import known_format, known_picture, print_sheets
+    from ..report.tables.terminal import print_table
 
     known_format(format_)
     known_picture(figure)

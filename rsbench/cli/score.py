@@ -62,7 +62,7 @@ def score(
     from ..experiment.context import DataCache
     from ..experiment.score import Declared, pretraining, score_predictions
     from ..report.tables.board import run_table
-    from ..report.tables.formats import print_table
+    from ..report.tables.terminal import print_table
 
     numbers, count = parse_seeds(seeds), len(predictions)
     validations = [*validation] if validation else [None] * count

@@ -128,8 +128,8 @@ def run(
 @app.command(cls=HelpfulCommand, epilog=examples(STATUS))
 def status(name: NameArgument, results: ResultsOption = Path("results")) -> None:
     """What is done of a study and what is left; works while it runs."""
-    from ..report.tables.formats import print_table
     from ..report.tables.study import status as status_table
+    from ..report.tables.terminal import print_table
     from ..sweep.driver import open_study
 
     study = open_study(results, name)
@@ -143,8 +143,8 @@ def results(
     results: ResultsOption = Path("results"),
 ) -> None:
     """What a study found: the best settings of each loss, what mattered, and whether the budget was enough."""
-    from ..report.tables.formats import print_table
     from ..report.tables.study import render
+    from ..report.tables.terminal import print_table
     from ..sweep.driver import open_study
     from ..sweep.plan import runs_folder
     from ..sweep.results import results as study_results
@@ -206,7 +206,7 @@ def _slurm_engine(study: Study, file: Path | None) -> Engine:
 
 def _print(boards: Sequence[Board]) -> None:
     from ..report.tables.board import board_table
-    from ..report.tables.formats import print_table
+    from ..report.tables.terminal import print_table
 
     console = standard_output()
     for board in boards:

@@ -24,9 +24,8 @@ from tiny import Cli, run_tiny
 from rsbench.core.errors import RunFailed
 from rsbench.core.spec import flatten
 from rsbench.data.tasks import ICBHI_4
-from rsbench.report.tables.formats import print_table
 from rsbench.report.tables.run import run_tables
-from rsbench.report.tables.terminal import BARS, WIDTH, column, sparkline
+from rsbench.report.tables.terminal import BARS, WIDTH, column, print_table, sparkline
 from rsbench.results.document import document
 from rsbench.results.run import Run
 

@@ -21,8 +21,7 @@ from rsbench.cli import main
 from rsbench.core.display import PlainConsole
 from rsbench.report.tables import board as tables
 from rsbench.report.tables.board import board_table
-from rsbench.report.tables.formats import print_table
-from rsbench.report.tables.terminal import fitted
+from rsbench.report.tables.terminal import fitted, print_table
 from rsbench.results.run import load_runs
 
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")

@@ -19,7 +19,7 @@ from ...data.splits import CLAIMS_FROM
 from ...data.sprsound import POOR_QUALITY
 from ...evaluation.nuisance import MOST_UNSEEN, length_audit, length_warnings
 from ...evaluation.patients import effective_number
-from .formats import print_table
+from .terminal import print_table
 
 LENGTH_REMEDY = (
     "Train --backbone length beside the others, which hears nothing else, and read the AUROC within length "

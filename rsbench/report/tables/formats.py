@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import html
 import io
 import json
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,7 @@ from ...core.display import PlainConsole
 from ...core.errors import SpecError, did_you_mean
 from ...core.text import csv_cell, in_markdown, visible
 from .latex import latex_column, latex_table
-from .terminal import fitted, left_out_in_words, plain
+from .terminal import plain, print_table
 
 FORMATS = ("table", "md", "csv", "json", "latex")
 PICTURES = (".png", ".svg", ".pdf")
@@ -126,29 +124,6 @@ def latex(sheet: Sheet) -> str:
     ]
     caption = "; ".join(part.rstrip(".") for part in told if part)
     return latex_table(columns, caption, re.sub(r"[^\w-]+", "-", str(sheet.about.get("split", ""))), sheet.best)
-
-
-def print_table(table: Table, console: Console) -> None:
-    """A table between its title and its caption, wrapped between words; what does not fit is left out by name."""
-    shown, left_out = fitted(table, console.width)
-    shown = copy.copy(shown)
-    shown.title = shown.caption = None
-    if table.title:
-        _print_lines(str(table.title), console)
-    console.print(shown, crop=False)
-    if left_out:
-        _print_lines(left_out_in_words(left_out, table, console.width), console)
-    if table.caption:
-        _print_lines(str(table.caption), console)
-    if left_out or table.caption:
-        console.print()
-
-
-def _print_lines(said: str, console: Console) -> None:
-    """Text in lines that are wrapped between words; a word that is longer than a line, a path say, stays whole."""
-    for line in said.splitlines():
-        wrapped = textwrap.fill(line, console.width, break_long_words=False, break_on_hyphens=False)
-        console.print(wrapped, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _markdown(table: Table) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from ...core.plugins import broken_in_words, discover, discover_losses, load
 from ...core.registry import Parameter, Registry
 from ...sweep.shipped import shipped_studies
-from .formats import print_table
+from .terminal import print_table
 
 
 def registries() -> dict[str, Registry[Any]]:

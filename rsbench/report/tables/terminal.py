@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Console
 from rich.errors import MarkupError
 from rich.markup import render
 from rich.table import Column, Table
@@ -56,6 +59,29 @@ def fitted(table: Table, width: int, names: int = 1, first: Sequence[str] = ()) 
             break
         widths[max(reducible, key=widths.__getitem__)] -= 1
     return _rebuilt(table, kept, widths), [name for place, name in enumerate(said) if place not in kept]
+
+
+def print_table(table: Table, console: Console) -> None:
+    """A table between its title and its caption, wrapped between words; what does not fit is left out by name."""
+    shown, left_out = fitted(table, console.width)
+    shown = copy.copy(shown)
+    shown.title = shown.caption = None
+    if table.title:
+        _print_lines(str(table.title), console)
+    console.print(shown, crop=False)
+    if left_out:
+        _print_lines(left_out_in_words(left_out, table, console.width), console)
+    if table.caption:
+        _print_lines(str(table.caption), console)
+    if left_out or table.caption:
+        console.print()
+
+
+def _print_lines(said: str, console: Console) -> None:
+    """Text in lines that are wrapped between words; a word that is longer than a line, a path say, stays whole."""
+    for line in said.splitlines():
+        wrapped = textwrap.fill(line, console.width, break_long_words=False, break_on_hyphens=False)
+        console.print(wrapped, markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 
 def left_out_in_words(names: Sequence[str], table: Table, width: int) -> str:
