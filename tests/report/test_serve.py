@@ -34,7 +34,7 @@ class Served:
 
     def ask(self, method: str, path: str = "/", **headers: str) -> tuple[int, str, str]:
         """Status, ETag and text of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
         found = answer.status, answer.headers["ETag"] or "", answer.read().decode(errors="replace")
