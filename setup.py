@@ -7,7 +7,8 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
-RELATIVE_LINK = re.compile(r"(!?\[[^\]]*\])\((?!\w+:|#)([^)]+)\)")
+# A picture, or the end of a link, which may itself hold a picture; or a picture in HTML.
+RELATIVE_LINK = re.compile(r"""(!\[[^\]]*\]\(|\]\(|<img src=")(?!\w+:|#)([^)"]+)""")
 
 
 def page() -> str:
@@ -16,8 +17,8 @@ def page() -> str:
     (version,) = re.findall(r'^__version__ = "(.+)"$', (HERE / "rsbench/__init__.py").read_text(), flags=re.MULTILINE)
 
     def absolute(link: re.Match[str]) -> str:
-        kind = "raw" if link[1].startswith("!") else "blob"
-        return f"{link[1]}({repository}/{kind}/v{version}/{link[2]})"
+        kind = "blob" if link[1] == "](" else "raw"
+        return f"{link[1]}{repository}/{kind}/v{version}/{link[2]}"
 
     return RELATIVE_LINK.sub(absolute, (HERE / "README.md").read_text(encoding="utf-8"))
 

@@ -8,6 +8,7 @@ finished work. Its own files are of no further use.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import logging
 import os
@@ -20,6 +21,7 @@ from typing import Any
 import optuna
 import ray
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.experiment import Trial
@@ -299,7 +301,8 @@ class _CellSearch(_NotKept, Searcher):
             record = replace(record, state="stopped")
             self._store.write(record)
         if record:
-            desk.describe(record)
+            with contextlib.suppress(StorageInternalError):  # a full disk, say, of which OptunaSearch tells below
+                desk.describe(record)
         if record is None or not record.finished or record.value is None:
             desk.searcher.on_trial_complete(trial_id, error=True)
         else:

@@ -53,7 +53,7 @@ def named(recipe: str, labels_of: dict[str, list[int]]) -> Path:
 
 
 def score(cli: Cli, root: Path, file: str) -> Outcome:
-    where = ("--root", root, "--partial", "--split", "icbhi-official")
+    where = ("--root", root, "--partial", "--test", "icbhi-official")
     return cli("score", file, *where, "--method", "theirs", "--select", "test-best")
 
 

@@ -87,13 +87,14 @@ def test_an_index_accepts_them(built: Path) -> None:
 
 
 def test_links_and_pictures_of_the_page_hold_outside_the_repository(page: str) -> None:
-    links = re.findall(r"(!?)\[[^\]]*\]\(([^)#]+)\)", page)
-    assert any(picture for picture, _ in links)
-    for picture, target in links:
+    pictures = {one or other for one, other in re.findall(r'!\[[^\]]*\]\(([^)#]+)|<img src="([^"]+)"', page)}
+    targets = {*pictures, *re.findall(r"\]\(([^)#]+)", page)}
+    assert any("/raw/" in picture for picture in pictures)
+    for target in targets:
         assert target.startswith("https://")
         own = re.match(rf"https://[\w./-]+/(raw|blob)/v{re.escape(rsbench.__version__)}/(.+)", target)
         if own:
-            assert (own[1] == "raw") == bool(picture)
+            assert (own[1] == "raw") == (target in pictures)
             assert (PROJECT / own[2]).exists(), target
 
 

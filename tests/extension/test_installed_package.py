@@ -76,7 +76,8 @@ def environment(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Pyth
         subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)], check=True)
 
     def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([python, *arguments], capture_output=True, text=True, check=False)
+        wide = os.environ | {"COLUMNS": "200"}  # so that no summary is folded
+        return subprocess.run([python, *arguments], env=wide, capture_output=True, text=True, check=False)
 
     return call
 

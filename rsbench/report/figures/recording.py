@@ -153,9 +153,8 @@ def _draw_calls(axes: Axes, clips: pd.DataFrame, edges: NDArray[np.float64], tas
     lines, names = axes.get_legend_handles_labels()
     lines.append(Patch(color=QUIET, alpha=SPAN_ALPHA, linewidth=0))
     names = [*names, "called, in its colour"]
-    axes.legend(
-        lines, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names), frameon=False, fontsize="small"
-    )
+    # Of the figure, not of the panel: where that is made narrow, its legend is folded.
+    axes.figure.legend(lines, names, loc="outside lower left", ncols=len(names), frameon=False, fontsize="small")
 
 
 def _draw_quality(axes: Axes, clips: pd.DataFrame, edges: NDArray[np.float64]) -> None:
