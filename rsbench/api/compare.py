@@ -14,6 +14,7 @@ from ..boards.pair import Comparison
 from ..boards.pair import compare as compare_runs
 from ..report.tables.formats import Sheet, latex
 from ..report.tables.pair import pair_sheets
+from ..results.places import results_to_read
 from ..results.run import Run, as_written
 from .result import Result
 
@@ -57,11 +58,11 @@ def compare(
     Args:
         first: a run, or its id, a beginning of it that no other has, a glob of it, or its folder.
         second: the same.
-        results: the folder that holds runs/.
+        results: the folder that holds runs/; a bundle; or "public", all that was pulled.
         split: splits, with commas between; None: all on which both were judged.
 
     Raises ResultsError where there is no such run, and where the two must not be compared, with the reason.
     """
-    one, other = (run if isinstance(run, Run) else Run.load(run, results) for run in (first, second))
+    one, other = (run if isinstance(run, Run) else Run.load(run, results_to_read(results)) for run in (first, second))
     with as_written(one, other):
         return ComparedRuns(compare_runs(one, other, split))

@@ -20,6 +20,7 @@ from ..core.plugins import load
 from ..data.tasks import ICBHI_4
 from ..report.tables.board import alike_rows, best_row, board_table, in_a_paper
 from ..report.tables.formats import Sheet
+from ..results.places import results_to_read
 from ..results.run import Run
 from ..results.shipped import runs_to_show
 from .result import Result
@@ -87,7 +88,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
 
     Args:
         split: one or several, with commas between.
-        results: the folder that holds runs/.
+        results: the folder that holds runs/; a bundle; or "public", all that was pulled.
         select: whose epochs: "val", "val-auroc", "last", "cv-refit" or "oracle".
         baseline: a loss, or "FIELD=VALUE": the others are compared with it, paired.
         claim: what verdicts and ranks are about, "score" or "auroc".
@@ -119,7 +120,7 @@ def leaderboard(  # noqa: PLR0913 (all that a board can be asked)
     splits = [name.strip() for name in (split.split(",") if isinstance(split, str) else split)]
     question = Question(baseline, known_claim(claim), len(splits))
     chosen = {field: str(value) for field, value in (only or {}).items()}
-    display, folder = Display(quiet=quiet), Path(results)
+    display, folder = Display(quiet=quiet), results_to_read(results)
     runs = runs_to_show(folder, display)
     boards = with_shift(
         [

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..report.tables.formats import Sheet
 from ..report.tables.runs import runs_sheet
+from ..results.places import results_to_read
 from ..results.run import Run, chosen_runs
 from .result import Result
 
@@ -58,8 +59,8 @@ def runs(*which: str, results: str | Path = "results") -> Runs:
 
     Args:
         which: ids, their beginnings, globs, or folders of runs; none: all.
-        results: the folder that holds runs/.
+        results: the folder that holds runs/; a bundle; or "public", all that was pulled.
 
     Raises ResultsError where there is no such folder, and for a word that no run matches.
     """
-    return Runs(chosen_runs(Path(results), which))
+    return Runs(chosen_runs(results_to_read(results), which))

@@ -12,6 +12,7 @@ import typer
 
 from ..core.display import PlainConsole
 from ..core.errors import SpecError
+from ..results.places import results_to_read
 
 if TYPE_CHECKING:
     from ..report.figures.figure import FigureStyle
@@ -74,26 +75,6 @@ def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None
     return plugins
 
 
-def results_place(text: str | Path) -> Path:
-    """The folder that --results names; of `public` one in the cache, with all that was pulled."""
-    if str(text) != "public":
-        return Path(text)
-    from ..core.display import Display
-    from ..results.public import public_results
-
-    return public_results(Display()).folder
-
-
-def results_or_bundle(text: str | Path) -> Path:
-    """As `results_place`; of a bundle, `NAME.zip`, the folder in the cache that it was unpacked to."""
-    place = results_place(text)
-    if not (place.suffix == ".zip" and place.is_file()):
-        return place
-    from ..results.shipped import unpacked
-
-    return unpacked(place)
-
-
 def results_to_write(text: str | Path) -> Path:
     """The folder that --results names where runs are written to. Raises SpecError for what was pulled."""
     if str(text) == "public":
@@ -118,7 +99,7 @@ PluginOption = Annotated[list[str] | None, option("--plugin", " to load first; r
 QuietOption = Annotated[bool, option("--quiet")]
 ResultsOption = Annotated[
     Path,
-    option("--results", ", which holds runs/; a bundle; or public, all that was pulled.", parser=results_or_bundle),
+    option("--results", ", which holds runs/; a bundle; or public, all that was pulled.", parser=results_to_read),
 ]
 ResultsToWriteOption = Annotated[
     Path, option("--results", ", which holds runs/; also written to.", parser=results_to_write)

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core.errors import FiguresDiffer, ResultsError
-from .options import ChosenRunsArgument, PluginOption, option, results_place, standard_output
+from ..results.places import results_folder
+from .options import ChosenRunsArgument, PluginOption, option, standard_output
 
 EXAMPLES = """
 rsbench rescore
@@ -18,7 +19,7 @@ rsbench rescore --results alice.zip 'qlung-*'
 
 def rescore(
     runs: ChosenRunsArgument = None,
-    results: Annotated[Path, option("--results", ", a bundle, or public.", parser=results_place)] = Path("results"),
+    results: Annotated[Path, option("--results", ", a bundle, or public.", parser=results_folder)] = Path("results"),
     plugin: PluginOption = None,
 ) -> None:
     """Compute every figure of finished runs again.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import rsbench
 from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError
 from rsbench.results.bundle import export
@@ -78,3 +79,11 @@ def test_a_bundle_is_read_like_the_folder_that_it_was_made_of(
     assert [one.code for one in said] == [0, 0], said[1].err
     if command[0] != "show":  # which tells where a run lies
         assert said[0].out == said[1].out
+
+
+def test_a_bundle_is_read_from_python_too(tiny_run: Any, tmp_path: Path) -> None:
+    run = Run(tiny_run(epochs=1).path)
+    export([run], tmp_path / "mine.zip", None, Display(quiet=True))
+    assert [one.run_id for one in rsbench.runs(results=tmp_path / "mine.zip")] == [run.run_id]
+    boards = [rsbench.leaderboard("tiny", results=one) for one in (tmp_path / "mine.zip", run.path.parents[1])]
+    assert boards[0].frame.equals(boards[1].frame)
