@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.display import Display
+from ..core.errors import ResultsError
 
 
 def results_folder(place: str | Path) -> Path:
@@ -22,11 +23,13 @@ def results_folder(place: str | Path) -> Path:
 def results_to_read(place: str | Path) -> Path:
     """As `results_folder`; of a bundle, `NAME.zip`, the folder in the cache that it was unpacked to.
 
-    Raises ResultsError for a damaged bundle too.
+    Raises ResultsError for a bundle that is damaged, or not there, too.
     """
     folder = results_folder(place)
-    if not (folder.suffix == ".zip" and folder.is_file()):
+    if folder.suffix != ".zip" or folder.is_dir():
         return folder
+    if not folder.exists():
+        raise ResultsError(f"--results {place}: there is no such bundle.")
     from .shipped import unpacked
 
     return unpacked(folder)

@@ -87,3 +87,8 @@ def test_a_bundle_is_read_from_python_too(tiny_run: Any, tmp_path: Path) -> None
     assert [one.run_id for one in rsbench.runs(results=tmp_path / "mine.zip")] == [run.run_id]
     boards = [rsbench.leaderboard("tiny", results=one) for one in (tmp_path / "mine.zip", run.path.parents[1])]
     assert boards[0].frame.equals(boards[1].frame)
+
+
+def test_a_bundle_that_is_not_there_is_named(cli: Any, tmp_path: Path) -> None:
+    said = cli("leaderboard", "--split", "tiny", "--results", tmp_path / "nope.zip")
+    assert (said.code, said.err) == (2, f"error: --results {tmp_path / 'nope.zip'}: there is no such bundle.\n")
