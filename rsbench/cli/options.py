@@ -12,7 +12,7 @@ import typer
 
 from ..core.display import PlainConsole
 from ..core.errors import SpecError
-from ..results.places import results_to_read
+from ..results.places import PUBLIC, results_to_read
 
 if TYPE_CHECKING:
     from ..report.figures.figure import FigureStyle
@@ -77,7 +77,7 @@ def _load(context: typer.Context, plugins: list[str] | None) -> list[str] | None
 
 def results_to_write(text: str | Path) -> Path:
     """The folder that --results names where runs are written to. Raises SpecError for what was pulled."""
-    if str(text) == "public":
+    if str(text) == PUBLIC:
         raise SpecError(
             "--results public: is what rsbench results pull brought, and nothing is written there. Name a folder of "
             "your own; one that is called public is ./public."

@@ -41,7 +41,8 @@ def site(
     from ..core.display import Display
     from ..publishing.site import check_place, write_site
     from ..results.collection import bundles_in, collect
-    from ..results.public import PUBLIC, public_bundles
+    from ..results.places import PUBLIC
+    from ..results.public import public_bundles
 
     display = Display(quiet=quiet)
     check_place(out, tag)

@@ -70,8 +70,9 @@ def known_faults() -> tuple[Fault, ...]:
 
 def faults_in_words(samples: NDArray[np.float32], rate: int) -> str:
     """What is wrong with one recording, "silence 23%, clipping 19%"; "" where nothing is."""
-    values = {fault: fault.value(index.measure(samples, rate)[0]) for fault, index in _measured_by()}
-    return ", ".join(f"{fault.name} {fault.in_words(value)}" for fault, value in values.items() if fault.is_in(value))
+    values = {fault.column: fault.value(index.measure(samples, rate)[0]) for fault, index in _measured_by()}
+    there = _present([fault for fault, _ in _measured_by()], values)
+    return ", ".join(f"{fault.name} {fault.in_words(values[fault.column])}" for fault in there)
 
 
 @functools.cache
@@ -131,16 +132,16 @@ def _row(path: Path, faults: Sequence[Fault], measured: Sequence[float]) -> dict
     """The measures of a recording and the faults they make; of one without any sound silence is all that is known."""
     values = {fault.column: fault.value(value) for fault, value in zip(faults, measured, strict=False)}
     level_db, quality = measured[len(faults) :]
-    there = list(_names(faults, values))
+    there = [fault.name for fault in _present(faults, values)]
     return {
         **{"recording": path.name, "path": str(path), "faults": ", ".join(there), **values},
         **{"level_db": level_db, "quality": quality},
     }
 
 
-def _names(faults: Sequence[Fault], values: dict[str, float]) -> Iterator[str]:
+def _present(faults: Sequence[Fault], values: dict[str, float]) -> Iterator[Fault]:
     for fault in faults:
         if fault.is_in(values[fault.column]):
-            yield fault.name
+            yield fault
             if fault.share and values[fault.column] == 1:
                 return

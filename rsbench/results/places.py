@@ -7,13 +7,15 @@ from pathlib import Path
 from ..core.display import Display
 from ..core.errors import ResultsError
 
+PUBLIC = "public"  # what --results says for all that was pulled
+
 
 def results_folder(place: str | Path) -> Path:
     """The folder of a place; of `public` one in the cache, with all that was pulled.
 
     Raises ResultsError where nothing was pulled.
     """
-    if str(place) != "public":
+    if str(place) != PUBLIC:
         return Path(place)
     from .public import public_results
 

@@ -16,8 +16,8 @@ from ..core.errors import ResultsError, SpecError
 from ..core.files import explain_os_error, locked, read_json, remove, sha256_of, write_json
 from ..core.text import file_name, is_plain_word
 from .collection import BundleFile, Collection, collect
+from .places import PUBLIC
 
-PUBLIC = "public"  # what --results says for all that was pulled
 MANIFEST = "results.json"
 FORMAT = 1
 BUNDLES = "bundles"
