@@ -27,7 +27,7 @@ _F = TypeVar("_F", bound="type[FrontendModule]")
 
 # Samples at a time for each thread of a CPU: their frames and spectra stay in its caches, those of a batch do not
 # (3 times slower).
-CPU_SAMPLES = 2**17
+CPU_SAMPLES = 2**18
 
 Milliseconds = Annotated[float, Field(ge=1, le=1000)]
 Bins = Annotated[int, Field(ge=4, le=1024)]
@@ -140,20 +140,16 @@ class SpectralFrontend(FrontendModule):
         self.bands = nonzero_bands(self.banks)
 
     @abstractmethod
-    def framed(self, waveforms: Tensor) -> Tensor:
-        """(B, frames, samples) of waveforms (B, T): a view, in which frames overlap."""
-
-    def windowed(self, frames: Tensor) -> Tensor:
-        """(B, frames, n_fft) of such frames, a new tensor."""
-        return frames * self.window.to(frames.dtype)
+    def windowed(self, waveforms: Tensor) -> Tensor:
+        """(B, frames, n_fft) windowed frames of waveforms (B, T)."""
 
     @abstractmethod
     def scaled(self, power: Tensor) -> Tensor:
         """Features of the power in each bin, value by value, written over it."""
 
     def features(self, waveforms: Tensor) -> Tensor:
-        frames, banks = self.windowed(self.framed(waveforms)), self.banks.to(waveforms.dtype)
-        squares = torch.view_as_real(torch.fft.rfft(frames)).square_().flatten(-2)
+        spectra, banks = torch.fft.rfft(self.windowed(waveforms)), self.banks.to(waveforms.dtype)
+        squares = torch.view_as_real(spectra).square_().flatten(-2)
         power = torch.cat([squares[..., rows] @ banks[rows, bins] for rows, bins in self.bands], dim=-1)
         return self.scaled(power).transpose(1, 2)
 
@@ -170,9 +166,13 @@ def nonzero_bands(banks: Tensor, parts: int = 4) -> list[tuple[slice, slice]]:
     return bands
 
 
-def centred(waveforms: Tensor, n_fft: int, hop: int) -> Tensor:
-    """(B, frames, n_fft) frames about every `hop`-th sample of waveforms (B, T), which are reflected at their ends."""
-    return F.pad(waveforms, (n_fft // 2, n_fft // 2), mode="reflect").unfold(-1, n_fft, hop)
+def centred(waveforms: Tensor, window: Tensor, hop: int) -> Tensor:
+    """(B, frames, n_fft) windowed frames about every `hop`-th sample of waveforms (B, T), reflected at their ends."""
+    reach = len(window) // 2
+    # `F.pad` reflects as well, sample by sample: that takes longer than the transform.
+    before, after = waveforms[:, 1 : 1 + reach].flip(-1), waveforms[:, -1 - reach : -1].flip(-1)
+    frames = torch.cat([before, waveforms, after], dim=-1).unfold(-1, len(window), hop)
+    return frames * window.to(frames.dtype)
 
 
 def emphasised(waveforms: Tensor, share: float) -> Tensor:
@@ -220,16 +220,14 @@ class KaldiFbank(SpectralFrontend):
     def count(self, n_samples: int) -> int:
         return 1 + (n_samples - self.shortest) // self.hop
 
-    def framed(self, waveforms: Tensor) -> Tensor:
-        n_fft = len(self.window)
-        return F.pad(waveforms, (1, n_fft - self.shortest)).unfold(-1, 1 + n_fft, self.hop)
-
-    def windowed(self, frames: Tensor) -> Tensor:
-        # Kaldi takes the mean off before it emphasises. That differs in a frame's first sample alone, and there, as on
-        # samples that follow the frame, the window is 0.
-        mean = frames[..., 1 : 1 + self.shortest].mean(dim=-1, keepdim=True)
-        emphasised = torch.sub(frames[..., 1:], frames[..., :-1], alpha=self.PREEMPHASIS)
-        return emphasised.sub_((1 - self.PREEMPHASIS) * mean).mul_(self.window.to(frames.dtype))
+    def windowed(self, waveforms: Tensor) -> Tensor:
+        window = self.window.to(waveforms.dtype)
+        # Kaldi takes the mean off a frame before it emphasises. That differs in the frame's first sample alone, and
+        # there, as on samples that follow the frame, the window is 0.
+        means = waveforms.unfold(-1, self.shortest, self.hop).mean(dim=-1, keepdim=True)
+        padded = F.pad(emphasised(waveforms, self.PREEMPHASIS), (1, len(window) - self.shortest))
+        frames = padded.unfold(-1, len(window), self.hop) * window
+        return frames.addcmul_(means, window, value=self.PREEMPHASIS - 1)
 
     def scaled(self, power: Tensor) -> Tensor:
         return power.clamp_min_(torch.finfo(torch.float32).eps).log_().sub_(self.MEAN).div_(2 * self.SPREAD)
@@ -266,8 +264,8 @@ class PannsLogMel(SpectralFrontend):
     def count(self, n_samples: int) -> int:
         return 1 + n_samples // self.hop
 
-    def framed(self, waveforms: Tensor) -> Tensor:
-        return centred(waveforms, self.WINDOW, self.hop)
+    def windowed(self, waveforms: Tensor) -> Tensor:
+        return centred(waveforms, self.window, self.hop)
 
     def scaled(self, power: Tensor) -> Tensor:
         return decibels(power, self.FLOOR)
@@ -316,8 +314,8 @@ class EfficientatMel(SpectralFrontend):
     def count(self, n_samples: int) -> int:
         return 1 + (n_samples - 1) // self.hop
 
-    def framed(self, waveforms: Tensor) -> Tensor:
-        return centred(emphasised(waveforms, self.PREEMPHASIS), self.N_FFT, self.hop)
+    def windowed(self, waveforms: Tensor) -> Tensor:
+        return centred(emphasised(waveforms, self.PREEMPHASIS), self.window, self.hop)
 
     def scaled(self, power: Tensor) -> Tensor:
         return power.add_(self.OFFSET).log_().add_(4.5).div_(5)

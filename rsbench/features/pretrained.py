@@ -131,8 +131,8 @@ class ClapMel(SpectralFrontend):
             )
         return 1 + self.longest // self.hop
 
-    def framed(self, waveforms: Tensor) -> Tensor:
-        return centred(self._filled(waveforms), len(self.window), self.hop)
+    def windowed(self, waveforms: Tensor) -> Tensor:
+        return centred(self._filled(waveforms), self.window, self.hop)
 
     def scaled(self, power: Tensor) -> Tensor:
         return decibels(power, self.FLOOR)

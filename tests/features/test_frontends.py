@@ -255,13 +255,13 @@ def test_banks_are_multiplied_where_they_hold_weights(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cpu_takes_what_stays_in_its_caches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     frontend, taken = create_frontend(name), []
-    framed = type(frontend).framed
+    windowed = type(frontend).windowed
 
     def counting(self: SpectralFrontend, waveforms: Tensor) -> Tensor:
         taken.append(len(waveforms))
-        return framed(self, waveforms)
+        return windowed(self, waveforms)
 
-    monkeypatch.setattr(type(frontend), "framed", counting)
+    monkeypatch.setattr(type(frontend), "windowed", counting)
     at_once = CPU_SAMPLES * torch.get_num_threads() // 8000
     frontend(torch.zeros(at_once + 1, 8000))
     assert taken == [at_once, 1]
