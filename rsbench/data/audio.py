@@ -223,7 +223,7 @@ def _decoded(path: Path, container: Container) -> DecodedSound:
                 raise DataError(f"{path}: holds more than {MOST_SAMPLES} samples. Cut it into shorter recordings.")
             if info.channels > 1:
                 sums += piece.sum(axis=0, dtype=np.float64), np.square(piece, dtype=np.float64).sum(axis=0)
-            pieces.append(piece.mean(axis=1, dtype=np.float32))
+            pieces.append(piece.mean(axis=1, dtype=np.float32) if info.channels > 1 else piece[:, 0])
     if not container.open_ended and frames != info.frames:
         what = "truncated" if frames < info.frames else "its header is wrong"
         raise DataError(f"{path}: {what}: {frames} of {info.frames} samples can be decoded. {REMEDY}")
