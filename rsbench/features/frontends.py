@@ -26,7 +26,7 @@ FRONTENDS: Registry[type[FrontendModule]] = Registry("frontend")
 _F = TypeVar("_F", bound="type[FrontendModule]")
 
 # Samples at a time for each thread of a CPU: their frames and spectra stay in its caches, those of a batch do not
-# (3 times slower).
+# (2 to 3 times slower).
 CPU_SAMPLES = 2**18
 
 Milliseconds = Annotated[float, Field(ge=1, le=1000)]
