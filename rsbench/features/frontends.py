@@ -90,7 +90,7 @@ class FrontendModule(nn.Module, ABC):
         with torch.autocast(waveforms.device.type, enabled=False):
             waveforms = at_least_float32(waveforms)
             if waveforms.device.type != "cpu" or torch.compiler.is_exporting():  # a graph would fix the number of parts
-                return self.features(waveforms)
+                return self.features(waveforms).contiguous()  # as torch.cat leaves them
             clips = max(1, CPU_SAMPLES * torch.get_num_threads() // waveforms.shape[-1])
             return torch.cat([self.features(part) for part in waveforms.split(clips)])
 
