@@ -157,7 +157,8 @@ class SpectralFrontend(FrontendModule):
 def nonzero_bands(banks: Tensor, parts: int = 4) -> list[tuple[slice, slice]]:
     """For each part of a matrix's columns, the rows between which all its weights lie, and these columns.
 
-    A bin has few frequencies, which lie side by side: of mel banks, four such blocks are a quarter.
+    A bin has few frequencies, which lie side by side: of mel banks, four such blocks are a quarter. A part without
+    weights has the first row.
     """
     bands = []
     for columns in torch.arange(banks.shape[1]).chunk(parts):
