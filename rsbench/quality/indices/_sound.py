@@ -23,15 +23,21 @@ def once_a_clip(hear: Callable[..., _Found]) -> Callable[..., _Found]:
     """Keeps what was heard of the last clip: several indices, one after the other, ask for the same.
 
     Args:
-        hear: takes the samples (n,) and what can be a key; what it returns is changed by nobody.
+        hear: takes the samples (n,) and how to hear them; what it returns is changed by nobody.
     """
+    last: tuple[Any, _Found] | None = None
 
-    @functools.lru_cache(maxsize=1)
-    def heard(content: bytes, kind: str, *others: Any) -> _Found:
-        return hear(np.frombuffer(content, kind), *others)
+    @functools.wraps(hear)
+    def heard(samples: NDArray[np.floating], *others: Any) -> _Found:
+        nonlocal last
+        # By content: a clip's place in memory may hold another one by now.
+        asked = (samples.dtype, others, samples.tobytes())
+        kept = last  # threads measure other clips meanwhile
+        if kept is None or kept[0] != asked:
+            kept = last = (asked, hear(samples, *others))
+        return kept[1]
 
-    # By content: a clip's place in memory may hold another one by now.
-    return functools.wraps(hear)(lambda samples, *others: heard(samples.tobytes(), samples.dtype.str, *others))
+    return heard
 
 
 def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[Floats, Floats]:
@@ -42,21 +48,51 @@ def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[
         rate: in Hz.
         window_s: length of a frame in s.
     """
-    return _spectra(samples.astype(np.float64), rate, window_s)
+    return _spectra(samples.astype(np.float64, copy=False), rate, window_s)
 
 
 @once_a_clip
 def _spectra(samples: Floats, rate: int, window_s: float) -> tuple[Floats, Floats]:
     length = min(len(samples), max(1, round(window_s * rate)))
-    frequencies, _, power = scipy.signal.spectrogram(samples, rate, hann(length), None, length // 2, detrend="constant")
-    return frequencies, power
+    return spectrogram(samples, rate, length, length - length // 2)
+
+
+def spectrogram(samples: Floats, rate: int, length: int, hop: int) -> tuple[Floats, Floats]:
+    """Frequencies (F,) in Hz and power density (F, T) in 1/Hz of Hann frames, each less its mean.
+
+    What scipy.signal.spectrogram gives, which makes more copies of the frames and their spectra.
+
+    Args:
+        samples: (n,) at `rate` Hz, n ≥ length.
+        rate: in Hz.
+        length: of a frame, in samples.
+        hop: from one frame to the next, in samples.
+    """
+    window, frequencies, density = _frame(length, rate)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    frames *= window
+    spectrum = scipy.fft.rfft(frames)
+    spectrum *= spectrum.conj()
+    return frequencies, (spectrum.real * density).T
 
 
 @functools.cache
-def hann(length: int) -> Floats:
-    """(length,) a periodic Hann window."""
+def _frame(length: int, rate: int) -> tuple[Floats, Floats, Floats]:
+    """The periodic Hann window (length,) of a frame, its frequencies (F,) in Hz, and (F,) density per |spectrum|²."""
     window: Floats = scipy.signal.get_window("hann", length)
-    return window
+    sides = np.full(length // 2 + 1, 2.0)  # most frequencies stand for their negatives too
+    sides[0] = 1
+    if length % 2 == 0:
+        sides[-1] = 1
+    return window, scipy.fft.rfftfreq(length, 1 / rate), sides / (rate * (window**2).sum())
+
+
+def runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Unbroken runs of like flags (n,), n ≥ 1: (R,) what each is, and (R,) how many."""
+    changes = np.flatnonzero(flags[1:] != flags[:-1]) + 1
+    starts = np.concatenate([[0], changes])
+    return flags[starts], np.diff(starts, append=len(flags))
 
 
 def at_rate(samples: NDArray[np.float32], rate: int, wanted: int) -> Floats:
