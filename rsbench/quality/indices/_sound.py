@@ -16,6 +16,8 @@ from ..index import Floats
 # Half of the slowest recordings' rate: what lies above is in some recordings alone, and says more of the device.
 TOP_HZ = 2000.0
 
+_AT_ONCE = 2**15  # samples of frames that are transformed together: what a processor's own cache holds
+
 _Found = TypeVar("_Found")
 
 
@@ -60,7 +62,7 @@ def _spectra(samples: Floats, rate: int, window_s: float) -> tuple[Floats, Float
 def spectrogram(samples: Floats, rate: int, length: int, hop: int) -> tuple[Floats, Floats]:
     """Frequencies (F,) in Hz and power density (F, T) in 1/Hz of Hann frames, each less its mean.
 
-    What scipy.signal.spectrogram gives, which makes more copies of the frames and their spectra.
+    What scipy.signal.spectrogram gives, which makes more copies of the frames and their spectra, each of all of them.
 
     Args:
         samples: (n,) at `rate` Hz, n ≥ length.
@@ -70,11 +72,15 @@ def spectrogram(samples: Floats, rate: int, length: int, hop: int) -> tuple[Floa
     """
     window, frequencies, density = _frame(length, rate)
     frames = np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    frames *= window
-    spectrum = scipy.fft.rfft(frames)
-    spectrum *= spectrum.conj()
-    return frequencies, (spectrum.real * density).T
+    power = np.empty((len(frames), len(frequencies)))
+    for start in range(0, len(frames), step := max(1, _AT_ONCE // length)):
+        some = frames[start : start + step]
+        some = some - some.mean(axis=1, keepdims=True)
+        some *= window
+        spectrum = scipy.fft.rfft(some)
+        spectrum *= spectrum.conj()
+        np.multiply(spectrum.real, density, out=power[start : start + step])
+    return frequencies, power.T
 
 
 @functools.cache
