@@ -98,7 +98,7 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
     return np.array([found[feature.name] for feature in FEATURES])
 
 
-def _levels(samples: Floats) -> tuple[Floats, Floats]:
+def _levels(samples: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """(len(BANDS_HZ), T) the level of each band in dB of the loudest of all, and (T,) that of BREATH_HZ."""
     if len(samples) < WINDOW:
         samples = np.pad(samples, (0, WINDOW - len(samples)))

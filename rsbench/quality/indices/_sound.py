@@ -42,6 +42,7 @@ def once_a_clip(hear: Callable[..., _Found]) -> Callable[..., _Found]:
     return heard
 
 
+@once_a_clip
 def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[Floats, Floats]:
     """Frequencies (F,) in Hz and power (F, T) of half-overlapping Hann frames, each less its mean, T ≥ 1.
 
@@ -50,16 +51,11 @@ def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[
         rate: in Hz.
         window_s: length of a frame in s.
     """
-    return _spectra(samples.astype(np.float64, copy=False), rate, window_s)
-
-
-@once_a_clip
-def _spectra(samples: Floats, rate: int, window_s: float) -> tuple[Floats, Floats]:
     length = min(len(samples), max(1, round(window_s * rate)))
     return spectrogram(samples, rate, length, length - length // 2)
 
 
-def spectrogram(samples: Floats, rate: int, length: int, hop: int) -> tuple[Floats, Floats]:
+def spectrogram(samples: NDArray[np.floating], rate: int, length: int, hop: int) -> tuple[Floats, Floats]:
     """Frequencies (F,) in Hz and power density (F, T) in 1/Hz of Hann frames, each less its mean.
 
     What scipy.signal.spectrogram gives, which makes more copies of the frames and their spectra, each of all of them.
@@ -74,8 +70,8 @@ def spectrogram(samples: Floats, rate: int, length: int, hop: int) -> tuple[Floa
     frames = np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
     power = np.empty((len(frames), len(frequencies)))
     for start in range(0, len(frames), step := max(1, _AT_ONCE // length)):
-        some = frames[start : start + step]
-        some = some - some.mean(axis=1, keepdims=True)
+        some = frames[start : start + step].astype(np.float64)
+        some -= some.mean(axis=1, keepdims=True)
         some *= window
         spectrum = scipy.fft.rfft(some)
         spectrum *= spectrum.conj()
@@ -101,10 +97,10 @@ def runs(flags: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]
     return flags[starts], np.diff(starts, append=len(flags))
 
 
-def at_rate(samples: NDArray[np.float32], rate: int, wanted: int) -> Floats:
-    """The clip at another rate, by a polyphase filter. Either rate in Hz."""
+def at_rate(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.floating]:
+    """The clip at another rate, by a polyphase filter in float64; itself at its own. Either rate in Hz."""
     if rate == wanted:
-        return samples.astype(np.float64)
+        return samples
     common = math.gcd(rate, wanted)
     up, down = wanted // common, rate // common
     resampled: Floats = scipy.signal.resample_poly(samples.astype(np.float64), up, down, window=_lowpass(max(up, down)))
