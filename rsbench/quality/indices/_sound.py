@@ -58,7 +58,7 @@ def spectra(samples: NDArray[np.floating], rate: int, window_s: float) -> tuple[
 def spectrogram(samples: NDArray[np.floating], rate: int, length: int, hop: int) -> tuple[Floats, Floats]:
     """Frequencies (F,) in Hz and power density (F, T) in 1/Hz of Hann frames, each less its mean.
 
-    What scipy.signal.spectrogram gives, which makes more copies of the frames and their spectra, each of all of them.
+    What scipy.signal.spectrogram gives, which makes more copies of the frames and their spectra, and all at once.
 
     Args:
         samples: (n,) at `rate` Hz, n ≥ length.
@@ -79,7 +79,7 @@ def spectrogram(samples: NDArray[np.floating], rate: int, length: int, hop: int)
     return frequencies, power.T
 
 
-@functools.cache
+@functools.lru_cache  # not of all lengths that short clips have
 def _frame(length: int, rate: int) -> tuple[Floats, Floats, Floats]:
     """The periodic Hann window (length,) of a frame, its frequencies (F,) in Hz, and (F,) density per |spectrum|²."""
     window: Floats = scipy.signal.get_window("hann", length)
