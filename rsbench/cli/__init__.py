@@ -5,6 +5,7 @@ Exit codes: 0 all done; 1 a run failed or a set is incomplete; 2 the input is wr
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import importlib
@@ -131,20 +132,28 @@ def rsbench(
     """Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution."""
 
 
-# Loading torch makes hundreds of thousands of objects, all of which stay: to look for garbage among them after every
-# 700, as Python does, takes more than a tenth of that time.
 OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def main() -> None:
     """Entry point: every error that a user can mend is one message and an exit code, never a traceback."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    _collect_seldom()
     with dependable_streams() as out:
         code = _exit_code()
         lost = what_was_lost(out)
         if lost:
             typer.echo(f"error: {lost}", err=True)
     sys.exit(code or (1 if out.error else 0))
+
+
+def _collect_seldom() -> None:
+    """Look for garbage less often than after every 700 objects, and not at all when the process ends.
+
+    Loading torch makes hundreds of thousands of objects that all stay: to look through them again and again takes a
+    quarter of the time that it takes to load it, and to let it go.
+    """
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    atexit.register(gc.freeze)
 
 
 def _exit_code() -> int:

@@ -19,7 +19,7 @@ from rsbench.experiment.prepare import Experiment, prepare_experiment
 
 # Runs a command, counts what a start costs, and prints which of the unwanted modules it loaded.
 STARTED = """
-import gc, sys
+import atexit, gc, sys
 from rsbench.cli import main
 from rsbench.core import plugins
 
@@ -33,6 +33,11 @@ def read_entry_points(read=plugins.entry_points):
     counted["readings of entry points"] += 1
     return read()
 
+@atexit.register  # before that of the command, and so called after it
+def print_what_was_loaded():
+    assert gc.get_freeze_count(), "the process ends with a search for garbage"
+    print("loaded:", [name for name in unwanted if name in sys.modules])
+
 gc.callbacks.append(count_collection)
 plugins.entry_points = read_entry_points
 try:
@@ -41,7 +46,6 @@ except SystemExit as end:
     assert not end.code
 assert counted["collections"] < 200, counted
 assert counted["readings of entry points"] <= 1, counted
-print("loaded:", [name for name in unwanted if name in sys.modules])
 """
 
 
