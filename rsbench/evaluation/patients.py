@@ -105,7 +105,7 @@ def interval(value: float, drawn: Floats, patients: float, scale: Scale = PLAIN)
     if patients < 2 or not np.isfinite(centre):
         return Estimate(value, np.nan, np.nan)
     spread = np.sqrt(np.mean((moved - centre) ** 2)) * unbiased(patients)
-    half = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, patients - 1) * spread
+    half = scipy.special.stdtrit(patients - 1, (1 + CONFIDENCE) / 2) * spread
     return Estimate(value, float(scale.back(centre - half)), float(scale.back(centre + half)))
 
 

@@ -157,7 +157,8 @@ class Estimates:
 
 def own_intervals(mean: FloatArray, se: FloatArray, df: FloatArray, confidence: float = CONFIDENCE) -> FloatArray:
     """(methods, 2): Student's intervals of each on its own; of no width where there is no error."""
-    quantile = scipy.special.stdtrit(df, (1 + confidence) / 2)  # t.ppf, without the second that scipy.stats takes
+    # Quantiles are of scipy.special throughout: to import scipy.stats takes as long as a board.
+    quantile = scipy.special.stdtrit(df, (1 + confidence) / 2)
     half = np.where(se == 0, 0.0, quantile * se)
     return np.stack([mean - half, mean + half], axis=1)
 
@@ -316,8 +317,8 @@ def critical(largest: FloatArray, df: FloatArray, confidence: float) -> FloatArr
     `largest` are draws of the family's largest |z|. What each may exceed is as rare for its own t, of `df` degrees of
     freedom, as that quantile of the largest |z| is for z: one with few seeds does not make the others timid.
     """
-    rarity = scipy.stats.norm.sf(np.quantile(largest, confidence))
-    beyond: FloatArray = scipy.stats.t.isf(rarity, df)
+    rarity = scipy.special.ndtr(-np.quantile(largest, confidence))
+    beyond: FloatArray = -scipy.special.stdtrit(df, rarity)
     return beyond
 
 
@@ -361,10 +362,10 @@ def random_effects(effects: FloatArray, covariance: FloatArray) -> Summary:
     """
     tau2 = _between(effects, covariance)
     mean, variance, residuals, expected = _weighted(effects, covariance, tau2)
-    ratio, quantile = 1.0, float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2))
+    ratio, quantile = 1.0, float(scipy.special.ndtri((1 + CONFIDENCE) / 2))
     if len(effects) > 1:
         ratio = max(1.0, residuals / expected) if expected > _ROUNDING else 1.0
-        quantile = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(effects) - 1))
+        quantile = float(scipy.special.stdtrit(len(effects) - 1, (1 + CONFIDENCE) / 2))
     half = quantile * math.sqrt(ratio * variance)
     return Summary(mean, (mean - half, mean + half), math.sqrt(tau2), len(effects))
 

@@ -18,6 +18,7 @@ from rsbench.evaluation.statistics import (
     Counts,
     Estimates,
     counts_of,
+    critical,
     estimate,
     random_effects,
     rank_sets,
@@ -177,6 +178,14 @@ def test_simultaneous_intervals_are_wider_and_of_one_alone_the_same() -> None:
 def test_the_largest_of_independent_ones_follows_sidak() -> None:
     found = estimates(np.zeros(6), np.eye(6), np.full(6, 1e6), np.full(6, 8))
     assert_allclose(found.smallest_claim(), stats.norm.isf((1 - 0.95 ** (1 / 6)) / 2), rtol=0.01)
+
+
+def test_critical_values_are_scipys_to_the_bit() -> None:
+    largest = np.abs(np.random.default_rng(0).normal(2, 1, 1000))
+    df = np.geomspace(0.5, 1e6, 50)
+    for confidence in (0.5, 0.9, 0.95, 0.999):
+        expected = stats.t.isf(stats.norm.sf(np.quantile(largest, confidence)), df)
+        np.testing.assert_array_equal(critical(largest, df, confidence), expected)
 
 
 @settings(max_examples=25)
