@@ -30,6 +30,7 @@ FloatArray = NDArray[np.float64]
 
 RESAMPLES = 10_000
 SEEDS_FOR_A_CLAIM = 8  # fewer, and a true zero is called a difference too often
+MOST_FLIPPED = 16  # seeds, of whose differences all flips of signs are looked at; of more, 2¹⁶ of them
 _DRAWS = 20_000  # of the largest |t| of a family
 _ROUNDING = 1e-7  # points, below which a standard error is that of sums in another order
 _CHUNK = 4_000_000  # numbers in memory at a time, about
@@ -330,7 +331,11 @@ def sign_flip_p(differences: FloatArray) -> float:
     found = differences[np.isfinite(differences)]
     if found.size < 2:
         return 1.0 if found.size else float("nan")
-    # All 2ⁿ flips where they are not too many; SciPy draws that many at random where they are.
+    if found.size <= MOST_FLIPPED:
+        signs = 1 - 2 * (np.arange(2**found.size)[:, None] >> np.arange(found.size) & 1)
+        flipped = np.abs(signs @ found)  # sums, the first of them without a flip; rounding is to break no tie
+        return float(np.mean(flipped >= flipped[0] - 1e-12 * np.abs(found).sum()))
+    # Flips at random. SciPy would also take the above, but thirty times as long, and half a second to be imported.
     result = scipy.stats.permutation_test(
         (found,), np.mean, permutation_type="samples", n_resamples=2**16, rng=np.random.default_rng(0), vectorized=True
     )

@@ -15,6 +15,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.statistics import (
+    MOST_FLIPPED,
     Counts,
     Estimates,
     counts_of,
@@ -210,6 +211,14 @@ def test_sign_flips_are_counted_exactly(differences: list[int]) -> None:
     means = np.abs((flips * found).mean(axis=1))
     expected = (means >= np.abs(found.mean()) - 1e-12).mean()
     assert_allclose(sign_flip_p(found), expected, atol=1e-9)
+    assert sign_flip_p(found / 10) == sign_flip_p(found)  # rounding breaks no tie
+
+
+@pytest.mark.parametrize("count", [2, 8, MOST_FLIPPED, MOST_FLIPPED + 1])
+def test_sign_flips_are_scipys_permutation_test(count: int) -> None:
+    found = np.random.default_rng(count).normal(0.3, 1, count)
+    expected = stats.permutation_test((found,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0)
+    assert_allclose(sign_flip_p(found), expected.pvalue, rtol=1e-12 if count <= MOST_FLIPPED else 0.1)
 
 
 def test_sign_flips_of_nothing() -> None:
