@@ -13,6 +13,7 @@ import torch
 from tiny import CLIP_S, TINY_PLUGIN, tiny_settings
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import rsbench
 from rsbench.experiment.build import build_model, model_sizes
 from rsbench.experiment.context import make_context, make_spec
 from rsbench.experiment.prepare import Experiment, prepare_experiment
@@ -66,8 +67,11 @@ def prepared(backbone: str, root: Path, out: Path, **changes: Any) -> Experiment
     return prepare_experiment(spec, context.data_cache())
 
 
-def test_a_help_needs_only_what_parses_and_prints() -> None:
-    assert "leaderboard" in loads_none_of("torch,pandas,numpy,ray,pydantic,yaml", "--help")
+@pytest.mark.parametrize(
+    ("asked", "said"), [("--help", "leaderboard"), ("--version", f"rsbench {rsbench.__version__}")]
+)
+def test_help_and_version_need_only_what_parses_and_prints(asked: str, said: str) -> None:
+    assert said in loads_none_of("torch,pandas,numpy,ray,pydantic,yaml", asked)
 
 
 def test_a_list_of_losses_needs_no_tables_and_no_other_command() -> None:
