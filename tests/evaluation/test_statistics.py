@@ -15,9 +15,11 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from rsbench.evaluation.metrics import at_operating_point
 from rsbench.evaluation.statistics import (
+    MOST_FLIPPED,
     Counts,
     Estimates,
     counts_of,
+    critical,
     estimate,
     random_effects,
     rank_sets,
@@ -179,6 +181,14 @@ def test_the_largest_of_independent_ones_follows_sidak() -> None:
     assert_allclose(found.smallest_claim(), stats.norm.isf((1 - 0.95 ** (1 / 6)) / 2), rtol=0.01)
 
 
+def test_critical_values_are_scipys_to_the_bit() -> None:
+    largest = np.abs(np.random.default_rng(0).normal(2, 1, 1000))
+    df = np.geomspace(0.5, 1e6, 50)
+    for confidence in (0.5, 0.9, 0.95, 0.999):
+        expected = stats.t.isf(stats.norm.sf(np.quantile(largest, confidence)), df)
+        np.testing.assert_array_equal(critical(largest, df, confidence), expected)
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_rank_sets_hold_the_rank_and_narrow_with_certainty(seed: int) -> None:
@@ -201,6 +211,14 @@ def test_sign_flips_are_counted_exactly(differences: list[int]) -> None:
     means = np.abs((flips * found).mean(axis=1))
     expected = (means >= np.abs(found.mean()) - 1e-12).mean()
     assert_allclose(sign_flip_p(found), expected, atol=1e-9)
+    assert sign_flip_p(found / 10) == sign_flip_p(found)  # rounding breaks no tie
+
+
+@pytest.mark.parametrize("count", [2, 8, MOST_FLIPPED, MOST_FLIPPED + 1])
+def test_sign_flips_are_scipys_permutation_test(count: int) -> None:
+    found = np.random.default_rng(count).normal(0.3, 1, count)
+    expected = stats.permutation_test((found,), np.mean, permutation_type="samples", n_resamples=2**16, rng=0)
+    assert_allclose(sign_flip_p(found), expected.pvalue, rtol=1e-12 if count <= MOST_FLIPPED else 0.1)
 
 
 def test_sign_flips_of_nothing() -> None:
