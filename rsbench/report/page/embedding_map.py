@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from ...boards.leaderboard import POINT, Board
 from ...results.run import Run
+from ..figures.panels import MapPoints, draw_map, draw_quality_map
 from ..figures.picture import Panel
 from .groups import Group
 from .kept import KeptReports
@@ -60,39 +61,18 @@ def map_panels(run: Run, boards: Sequence[Board], kept: KeptReports) -> list[Pan
     clips = clips.assign(across=places[:, 0], up=places[:, 1], label=[classes[index] for index in clips["label"]])
     class_colours = dict(zip(classes, itertools.cycle(CLASS_COLOURS), strict=False))
     domain_colours = dict(zip(datasets, DOMAIN_COLOURS * len(datasets), strict=False))
+    across, up, quality = (clips[name].to_numpy() for name in ("across", "up", "quality"))
     return [
-        Panel("by class", _by_word(clips, "label", class_colours)),
-        Panel("by data set", _by_word(clips, "dataset", domain_colours)),
-        Panel("by quality", _by_quality(clips)),
+        Panel("by class", partial(draw_map, points=_by_word(clips, "label", class_colours))),
+        Panel("by data set", partial(draw_map, points=_by_word(clips, "dataset", domain_colours))),
+        Panel("by quality", partial(draw_quality_map, across=across, up=up, quality=quality)),
     ]
 
 
-def _by_word(clips: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Callable[[Axes], None]:
-    def draw(axes: Axes) -> None:
-        for word, colour in colours.items():
-            mine = clips[clips[column] == word]
-            if len(mine):
-                axes.scatter(mine["across"], mine["up"], s=5, color=colour, linewidth=0, rasterized=True, label=word)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False, markerscale=3)
-        _bare(axes)
-
-    return draw
-
-
-def _by_quality(clips: pd.DataFrame) -> Callable[[Axes], None]:
-    def draw(axes: Axes) -> None:
-        across, up = clips["across"], clips["up"]
-        points = axes.scatter(
-            across, up, 5, clips["quality"], cmap="cividis", vmin=0, vmax=1, linewidth=0, rasterized=True
-        )
-        scale = axes.inset_axes((0.02, -0.06, 0.5, 0.03))
-        axes.figure.colorbar(points, cax=scale, orientation="horizontal", ticks=[0, 0.5, 1])
-        _bare(axes)
-
-    return draw
-
-
-def _bare(axes: Axes) -> None:
-    """Neither place nor distance on such a map has a unit."""
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
+def _by_word(clips: pd.DataFrame, column: str, colours: Mapping[str, str]) -> list[MapPoints]:
+    kinds = [(word, clips[clips[column] == word], colour) for word, colour in colours.items()]
+    return [
+        MapPoints(word, mine["across"].to_numpy(), mine["up"].to_numpy(), colour)
+        for word, mine, colour in kinds
+        if len(mine)
+    ]
