@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 NAMES = ("loss", "backbone", "weights", "pretrained", "fitted_on")
@@ -76,10 +77,9 @@ def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> Methods:
         mixed: columns that may differ although a board does not mix them otherwise.
     """
     elsewhere = rows["declared"] != ABSENT  # of whose settings, and machine, nothing is known
-    own = rows[~elsewhere]
-    settings = _that_differ(_flat(rows, "settings"), own).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
-    code = _that_differ(_flat(rows, "sources").add_prefix(CODE_OF), own)
-    made = _that_differ(_flat(rows, "made_with").add_prefix(MADE_WITH), own)
+    settings = _that_differ(rows, "settings", ~elsewhere).rename(columns={name: f"{ASKED_FOR}{name}" for name in ASKED})
+    code = _that_differ(rows, "sources", ~elsewhere).add_prefix(CODE_OF)
+    made = _that_differ(rows, "made_with", ~elsewhere).add_prefix(MADE_WITH)
     naming = [name for name in [*settings, *code] if _tells_apart(name, settings, rows)]
     aside = [name for name in [*settings, *made] if name not in naming]
     budget = ["declared"] * bool(elsewhere.any()) + ["trials"] * bool(rows["trials"].any())
@@ -88,20 +88,19 @@ def with_methods(rows: pd.DataFrame, mixed: Sequence[str]) -> Methods:
     return Methods(pd.concat([described, settings, code, made], axis=1), [*NAMES, *budget, *mixed_in, *naming], aside)
 
 
-def _flat(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column per key of a column of JSON objects, as JSON text; ABSENT where a row has no such key."""
-    texts = rows[column].unique()
-    flat = pd.DataFrame([json.loads(text) for text in texts], index=pd.Index(texts))
+def _that_differ(rows: pd.DataFrame, column: str, own: pd.Series) -> pd.DataFrame:
+    """Keys of a column of JSON objects, as columns of JSON text: those that differ among one's own rows.
+
+    ABSENT where a row has no such key; code differs only among the rows that use it.
+    """
+    place, texts = pd.factorize(rows[column])
+    flat = pd.DataFrame([json.loads(text) for text in texts])
     flat = flat.map(json.dumps, na_action="ignore").fillna(ABSENT).drop(columns=list(APART), errors="ignore")
-    return flat.loc[rows[column]].set_index(rows.index).rename(columns=str).sort_index(axis=1)
-
-
-def _that_differ(flat: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    """The columns that differ among one's own rows; of code, those that differ among the rows that use it."""
-    kept = flat.loc[own.index]
-    if len(flat.columns) and str(flat.columns[0]).startswith(CODE_OF):
-        kept = kept.where(kept != ABSENT)
-    return flat.loc[:, kept.nunique() > 1]
+    flat = flat.rename(columns=str).sort_index(axis=1)
+    compared = flat.iloc[np.unique(place[own])]
+    if column == "sources":
+        compared = compared.where(compared != ABSENT)
+    return flat.loc[:, compared.nunique() > 1].iloc[place].set_index(rows.index)
 
 
 def _tells_apart(name: str, settings: pd.DataFrame, rows: pd.DataFrame) -> bool:

@@ -48,7 +48,7 @@ from .streams import dependable_streams, what_was_lost
 
 # What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
 AFTER_AN_INTERRUPT = {
-    "data": "A download goes on with the same command; nothing else was begun.",
+    "data": "The same command starts again, and goes on with what it had downloaded.",
     "run": "The same command continues after the last whole epoch.",
     "sweep": "The same command does what is missing.",
     "embed": "The same command continues where it was stopped.",

@@ -307,6 +307,8 @@ def _auroc_of(truth: IntArray, logits: ArrayLike, classes: Sequence[int]) -> flo
 
 def _logsumexp(scores: FloatArray) -> FloatArray:
     """(N,) of the last axis of (N, K), to the bit what SciPy 1.15 and later give, which take five times as long."""
+    if scores.shape[1] == 1:
+        return scores[:, 0]
     largest = scores.max(axis=1, keepdims=True)
     at_largest = scores == largest
     with np.errstate(invalid="ignore", divide="ignore"):  # of what is not finite

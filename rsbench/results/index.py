@@ -49,6 +49,7 @@ MOST_PROCESSES = 4  # each takes 150 MB
 AT_ONCE = 500  # judgements of runs, before they become rows of a table
 KEY = ["run_id", "operating_point"]
 BYTES = ("hits", "ranked")  # of a Judgement
+SHARED = {name: kind for name, kind in COLUMNS.items() if kind == "category"}  # put together, they would be texts
 ABOUT = b"rsbench"  # the key of what a table says about itself
 
 
@@ -184,7 +185,8 @@ class _Table:
         found = list(judged)
         rows = [one.row | {name: _bytes(getattr(one, name)) for name in BYTES} for one in found]
         # Figures that only some tasks have are columns behind the others.
-        others = dict.fromkeys((name for row in rows for name in row if name not in (*COLUMNS, *BYTES)), "float64")
+        names = dict.fromkeys(chain.from_iterable(rows))
+        others = dict.fromkeys((name for name in names if name not in (*COLUMNS, *BYTES)), "float64")
         types = COLUMNS | others | dict.fromkeys(BYTES, object)
         frame = pd.DataFrame(rows, columns=list(types)).astype(types)
         return cls(stamps, frame, {one.row["design"]: one.design for one in found if one.design})
@@ -203,7 +205,7 @@ class _Table:
         if not (self.stamps and other.stamps):  # of nothing there are no rows
             return self if self.stamps else other
         parts = [table.frame for table in (self, other) if len(table.frame)]
-        frame = pd.concat(parts, ignore_index=True) if parts else self.frame
+        frame = pd.concat(parts, ignore_index=True).astype(SHARED) if parts else self.frame
         return _Table(self.stamps | other.stamps, frame, self.designs | other.designs)
 
 

@@ -67,7 +67,8 @@ NOT_SAID = "–"  # in place of a name
 
 # Of a row of the default task: column → dtype; rows of other tasks have figures of their own. Figures, epoch and
 # seconds are NaN where the run is not done. Of predictions made elsewhere
-# code, track, tuning and train_fraction are missing, which keeps no row apart.
+# code, track, tuning and train_fraction are missing, which keeps no row apart. Long texts that many rows share are
+# categories: held once each.
 COLUMNS = {
     "run_id": "str",
     "state": "str",  # "done", "running", "failed" or "interrupted"
@@ -79,10 +80,10 @@ COLUMNS = {
     "pretrained": "str",  # what the weights were fitted on; "?" unknown, "–" nothing, "CONTAMINATED (…)" this test set
     "fitted_on": "str",  # what the quality index was fitted on; "–" nothing, "IN TRAINING (…)" patients trained on too
     "seed": "int64",
-    "settings": "str",  # JSON: the whole spec but the seed, as dotted keys
-    "sources": "str",  # JSON: `kind:name` → hash of the code of everything registered that the run used
+    "settings": "category",  # JSON: the whole spec but the seed, as dotted keys
+    "sources": "category",  # JSON: `kind:name` → hash of the code of everything registered that the run used
     "code": "str",  # hash of the code of training and protocol
-    "made_with": "str",  # JSON: device, threads, versions of Python, of libraries and of rsbench
+    "made_with": "category",  # JSON: device, threads, versions of Python, of libraries and of rsbench
     "origin": "str",  # "here", or who brought the run in
     "dataset": "str",
     "labels_id": "str",
@@ -121,7 +122,7 @@ def _int64(value: Any) -> int:
     return number
 
 
-_TYPES: dict[str, Callable[[Any], Any]] = {"str": str, "int64": _int64, "float64": float, "bool": bool}
+_TYPES: dict[str, Callable[[Any], Any]] = {"str": str, "category": str, "int64": _int64, "float64": float, "bool": bool}
 
 
 @dataclass(frozen=True, eq=False)
