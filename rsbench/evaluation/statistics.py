@@ -231,10 +231,10 @@ def _spread(
         drawn /= (of_patients @ counts.clips)[:, None, None, :]
         drawn -= rates
         drawn *= unbiased_patients
-        shifted = 100 * drawn.mean(axis=3)
-        by_patients = (shifted * means).sum(axis=2)
-        by_seeds = (tilt * of_runs).sum(axis=2)
-        by_both = (tilt * shifted).sum(axis=2)
+        shifted = np.einsum("dmsj->dms", drawn) * (100 / shares)
+        by_patients = np.einsum("dms,ms->dm", shifted, means)
+        by_seeds = np.einsum("dms,ms->dm", tilt, of_runs)
+        by_both = np.einsum("dms,dms->dm", tilt, shifted)
         for total, moved in zip(sums, (by_patients, by_seeds, by_both), strict=True):
             total += moved.T @ moved
     # Moved from the observed figures, whose place in the middle of the draws is exact to first order.

@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from sklearn.manifold import TSNE
 from tiny import Cli
 
 from rsbench.core.files import write_bytes
+from rsbench.report.figures.panels import ClipMap
 from rsbench.report.figures.picture import Drawn, Panel, Picture, render
 from rsbench.report.page import kept
 from rsbench.report.page.kept import SHOWN, KeptReports
@@ -165,14 +167,18 @@ def test_a_change_of_any_file_that_pictures_show_is_one_of_state(tmp_path: Path,
     assert KeptReports.of([run], "ce", tmp_path) != before
 
 
-def test_equal_clips_are_laid_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_is_laid_out_once_and_is_the_same_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     axes = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
-    pictures = KeptReports(tmp_path, "", "")
-    first = pictures.on_map(axes, 3.0)
+    clips = ClipMap(axes, 3.0)
+    before = joblib.hash(clips)
+    assert clips.places.shape == (12, 2)
+    assert joblib.hash(clips) == before == joblib.hash(ClipMap(axes.copy(), 3.0)) != joblib.hash(ClipMap(2 * axes, 3.0))
+    expected = TSNE(init="pca", perplexity=3.0, random_state=0).fit_transform(axes)
+    np.testing.assert_array_equal(clips.places, expected)
     monkeypatch.setattr("sklearn.manifold.TSNE", None)
-    np.testing.assert_array_equal(pictures.on_map(axes, 3.0), first)
+    assert clips.places.shape == (12, 2)
     with pytest.raises(TypeError):
-        pictures.on_map(2 * axes, 3.0)
+        _ = ClipMap(axes, 3.0).places
 
 
 def test_after_a_run_changed_only_what_shows_it_is_drawn(

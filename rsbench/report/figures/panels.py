@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,12 +60,37 @@ class ClassCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class MapPoints:
-    """Clips of one kind on a map: across and up, (n,) each."""
+class ClipMap:
+    """Clips on a plane, neighbours where their axes (N, A) are alike, by t-SNE (van der Maaten & Hinton 2008).
 
-    kind: str
-    across: FloatArray
-    up: FloatArray
+    It takes seconds to lay out, and is not before it is drawn: by the process that draws, once for all its panels.
+    """
+
+    axes: NDArray[np.float32]
+    perplexity: float
+
+    @cached_property
+    def places(self) -> NDArray[np.float32]:
+        """(N, 2), the same for the same clips: with several threads sums would be rounded in another order."""
+        from sklearn.manifold import TSNE  # takes a second to load
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            laid_out = TSNE(init="pca", perplexity=self.perplexity, random_state=0).fit_transform(self.axes)
+        places: NDArray[np.float32] = laid_out.astype(np.float32)
+        return places
+
+    def __reduce__(self) -> tuple[type[ClipMap], tuple[NDArray[np.float32], float]]:
+        """What it follows from alone, so that a map is known again after it was laid out as well as before."""
+        return ClipMap, (self.axes, self.perplexity)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipKind:
+    """Some of a map's clips: which, and how they are drawn."""
+
+    name: str
+    clips: NDArray[np.int64]
     colour: str
 
 
@@ -219,16 +245,18 @@ def draw_training(
     axes.axis("off")
 
 
-def draw_map(axes: Axes, points: Sequence[MapPoints]) -> None:
-    """Clips on a map, coloured by a word."""
-    for some in points:
-        axes.scatter(some.across, some.up, s=5, color=some.colour, linewidth=0, rasterized=True, label=some.kind)
+def draw_kinds(axes: Axes, clips: ClipMap, kinds: Sequence[ClipKind]) -> None:
+    """Clips on a map, each in the colour of its kind."""
+    for kind in kinds:
+        across, up = clips.places[kind.clips].T
+        axes.scatter(across, up, s=5, color=kind.colour, linewidth=0, rasterized=True, label=kind.name)
     axes.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False, markerscale=3)
     _bare(axes)
 
 
-def draw_quality_map(axes: Axes, across: FloatArray, up: FloatArray, quality: FloatArray) -> None:
-    """Clips on a map, coloured by their quality (n,) in [0, 1]."""
+def draw_qualities(axes: Axes, clips: ClipMap, quality: FloatArray) -> None:
+    """Clips on a map, coloured by their quality (N,) in [0, 1]."""
+    across, up = clips.places.T
     shown = axes.scatter(across, up, 5, quality, cmap="cividis", vmin=0, vmax=1, linewidth=0, rasterized=True)
     scale = axes.inset_axes((0.02, -0.06, 0.5, 0.03))
     axes.figure.colorbar(shown, cax=scale, orientation="horizontal", ticks=[0, 0.5, 1])

@@ -62,13 +62,14 @@ class Panel:
     """One pair of axes: what it shows in words, how it is drawn, and its size in inches.
 
     draw: a function of a module with all that it draws, by `partial`: so a panel can be drawn in another process, and
-    known again by what it shows.
+    known again by what it shows. effort: how long that takes, as a number of usual panels.
     """
 
     title: str
     draw: Callable[[Axes], None]
     width: float = 3.2
     height: float = 2.5
+    effort: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Picture:
     told: str
     caption: str
     panels: Sequence[Panel]
+
+    @property
+    def effort(self) -> int:
+        """That of its panels."""
+        return sum(panel.effort for panel in self.panels)
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _map(view: View) -> Section:
     )
     try:
         with as_written(run):
-            panels = map_panels(run, view.group.boards, view.kept)
+            panels = map_panels(run, view.group.boards)
             return replace(section, pictures=[view.picture("map", caption, panels)])
     except ResultsError as error:
         return replace(section, absent=str(error))

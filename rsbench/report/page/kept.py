@@ -1,4 +1,4 @@
-"""What takes long is kept between reports: the page, its drawings, and the places of clips on a map.
+"""What takes long is kept between reports: the page and its drawings.
 
 Deleting it is always safe. What cannot be kept is made every time.
 """
@@ -15,9 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import joblib
-import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from ...core.errors import StorageError
 from ...core.files import read_sealed, remove, write_bytes, write_sealed
@@ -88,8 +86,8 @@ class KeptReports:
                 drawn = _restored(content, picture.caption)
                 _write_files(drawn, folder)
                 yield picture, drawn
-        missing.sort(key=lambda picture: -len(picture.panels))  # the largest first, so that none is waited for alone
-        processes = max(1, min(os.cpu_count() or 1, sum(len(picture.panels) for picture in missing) // SHARE))
+        missing.sort(key=lambda picture: -picture.effort)  # the longest first, so that none is waited for alone
+        processes = max(1, min(os.cpu_count() or 1, sum(picture.effort for picture in missing) // SHARE))
         rendered = joblib.Parallel(processes, return_as="generator")(map(joblib.delayed(render), missing))
         for picture, drawn in zip(missing, rendered, strict=True):
             _write_files(drawn, folder)
@@ -103,18 +101,6 @@ class KeptReports:
             if path not in mine and not path.name.startswith(self._any_page):
                 with contextlib.suppress(OSError):
                     remove(path)
-
-    def on_map(self, axes: NDArray[np.float32], perplexity: float) -> NDArray[np.float32]:
-        """(N, 2) places of clips (N, axes) by t-SNE (van der Maaten & Hinton 2008), the same for the same clips."""
-        path = self.folder / f"map-{joblib.hash([version('scikit-learn'), axes, perplexity])}"
-        content = read_sealed(path)
-        if content is not None:
-            return np.frombuffer(content, dtype=np.float32).reshape(-1, 2)
-        from sklearn.manifold import TSNE  # takes a second to load
-
-        places = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(axes).astype(np.float32)
-        self._keep(path, places.tobytes())
-        return places
 
     def _drawing(self, picture: Picture) -> Path:
         """What of a picture can be seen in a drawing tells it: its caption cannot, which is the page's."""
