@@ -20,6 +20,7 @@ from rsbench.evaluation.statistics import (
     Estimates,
     _spread,
     counts_of,
+    critical,
     estimate,
     random_effects,
     rank_sets,
@@ -206,6 +207,12 @@ def test_simultaneous_intervals_are_wider_and_of_one_alone_the_same() -> None:
 def test_the_largest_of_independent_ones_follows_sidak() -> None:
     found = estimates(np.zeros(6), np.eye(6), np.full(6, 1e6), np.full(6, 8))
     assert_allclose(found.smallest_claim(), stats.norm.isf((1 - 0.95 ** (1 / 6)) / 2), rtol=0.01)
+
+
+def test_critical_values_are_those_of_scipy() -> None:
+    largest, df = np.random.default_rng(0).exponential(size=200), np.array([1.0, 3.5, 40.0, np.nan])
+    expected = stats.t.isf(stats.norm.sf(np.quantile(largest, 0.95)), df)
+    assert_allclose(critical(largest, df, 0.95), expected, rtol=1e-12)
 
 
 @settings(max_examples=25)
