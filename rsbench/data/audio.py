@@ -25,7 +25,7 @@ MOST_PEAK = 100.0  # of full scale: integers kept as floats, or rubbish; no gain
 NOTED_PEAK = 2.0
 
 _NO_SAMPLES = "the recording holds no samples."
-_AT_ONCE = 2**20  # samples of all channels decoded in one go
+_AT_ONCE = 2**18  # samples of all channels decoded in one go: 1 MB, larger ones cost fresh pages each time
 _AUDIBLE = 2**-15  # one step of 16 bits
 _LEFT = 0.1  # of the channels' level in their mean, or of an offset in the sound upon it: less is hardly anything
 
