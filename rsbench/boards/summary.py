@@ -46,7 +46,7 @@ def studies(boards: Sequence[Board]) -> Studies:
         rows = board.table[board.table[se].gt(0)]
         if board.paired is None or rows.empty:
             continue
-        half = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, rows[df]) * rows[se]
+        half = scipy.special.stdtrit(rows[df], (1 + CONFIDENCE) / 2) * rows[se]
         found.append(
             pd.DataFrame(
                 {

@@ -5,46 +5,41 @@ Exit codes: 0 all done; 1 a run failed or a set is incomplete; 2 the input is wr
 
 from __future__ import annotations
 
+import atexit
+import functools
+import gc
+import importlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_group
 
 from ..core.errors import PluginError, RsbenchError, SpecError, in_words, shown
 from ..core.installation import libraries_blamed
 from ..core.plugins import broken_in_words
 from ..core.text import visible
-from . import (
-    audit,
-    cite,
-    compare,
-    data,
-    doctor,
-    embed,
-    export,
-    export_model,
-    leaderboard,
-    listing,
-    merge,
-    predict,
-    publish,
-    quality,
-    report,
-    rescore,
-    results,
-    run,
-    score,
-    serve,
-    show,
-    site,
-    sweep,
-    transductive,
-)
 from .help import HelpfulCommand, HelpfulGroup, examples
 from .streams import dependable_streams, what_was_lost
+
+# The panels of rsbench --help, and their commands. A command is the function that is called as its module, or `app`, a
+# group of commands; `list` would hide Python's own, so its module is `listing`.
+PANELS = {
+    "Train": ("run", "sweep", "embed"),
+    "Judge": ("leaderboard", "compare", "audit", "transductive", "quality", "score", "rescore"),
+    "Share": ("predict", "export-model", "export", "merge", "publish", "site", "results", "cite"),
+    "Look": ("show", "report", "serve", "list", "doctor"),
+    "Data": ("data",),
+}
+PANEL_OF = {command: panel for panel, commands in PANELS.items() for command in commands}
+
+TYPER_SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": "rich",
+    "pretty_exceptions_enable": False,
+}  # its settings for all of them
 
 # What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
 AFTER_AN_INTERRUPT = {
@@ -70,8 +65,38 @@ def interruptible() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
+class LateCommands(Mapping[str, Any]):
+    """The commands by name. Each is imported and made when it is asked for: to run one takes no other."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _command(name, PANEL_OF[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PANEL_OF)
+
+    def __len__(self) -> int:
+        return len(PANEL_OF)
+
+
+@functools.cache
+def _command(name: str, panel: str) -> Any:
+    """A command with its examples, or a group of commands, as typer makes it."""
+    function = "listing" if name == "list" else name.replace("-", "_")
+    module = importlib.import_module(f".{function}", __name__)
+    alone = typer.Typer(**TYPER_SETTINGS)
+    if hasattr(module, "app"):
+        alone.add_typer(module.app, name=name, rich_help_panel=panel)
+    else:
+        command = alone.command(name, cls=HelpfulCommand, rich_help_panel=panel, epilog=examples(module.EXAMPLES))
+        command(getattr(module, function))
+    return get_group(alone).commands[name]
+
+
 class Interruptible(HelpfulGroup):
     """Commands that Ctrl-C, SIGTERM and SIGHUP end in one sentence and with exit code 130."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**(settings | {"commands": LateCommands()}))
 
     def invoke(self, ctx: Any) -> Any:
         interruptible()
@@ -87,13 +112,7 @@ class Interruptible(HelpfulGroup):
             raise PluginError(f"Code of a plugin ended the command: {in_words(error, Path())}. Mend it.") from error
 
 
-app = typer.Typer(
-    cls=Interruptible,
-    name="rsbench",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(cls=Interruptible, name="rsbench", no_args_is_help=True, **TYPER_SETTINGS)
 
 
 def _version(asked: bool) -> None:
@@ -113,48 +132,28 @@ def rsbench(
     """Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution."""
 
 
-TRAIN, JUDGE, SHARE, LOOK, DATA = "Train", "Judge", "Share", "Look", "Data"  # panels of rsbench --help, in this order
-
-
-def _add(panel: str, function: Callable[..., None], commands: str, name: str | None = None) -> None:
-    """A command with its examples, in a panel."""
-    app.command(name, cls=HelpfulCommand, rich_help_panel=panel, epilog=examples(commands))(function)
-
-
-_add(TRAIN, run.run, run.EXAMPLES)
-app.add_typer(sweep.app, name="sweep", rich_help_panel=TRAIN)
-_add(TRAIN, embed.embed, embed.EXAMPLES)
-_add(JUDGE, leaderboard.leaderboard, leaderboard.EXAMPLES)
-_add(JUDGE, compare.compare, compare.EXAMPLES)
-_add(JUDGE, audit.audit, audit.EXAMPLES)
-_add(JUDGE, transductive.transductive, transductive.EXAMPLES)
-_add(JUDGE, quality.quality, quality.EXAMPLES)
-_add(JUDGE, score.score, score.EXAMPLES)
-_add(JUDGE, rescore.rescore, rescore.EXAMPLES)
-_add(SHARE, predict.predict, predict.EXAMPLES)
-_add(SHARE, export_model.export_model, export_model.EXAMPLES, "export-model")
-_add(SHARE, export.export, export.EXAMPLES)
-_add(SHARE, merge.merge, merge.EXAMPLES)
-_add(SHARE, publish.publish, publish.EXAMPLES)
-_add(SHARE, site.site, site.EXAMPLES)
-app.add_typer(results.app, name="results", rich_help_panel=SHARE)
-_add(SHARE, cite.cite, cite.EXAMPLES)
-_add(LOOK, show.show, show.EXAMPLES)
-_add(LOOK, report.report, report.EXAMPLES)
-_add(LOOK, serve.serve, serve.EXAMPLES)
-_add(LOOK, listing.list_, listing.EXAMPLES, "list")
-_add(LOOK, doctor.doctor, doctor.EXAMPLES)
-app.add_typer(data.app, name="data", rich_help_panel=DATA)
+OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def main() -> None:
     """Entry point: every error that a user can mend is one message and an exit code, never a traceback."""
+    _collect_seldom()
     with dependable_streams() as out:
         code = _exit_code()
         lost = what_was_lost(out)
         if lost:
             typer.echo(f"error: {lost}", err=True)
     sys.exit(code or (1 if out.error else 0))
+
+
+def _collect_seldom() -> None:
+    """Look for garbage less often than after every 700 objects, and not at all when the process ends.
+
+    Loading torch makes hundreds of thousands of objects that all stay: to look through them again and again takes a
+    quarter of the time that it takes to load it, and to let it go.
+    """
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    atexit.register(gc.freeze)
 
 
 def _exit_code() -> int:

@@ -28,7 +28,7 @@ class ListedKind(enum.StrEnum):
     sweeps = "sweeps"
 
 
-def list_(
+def listing(
     kind: Annotated[ListedKind, typer.Argument(help="What to list.")],
     plugin: PluginOption = None,
 ) -> None:

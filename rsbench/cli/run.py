@@ -13,7 +13,6 @@ import typer
 
 from ..core.errors import SpecError, shown
 from ..core.plugins import prints_apart
-from ..core.spec import DEFAULT_TASK
 from .options import (
     DeviceOption,
     DryRunOption,
@@ -185,6 +184,7 @@ def _run_all(specs: list[RunSpec], context: RunContext, form: str) -> None:
 
 def _next_steps(runs: Sequence[Run], context: RunContext) -> Iterator[str]:
     """The board of these runs, as it is typed; and where they are too few for a verdict, how many seeds one takes."""
+    from ..core.spec import DEFAULT_TASK
     from ..evaluation.statistics import SEEDS_FOR_A_CLAIM
     from ..report.page.provenance import ranges
 
@@ -209,7 +209,7 @@ def _next_steps(runs: Sequence[Run], context: RunContext) -> Iterator[str]:
 
 def _announce(experiment: Experiment, context: RunContext) -> None:
     """What is about to happen: data, clips per class and split, device, parameters."""
-    from ..experiment.build import build_model
+    from ..experiment.build import model_sizes
     from ..experiment.prepare import class_table
     from ..observers.of_run import LOGS
 
@@ -224,8 +224,7 @@ def _announce(experiment: Experiment, context: RunContext) -> None:
     )
     for split, part, counts, patients in class_table(experiment):
         say(f"  {split} {part}: {' / '.join(map(str, counts))} clips, {patients} patients")
-    model, _ = build_model(experiment)
-    total, learning = model.sizes()
+    total, learning = model_sizes(experiment)
     count = f"{total / 1e6:.2f} M parameters" + (f" ({learning / 1e6:.2f} M learn)" if learning < total else "")
     where = f"{spec.precision} on {context.device}, {context.threads} threads"
     say(f"  {count} from {_starting_point(spec)}, {where}")

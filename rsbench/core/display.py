@@ -5,21 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.errors import MarkupError
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from .text import visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Advance = Callable[[int, str], None]
 
@@ -81,6 +76,15 @@ class Display:
                 bars.stop()
 
     def _make_bars(self) -> Progress:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),

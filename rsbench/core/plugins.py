@@ -16,7 +16,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,7 @@ def discover() -> None:
 @functools.cache
 def discover_losses() -> None:
     """Import what may bring losses: where there are only the built-in ones, neither pandas nor an index of quality."""
-    installed = entry_points()
-    if any(installed.select(group=group) for group in (*ENTRY_POINT_GROUPS, *DATA_GROUPS)) or _named_outside():
+    if any(_installed().values()) or _named_outside():
         discover()
     else:
         _import_package(BUILT_IN_PACKAGES[0])
@@ -85,8 +84,15 @@ def _import_package(package: str) -> None:
             importlib.import_module(f"{package}.{module.name}")
 
 
+@functools.cache
+def _installed() -> dict[str, list[EntryPoint]]:
+    """Group → what installed packages bring to it. A file of every package is read for it, so once per process."""
+    points = entry_points()
+    return {group: list(points.select(group=group)) for group in ENTRY_POINT_GROUPS + DATA_GROUPS}
+
+
 def _load_installed(group: str) -> None:
-    for point in entry_points(group=group):
+    for point in _installed()[group]:
         try:
             with prints_apart():
                 point.load()

@@ -70,7 +70,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 class Part(BaseModel):
     """A frozen part of the spec; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -83,7 +83,7 @@ class Part(BaseModel):
 class Choice(BaseModel):
     """A registered thing and its options, side by side: `{"name": "qlung", "kappa_rad": 0.7}`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
     name: str
 
     @property

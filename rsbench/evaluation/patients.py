@@ -113,7 +113,6 @@ def interval(value: float, drawn: Floats, patients: float, scale: Scale = PLAIN)
     if patients < 2 or not np.isfinite(centre):
         return Estimate(value, np.nan, np.nan)
     spread = np.sqrt(np.mean((moved - centre) ** 2)) * unbiased(patients)
-    # Student's t; scipy.stats has it too, and takes a second to import.
     half = scipy.special.stdtrit(patients - 1, (1 + CONFIDENCE) / 2) * spread
     return Estimate(value, float(scale.back(centre - half)), float(scale.back(centre + half)))
 

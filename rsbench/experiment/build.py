@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..core.backbone import create_backbone
 from ..core.loss import create_loss
@@ -27,6 +30,7 @@ from ..training.finetune import WHOLE, checkpoint_activations, freeze
 from ..training.predict import Model
 from .prepare import DatasetClips, Experiment
 
+DRAWS = frozenset({"uniform_", "normal_", "kaiming_uniform_"})  # of tensors and of nn.init; its others call these
 RESIDENT_SHARE = 0.5  # of the device's free memory that waveforms may take before they are streamed
 
 
@@ -46,6 +50,26 @@ def build_model(experiment: Experiment) -> tuple[Model, WeightsUsed]:
     if spec.optim.checkpoint_activations:
         checkpoint_activations(model.backbone)
     return model, weights
+
+
+class _Undrawn(TorchFunctionMode):
+    """Weights that would be drawn at random are 0 instead, which takes hardly any time."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function.__name__ not in DRAWS:
+            return function(*args, **kwargs)
+        tensor: Tensor = args[0] if args else kwargs["tensor"]  # as nn.init passes it
+        tensor.detach().zero_()
+        return tensor
+
+
+def model_sizes(experiment: Experiment) -> tuple[int, int]:
+    """`Model.sizes` of a run's model. Raises what `build_model` raises, which takes as long as drawing its weights."""
+    with _Undrawn():
+        return build_model(experiment)[0].sizes()
 
 
 def untrained_model(

@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..core.fingerprint import training_sha256
-from .schema import Environment
+
+if TYPE_CHECKING:
+    from .schema import Environment
 
 LIBRARIES = ("torch", "torchaudio", "torchvision", "timm", "numpy", "pandas", "scikit-learn")
 
@@ -29,6 +32,8 @@ def code_version() -> str:
 
 def environment(device: str, device_name: str, threads: int, gpu: Mapping[str, str]) -> Environment:
     """What env.json says of this machine and process; see `Environment`."""
+    from .schema import Environment  # and pandas with it, which who asks for the version alone does without
+
     return Environment(
         code_version=code_version(),
         training_code=training_sha256(),

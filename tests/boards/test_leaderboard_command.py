@@ -368,8 +368,9 @@ def test_a_wrong_option_of_an_audit_is_one_message(cli: Cli, four_runs: Path, op
 
 
 def test_no_board_imports_torch(four_runs: Path, tmp_path: Path) -> None:
-    """Nor pandas, where only help is asked for."""
+    """Nor pandas, where only help is asked for, nor all distributions for an interval."""
     results = ["--results", str(four_runs), "--split", "tiny"]
+    board = ["leaderboard", *results, "--baseline", "ce"]
     calls = [
         ["leaderboard", *results, "--baseline", "ce", "--figure", str(tmp_path / "board.png")],
         ["leaderboard", *results, "--by", "quality"],
@@ -380,6 +381,8 @@ def test_no_board_imports_torch(four_runs: Path, tmp_path: Path) -> None:
         "import sys",
         "from rsbench.cli import app",
         "assert 'pandas' not in sys.modules",
+        f"app({board!r}, standalone_mode=False)",
+        "assert 'scipy.stats' not in sys.modules",
         *(f"app({call!r}, standalone_mode=False)" for call in calls),
         "sys.exit('torch' in sys.modules)",
     ]

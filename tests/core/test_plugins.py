@@ -30,14 +30,6 @@ def test_every_public_name_is_there() -> None:
         rsbench.nothing  # noqa: B018
 
 
-def test_importing_the_package_is_light() -> None:
-    program = (
-        "import sys, rsbench, rsbench.cli; print([m for m in ('torch', 'pandas', 'numpy', 'ray') if m in sys.modules])"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
-
-
 def test_waiting_threads_give_up_their_core_unless_a_user_says_otherwise() -> None:
     program = "import os, rsbench; print(os.environ['OMP_WAIT_POLICY'])"
     unset = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
@@ -45,52 +37,6 @@ def test_waiting_threads_give_up_their_core_unless_a_user_says_otherwise() -> No
         environ = unset | given
         run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, check=True)
         assert run.stdout.strip() == expected
-
-
-def test_boards_and_scores_need_no_torch() -> None:
-    program = (
-        "import sys, rsbench, rsbench.report.tables.board, rsbench.report.figures.board\n"
-        "rsbench.leaderboard, rsbench.compare, rsbench.runs, rsbench.Run\n"
-        "print('torch' in sys.modules)"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
-
-
-def test_a_list_of_losses_needs_no_tables() -> None:
-    program = (
-        "import sys\n"
-        "from rich.console import Console\n"
-        "from rsbench.report.tables.registered import print_listing\n"
-        "print_listing('losses', (), Console(file=sys.stderr))\n"
-        "print([name for name in ('pandas', 'scipy', 'timm', 'torchvision') if name in sys.modules])"
-    )
-    alone = {name: value for name, value in os.environ.items() if name != "RSBENCH_PLUGINS"}
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=alone)
-    assert run.stdout.strip() == "[]"
-    for name in ("ce", "qlung", "supcon"):
-        assert name in run.stderr
-
-
-def test_a_run_needs_no_sweep_engine_and_its_first_step_no_compiler() -> None:
-    program = (
-        "import sys, torch, rsbench.experiment.run\n"
-        "from rsbench import create_backbone\n"
-        "from rsbench.core.spec import OptimPart\n"
-        "from rsbench.training.optim import make_optimiser\n"
-        "from rsbench.training.predict import Model\n"
-        "for algorithm in ('adam', 'adamw', 'sgd'):\n"
-        "    model = Model(create_backbone('embeddings', 2, 1, width=2), torch.nn.Linear(2, 2), ())\n"
-        "    optimiser = make_optimiser(model, OptimPart(algorithm=algorithm))\n"
-        "    optimiser.zero_grad()\n"
-        "    model.loss(model.backbone(torch.ones(2, 2))).sum().backward()\n"
-        "    optimiser.step()\n"
-        "    optimiser.load_state_dict(optimiser.state_dict())\n"
-        "unwanted = ('ray', 'optuna', 'timm', 'torchvision', 'torch._dynamo', 'scipy.special', 'scipy.stats')\n"
-        "print([name for name in unwanted if name in sys.modules])"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
 
 
 def test_a_file_is_loaded_once(tmp_path: Path) -> None:
