@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -138,6 +140,20 @@ def test_spectrograms_are_those_of_scipy(length: int, hop: int) -> None:
     hz, _, expected = scipy.signal.spectrogram(sound, RATE, window, noverlap=length - hop, detrend="constant")
     np.testing.assert_array_equal(frequencies, hz)
     np.testing.assert_allclose(power, expected, rtol=1e-9, atol=1e-20)
+
+
+def test_what_is_measured_at_the_native_rate_needs_no_scipy_signal() -> None:
+    """It takes most of a second to import, at the start of every `run` and `predict`."""
+    program = (
+        "import sys, numpy as np\n"
+        "from rsbench.quality.index import QUALITY\n"
+        "from rsbench.quality.indices import aqs, artefacts, bandwidth, breathing, level, snr\n"
+        "for name in QUALITY.names():\n"
+        "    QUALITY.create(name).measure(np.sin(np.arange(8000, dtype=np.float32)), 4000)\n"
+        "print(len(QUALITY.names()), [name for name in ('scipy.signal', 'scipy.stats') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "8 []"
 
 
 @pytest.mark.parametrize("name", ["snr_levels", "snr_floor"])
