@@ -114,7 +114,7 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
         for picture in pictures:
             for panel in picture.panels:
                 panel.draw(Figure().subplots())
-            yield picture, Drawn(picture.name, picture.caption, ())
+            yield picture, Drawn(picture.name, picture.caption, (), {})
 
     monkeypatch.setattr("rsbench.report.page.kept.KeptReports.render_all", sketch)
 

@@ -16,8 +16,8 @@ from .files import read_sealed, remove, seal, sha256_of
 
 CONTENT = "content.json"  # a built folder's files, their sizes and hashes
 
-# Folders, and what is unread of them, that this process found whole → their files' sizes and times.
-_hashed: dict[tuple[Path, Set[str]], list[tuple[int, int]]] = {}
+# Files whose hashes this process knows to be those listed → their sizes and times then.
+_hashed: dict[Path, tuple[int, int]] = {}
 
 
 def cache_dir() -> Path:
@@ -71,24 +71,32 @@ def is_whole(folder: Path, unread: Set[str] = frozenset()) -> bool:
     except (TypeError, ValueError):  # another version of rsbench built it, and listed more or less of each file
         return False
     try:
-        stats = [path.stat() for path in content]
-        if [stat.st_size for stat in stats] != [size for size, _ in content.values()]:
+        stamps = {path: _stamp(path) for path in content}
+        if any(stamps[path][0] != size for path, (size, _) in content.items()):
             return False
-        stamps = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
-        if _hashed.get((folder, unread)) != stamps:
-            if any(sha256_of(path) != sha256 for path, (_, sha256) in content.items() if path.name not in unread):
-                return False
-            _hashed[folder, unread] = stamps
+        for path, (_, sha256) in content.items():
+            if path.name not in unread and _hashed.get(path) != stamps[path]:
+                if sha256_of(path) != sha256:
+                    return False
+                _hashed[path] = stamps[path]
     except OSError:  # a file is missing, or cannot be read
         return False
     return True
 
 
-def _list_content(folder: Path) -> None:
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    content = {path.relative_to(folder).as_posix(): (path.stat().st_size, sha256_of(path)) for path in paths}
+def _stamp(path: Path) -> tuple[int, int]:
+    """A file's size and time of change."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _list_content(folder: Path) -> dict[str, tuple[int, int]]:
+    """List a folder's files, and return their stamps from before they were hashed, by name."""
+    stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    content = {name: (size, sha256_of(folder / name)) for name, (size, _) in stamps.items()}
     listed = json.dumps(content).encode()
     (folder / CONTENT).write_bytes(listed + seal(listed))
+    return stamps
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
@@ -97,7 +105,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     unfinished.mkdir()
     try:
         build(unfinished)
-        _list_content(unfinished)
+        stamps = _list_content(unfinished)
         for path in sorted(unfinished.rglob("*"), reverse=True):  # files before the folders that list them
             _to_disk(path)
         _to_disk(unfinished)
@@ -105,6 +113,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)  # a full disk should not stay full
         raise
+    _hashed.update({folder / name: stamp for name, stamp in stamps.items()})
     _to_disk(folder.parent)
 
 

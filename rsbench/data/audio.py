@@ -25,7 +25,7 @@ MOST_PEAK = 100.0  # of full scale: integers kept as floats, or rubbish; no gain
 NOTED_PEAK = 2.0
 
 _NO_SAMPLES = "the recording holds no samples."
-_AT_ONCE = 2**20  # samples of all channels decoded in one go
+_AT_ONCE = 2**18  # samples of all channels decoded in one go: 1 MB, larger ones cost fresh pages each time
 _AUDIBLE = 2**-15  # one step of 16 bits
 _LEFT = 0.1  # of the channels' level in their mean, or of an offset in the sound upon it: less is hardly anything
 
@@ -223,7 +223,7 @@ def _decoded(path: Path, container: Container) -> DecodedSound:
                 raise DataError(f"{path}: holds more than {MOST_SAMPLES} samples. Cut it into shorter recordings.")
             if info.channels > 1:
                 sums += piece.sum(axis=0, dtype=np.float64), np.square(piece, dtype=np.float64).sum(axis=0)
-            pieces.append(piece.mean(axis=1, dtype=np.float32))
+            pieces.append(piece.mean(axis=1, dtype=np.float32) if info.channels > 1 else piece[:, 0])
     if not container.open_ended and frames != info.frames:
         what = "truncated" if frames < info.frames else "its header is wrong"
         raise DataError(f"{path}: {what}: {frames} of {info.frames} samples can be decoded. {REMEDY}")

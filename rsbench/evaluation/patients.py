@@ -7,6 +7,7 @@ Student's t with n − 1 degrees of freedom, on a scale without ends: log-odds f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,8 +60,15 @@ def patient_codes(patients: pd.Series) -> Integers:
 
 
 def patient_weights(patients: int) -> Floats:
-    """(DRAWS, patients); the same for as many patients."""
-    return exponential_weights(np.random.default_rng(0), (DRAWS, patients))
+    """(DRAWS, patients), read-only; the same for as many patients."""
+    return _drawn_once(DRAWS, patients)
+
+
+@functools.lru_cache(maxsize=1)  # most figures of a table have the same patients
+def _drawn_once(draws: int, patients: int) -> Floats:
+    weights = exponential_weights(np.random.default_rng(0), (draws, patients))
+    weights.flags.writeable = False
+    return weights
 
 
 def exponential_weights(generator: np.random.Generator, size: tuple[int, ...]) -> Floats:

@@ -214,13 +214,14 @@ def _spread(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Covariances, (methods, methods) each, of what patients' weights move, what seeds' do, and what needs both."""
     methods, seeds, patients, shares = counts.hits.shape
-    hits = np.nan_to_num(counts.hits).transpose(2, 0, 1, 3).reshape(patients, -1)
+    hits = np.nan_to_num(counts.hits).transpose(2, 3, 0, 1).reshape(patients * shares, -1)
     rates = np.nan_to_num(counts.hits).sum(axis=2) / counts.clips.sum(axis=0)
     count = present.sum(axis=1, keepdims=True)
-    unbiased_patients = unbiased([effective_number(column) for column in counts.clips.T])
+    # Times what a share of only hits brings to the figure.
+    unbiased_patients = unbiased([effective_number(column) for column in counts.clips.T]) * 100 / shares
     unbiased_seeds = unbiased(count)
     means = np.where(present, 1 / count, 0)
-    of_runs = 100 * rates.mean(axis=2)
+    of_runs, centre = 100 * rates.mean(axis=2), rates @ unbiased_patients
     sums = [np.zeros((methods, methods)) for _ in range(3)]
     step = max(1, _CHUNK // max(1, methods * seeds * shares))
     for first in range(0, resamples, step):
@@ -229,14 +230,12 @@ def _spread(
         of_seeds = exponential_weights(generator, (draws, 1, seeds)) * present
         of_seeds /= of_seeds.sum(axis=2, keepdims=True)
         tilt = (of_seeds - means) * unbiased_seeds
-        drawn = (of_patients @ hits).reshape(draws, methods, seeds, shares)
-        drawn /= (of_patients @ counts.clips)[:, None, None, :]
-        drawn -= rates
-        drawn *= unbiased_patients
-        shifted = 100 * drawn.mean(axis=3)
-        by_patients = (shifted * means).sum(axis=2)
-        by_seeds = (tilt * of_runs).sum(axis=2)
-        by_both = (tilt * shifted).sum(axis=2)
+        # Shares of clips are sums of hits, each weighed by its patient: one product with all that scales them.
+        of_hits = of_patients[:, :, None] * (unbiased_patients / (of_patients @ counts.clips))[:, None, :]
+        shifted = (of_hits.reshape(draws, -1) @ hits).reshape(draws, methods, seeds) - centre
+        by_patients = np.einsum("dms,ms->dm", shifted, means)
+        by_seeds = np.einsum("dms,ms->dm", tilt, of_runs)
+        by_both = np.einsum("dms,dms->dm", tilt, shifted)
         for total, moved in zip(sums, (by_patients, by_seeds, by_both), strict=True):
             total += moved.T @ moved
     # Moved from the observed figures, whose place in the middle of the draws is exact to first order.
@@ -283,14 +282,12 @@ def rank_sets(
     variance = covariance.diagonal()
     se = without_rounding(np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 0)))
     together = np.full((size, size), True) if boards is None else boards[:, None] == boards
-    draws = _draws(np.where(np.outer(known, known), covariance, 0.0))
-    largest = np.zeros(len(draws))
-    for first in range(size - 1):
-        of_pair = se[first, first + 1 :]
-        usable = (of_pair > 0) & together[first, first + 1 :]
-        if known[first] and usable.any():
-            apart = np.abs(draws[:, first, None] - draws[:, first + 1 :])[:, usable] / of_pair[usable]
-            np.maximum(largest, apart.max(axis=1), out=largest)
+    draws = np.ascontiguousarray(_draws(np.where(np.outer(known, known), covariance, 0.0)).T)
+    largest = np.zeros(draws.shape[1])
+    for first in np.flatnonzero(known):
+        of_pair = np.where(together[first], se[first], 0)[first + 1 :]
+        for other in first + 1 + np.flatnonzero(of_pair > 0):
+            np.maximum(largest, np.abs(draws[first] - draws[other]) / se[first, other], out=largest)
     beyond = critical(largest, estimates.df_apart, confidence)
     gap = mean[:, None] - mean
     surely_better = np.where(np.outer(known, known) & together, gap > beyond * se, False)

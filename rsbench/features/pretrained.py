@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
 from ..core.errors import SpecError
-from .frontends import Bins, FrontendModule, KaldiFbank, power, register_frontend
+from .frontends import Bins, FrontendModule, KaldiFbank, SpectralFrontend, centred, decibels, register_frontend
 
 Rate = Annotated[int, Field(ge=1000, le=192_000)]
 Hertz = Annotated[float, Field(ge=0, le=96_000)]
@@ -84,7 +84,7 @@ class AstFbank(KaldiFbank):
     summary="CLAP's: 64 Slaney log-mel bins at 48 kHz in dB, clips repeated to ten seconds",
     paper="Wu et al., Large-scale contrastive language-audio pretraining, ICASSP 2023",
 )
-class ClapMel(FrontendModule):
+class ClapMel(SpectralFrontend):
     """Power of a centred STFT (Hann, reflected ends) in Slaney bins; 10·log10 with a floor of 1e-10.
 
     All clips become `longest_s` seconds long before that; SpecError for clips that are longer.
@@ -102,9 +102,6 @@ class ClapMel(FrontendModule):
 
     rate = 48_000
 
-    window: Tensor
-    banks: Tensor
-
     FLOOR = 1e-10
 
     def __init__(
@@ -118,15 +115,13 @@ class ClapMel(FrontendModule):
         longest_s: Annotated[float, Field(ge=0.1, le=60)] = 10.0,
         padding: Literal["repeatpad", "repeat", "pad"] = "repeatpad",
     ) -> None:
-        super().__init__(n_mels, 1000 * hop / self.rate, shortest=1)
-        self.n_fft = n_fft
+        scale = "slaney"
+        banks = melscale_fbanks(n_fft // 2 + 1, low_hz, high_hz, n_mels, self.rate, norm=scale, mel_scale=scale)
+        window = torch.hann_window(n_fft)
+        super().__init__(n_mels, 1000 * hop / self.rate, shortest=1, window=window, banks=banks)
         self.reach = n_fft // 2
         self.longest = round(longest_s * self.rate)
         self.padding = padding
-        self.constant("window", torch.hann_window(n_fft))
-        scale = "slaney"
-        banks = melscale_fbanks(n_fft // 2 + 1, low_hz, high_hz, n_mels, self.rate, norm=scale, mel_scale=scale)
-        self.constant("banks", banks)
 
     def count(self, n_samples: int) -> int:
         if n_samples > self.longest:
@@ -136,11 +131,11 @@ class ClapMel(FrontendModule):
             )
         return 1 + self.longest // self.hop
 
-    def features(self, waveforms: Tensor) -> Tensor:
-        window = self.window.to(waveforms.dtype)
-        spectrum = torch.stft(self._filled(waveforms), self.n_fft, self.hop, window=window, return_complex=True)
-        mels = self.banks.to(waveforms.dtype).T @ power(spectrum)
-        return 10 * mels.clamp_min(self.FLOOR).log10()
+    def windowed(self, waveforms: Tensor) -> Tensor:
+        return centred(self._filled(waveforms), self.window, self.hop)
+
+    def scaled(self, power: Tensor) -> Tensor:
+        return decibels(power, self.FLOOR)
 
     def _filled(self, waveforms: Tensor) -> Tensor:
         """(B, longest) of waveforms (B, T)."""

@@ -6,7 +6,7 @@ one that hears the damage. The same generator state gives the same noise and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core.errors import SpecError, did_you_mean
 
 Floats = NDArray[np.float64]
-Damage = Callable[[Floats, int, float, np.random.Generator], Floats]
+Damage = Callable[[Floats, int, Sequence[float], np.random.Generator], Iterator[Floats]]  # a copy per level
 
 NOISE_BELOW_HZ = 2000.0  # lung sounds lie below; wider noise would be milder at 44.1 kHz than at 4 kHz
 GAP_S = 0.05  # a lost packet, a loose contact
@@ -51,49 +51,67 @@ def degrade(
 
     Raises SpecError for a name that is none of DEGRADATIONS.
     """
+    [damaged] = degrade_by_levels(samples, rate, name, [level], generator)
+    return damaged
+
+
+def degrade_by_levels(
+    samples: NDArray[np.float32], rate: int, name: str, levels: Sequence[float], generator: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
+    """A copy per level, as `degrade` makes each; all have the same noise or gaps, drawn once."""
     if name not in DEGRADATIONS:
         raise SpecError(f"There is no degradation '{name}'.{did_you_mean(name, DEGRADATIONS)}")
-    return DEGRADATIONS[name].apply(samples.astype(np.float64), rate, level, generator).astype(np.float32)
+    for damaged in DEGRADATIONS[name].apply(samples.astype(np.float64), rate, levels, generator):
+        yield damaged.astype(np.float32)
 
 
-def _add_noise(samples: Floats, rate: int, snr_db: float, generator: np.random.Generator) -> Floats:
+def _add_noise(
+    samples: Floats, rate: int, snrs_db: Sequence[float], generator: np.random.Generator
+) -> Iterator[Floats]:
     """White Gaussian noise below NOISE_BELOW_HZ; silence stays silent, for no noise has an SNR to it."""
-    noise = _filtered(generator.standard_normal(len(samples)), rate, lambda hz: np.where(hz < NOISE_BELOW_HZ, 1.0, 0.0))
-    wanted = _rms(samples) * 10 ** (-snr_db / 20)
-    return _at_rms(samples + noise * (wanted / max(_rms(noise), np.finfo(float).tiny)), _rms(samples))
+    below = np.where(_frequencies(samples, rate) < NOISE_BELOW_HZ, 1.0, 0.0)
+    noise = np.fft.irfft(np.fft.rfft(generator.standard_normal(len(samples))) * below, len(samples))
+    rms, noise_rms = _rms(samples), max(_rms(noise), np.finfo(float).tiny)
+    for snr_db in snrs_db:
+        yield _at_rms(samples + noise * (rms * 10 ** (-snr_db / 20) / noise_rms), rms)
 
 
-def _amplify(samples: Floats, rate: int, gain_db: float, generator: np.random.Generator) -> Floats:
-    return samples * 10 ** (gain_db / 20)
+def _amplify(samples: Floats, rate: int, gains_db: Sequence[float], generator: np.random.Generator) -> Iterator[Floats]:
+    for gain_db in gains_db:
+        yield samples * 10 ** (gain_db / 20)
 
 
-def _limit_band(samples: Floats, rate: int, cut_hz: float, generator: np.random.Generator) -> Floats:
+def _limit_band(
+    samples: Floats, rate: int, cuts_hz: Sequence[float], generator: np.random.Generator
+) -> Iterator[Floats]:
     """A Butterworth low-pass without phase: −3 dB at the cut, 48 dB an octave beyond it."""
-    limited = _filtered(samples, rate, lambda hz: 1 / np.sqrt(1 + (hz / cut_hz) ** (2 * ROLL_OFF_ORDER)))
-    return _at_rms(limited, _rms(samples))
+    spectrum, frequencies, rms = np.fft.rfft(samples), _frequencies(samples, rate), _rms(samples)
+    for cut_hz in cuts_hz:
+        response = 1 / np.sqrt(1 + (frequencies / cut_hz) ** (2 * ROLL_OFF_ORDER))
+        yield _at_rms(np.fft.irfft(spectrum * response, len(samples)), rms)
 
 
-def _clip(samples: Floats, rate: int, share: float, generator: np.random.Generator) -> Floats:
+def _clip(samples: Floats, rate: int, shares: Sequence[float], generator: np.random.Generator) -> Iterator[Floats]:
     """Cut the loudest samples flat, this share of them."""
-    ceiling = np.quantile(np.abs(samples), 1 - share)
-    return _at_rms(np.clip(samples, -ceiling, ceiling), _rms(samples))
+    rms, ceilings = _rms(samples), np.quantile(np.abs(samples), 1 - np.asarray(shares))
+    for ceiling in ceilings:
+        yield _at_rms(np.clip(samples, -ceiling, ceiling), rms)
 
 
-def _drop_out(samples: Floats, rate: int, share: float, generator: np.random.Generator) -> Floats:
+def _drop_out(samples: Floats, rate: int, shares: Sequence[float], generator: np.random.Generator) -> Iterator[Floats]:
     """Silence in gaps of GAP_S, this share of the clip; a milder level's gaps are among a severer one's."""
     slot = np.arange(len(samples)) // max(1, round(GAP_S * rate))
     order = generator.permutation(slot[-1] + 1)
-    lost = np.argsort(order[slot], kind="stable")[: round(share * len(samples))]
-    kept = samples.copy()
-    kept[lost] = 0
-    return kept
+    first_lost = np.argsort(order[slot], kind="stable")
+    for share in shares:
+        kept = samples.copy()
+        kept[first_lost[: round(share * len(samples))]] = 0
+        yield kept
 
 
-def _filtered(samples: Floats, rate: int, response: Callable[[Floats], Floats]) -> Floats:
-    """The samples through a filter of this amplitude response over frequency in Hz, without phase."""
-    frequencies = np.fft.rfftfreq(len(samples), 1 / rate).astype(np.float64)
-    filtered: Floats = np.fft.irfft(np.fft.rfft(samples) * response(frequencies), len(samples))
-    return filtered
+def _frequencies(samples: Floats, rate: int) -> Floats:
+    """(n // 2 + 1,) of their spectrum, in Hz."""
+    return np.fft.rfftfreq(len(samples), 1 / rate).astype(np.float64)
 
 
 def _rms(samples: Floats) -> float:

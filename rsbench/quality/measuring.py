@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -181,7 +182,7 @@ def measure_recording(
         for number, place in places:
             index = wanted[number][0]
             values = index.measure(clip, rate)
-            if not np.isfinite(values).all():
+            if not all(map(math.isfinite, values)):
                 raise PluginError(
                     f"Quality index {type(index).__name__} gives {values} for {name}, "
                     f"{start_s:g} to {end_s:g} s. Every value must be finite, for silent and for very short "

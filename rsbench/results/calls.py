@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,12 @@ class Predictions:
     offsets: Mapping[str, float | FloatArray]
     temperature: float | FloatArray | None
 
-    @property
+    @cached_property
     def labels(self) -> IntArray:
         """(N,) class indices."""
         return self.clips["label"].to_numpy(dtype=np.int64)
 
-    @property
+    @cached_property
     def logits(self) -> FloatArray:
         """(N, C)."""
         return self.clips[list(self.task.logit_columns)].to_numpy(dtype=np.float64)

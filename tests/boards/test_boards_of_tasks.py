@@ -19,8 +19,8 @@ from rsbench.core.display import Display
 from rsbench.core.errors import ResultsError
 from rsbench.core.plugins import load
 from rsbench.data.tasks import ICBHI_4, TASKS, task
-from rsbench.report.figures.page import confusion_panel
 from rsbench.report.page.groups import Group, read_results, told_apart
+from rsbench.report.page.panels import confusion_panel
 from rsbench.report.page.summaries import drawn_methods, summarise_board
 from rsbench.results.run import Run, load_runs
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from rsbench.core.errors import DataError
-from rsbench.data.audio import AudioInfo, audio_files, probe, read
+from rsbench.data.audio import AudioInfo, audio_files, decode, probe, read
 
 Record = Callable[..., Path]
 
@@ -31,6 +31,20 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     left, right = np.full(100, 0.5), np.full(100, -0.25)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 4000, "FLOAT")
     np.testing.assert_array_equal(read(tmp_path / "a.wav")[0], np.full(100, 0.125, np.float32))
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_pieces_make_up_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, channels: int) -> None:
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (5000, channels)), 8000)
+    whole = decode(path)
+    np.testing.assert_array_equal(whole.samples, soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1))
+    monkeypatch.setattr("rsbench.data.audio._AT_ONCE", 999)
+    by_pieces = decode(path)
+    np.testing.assert_array_equal(by_pieces.samples, whole.samples)
+    assert by_pieces.peak == whole.peak
+    assert by_pieces.level == (None if channels == 1 else pytest.approx(whole.level))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -61,10 +61,21 @@ def test_what_lies_where_a_folder_should_be_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_whole_folder_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = build_once(tmp_path / "thing", lambda empty: (empty / "one").write_text("1") and None)
-    build_once(folder, lambda empty: None)
-    monkeypatch.setattr("rsbench.core.cache.sha256_of", None)
-    build_once(folder, lambda empty: None)
+    def build(empty: Path) -> None:
+        (empty / "one").write_text("1")
+        (empty / "two").write_text("2")
+
+    hashed: list[str] = []
+    monkeypatch.setattr("rsbench.core.cache.sha256_of", lambda file: hashed.append(file.name) or sha256_of(file))
+    folder = build_once(tmp_path / "thing", build, unread={"two"})
+    build_once(folder, build)  # what was just written was hashed when it was listed
+    assert hashed == ["one", "two"]
+
+    monkeypatch.setattr("rsbench.core.cache._hashed", {})  # as in another process
+    build_once(folder, build, unread={"two"})
+    build_once(folder, build)
+    build_once(folder, build)
+    assert hashed == ["one", "two"] * 2
 
 
 def test_sound_that_nobody_asks_for_is_not_hashed(

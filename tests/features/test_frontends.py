@@ -15,6 +15,7 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 from torchaudio.compliance.kaldi import fbank
 from torchaudio.functional import resample
 
@@ -22,7 +23,14 @@ from rsbench.core.errors import PluginError, SpecError
 from rsbench.data.gathering import ClipGatherer
 from rsbench.data.icbhi import read_icbhi
 from rsbench.data.waveforms import prepare
-from rsbench.features.frontends import FRONTENDS, create_frontend, register_frontend
+from rsbench.features.frontends import (
+    CPU_SAMPLES,
+    FRONTENDS,
+    SpectralFrontend,
+    create_frontend,
+    nonzero_bands,
+    register_frontend,
+)
 
 MEAN, SPREAD = -4.2677393, 4.5689974
 NAMES = ("kaldi-fbank", "panns-log-mel", "panns-log-mel-32k", "efficientat-mel")
@@ -61,9 +69,10 @@ def assert_audible_bins_agree(ours: Tensor, theirs: Tensor) -> None:
     n_samples=st.integers(400, 9000),
     n_mels=st.sampled_from((24, 128)),
     hop_ms=st.sampled_from((10.0, 20.0, 32.0)),
+    offset=st.sampled_from((0.0, 0.3)),
 )
-def test_kaldi_fbank_is_torchaudios(n_samples: int, n_mels: int, hop_ms: float) -> None:
-    waveform = torch.from_numpy(breath(n_samples, 16_000)).float()[None]
+def test_kaldi_fbank_is_torchaudios(n_samples: int, n_mels: int, hop_ms: float, offset: float) -> None:
+    waveform = torch.from_numpy(breath(n_samples, 16_000) + offset).float()[None]
     ours = create_frontend("kaldi-fbank", n_mels=n_mels, hop_ms=hop_ms)(waveform)[0].T * 2 * SPREAD + MEAN
     theirs = published_fbank(waveform, n_mels, hop_ms)
     assert ours.shape == theirs.shape
@@ -220,6 +229,44 @@ def test_a_batch_is_its_clips(name: str) -> None:
     together = frontend(waveforms)
     for alone, clip in zip(together, waveforms, strict=True):
         torch.testing.assert_close(frontend(clip[None])[0], alone, rtol=0, atol=1e-9)
+
+
+@settings(max_examples=30)
+@given(bands=st.lists(st.tuples(st.integers(0, 19), st.integers(0, 6)), min_size=1, max_size=12))
+def test_blocks_hold_every_weight_once(bands: list[tuple[int, int]]) -> None:
+    banks = torch.zeros(20, len(bands))
+    for column, (first, width) in enumerate(bands):
+        banks[first : first + width, column] = 1.0
+    held = torch.zeros_like(banks)
+    for rows, columns in nonzero_bands(banks):
+        held[rows, columns] += banks[rows, columns]
+    torch.testing.assert_close(held, banks, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_banks_are_multiplied_where_they_hold_weights(name: str) -> None:
+    frontend = create_frontend(name)
+    with FlopCounterMode(display=False) as counted:
+        frontend(torch.zeros(1, 8000))
+    whole = 2 * frontend.frames(8000) * frontend.banks.numel()
+    assert 0 < counted.get_total_flops() < 0.3 * whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cpu_takes_what_stays_in_its_caches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    frontend, taken = create_frontend(name), []
+    windowed = type(frontend).windowed
+
+    def counting(self: SpectralFrontend, waveforms: Tensor) -> Tensor:
+        taken.append(len(waveforms))
+        return windowed(self, waveforms)
+
+    monkeypatch.setattr(type(frontend), "windowed", counting)
+    at_once = CPU_SAMPLES * torch.get_num_threads() // 8000
+    frontend(torch.zeros(at_once + 1, 8000))
+    assert taken == [at_once, 1]
+    frontend(torch.zeros(2, at_once * 8000 + 8000))  # longer than that, a clip at a time
+    assert taken[2:] == [1, 1]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rsbench import RsbenchError
-from rsbench.quality.degradation import DEGRADATIONS, degrade
+from rsbench.quality.degradation import DEGRADATIONS, degrade, degrade_by_levels
 
 RATE = 8000
 SOUND = np.random.default_rng(0).normal(scale=0.1, size=4 * RATE).cumsum().astype(np.float32)
@@ -82,6 +82,20 @@ def test_levels_go_from_mild_to_severe(name: str) -> None:
 def test_a_milder_levels_gaps_are_among_a_severer_ones() -> None:
     mild, severe = (damaged("dropout", share) == 0 for share in (0.1, 0.2))
     assert (severe[mild]).all()
+
+
+@pytest.mark.parametrize(("name", "transforms"), [("noise", 1), ("band_limit", 1), ("dropout", 0)])
+def test_what_levels_share_is_made_once(name: str, transforms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = DEGRADATIONS[name].levels
+    one_by_one = [damaged(name, level) for level in levels]
+    made, rfft = [], np.fft.rfft
+    monkeypatch.setattr(np.fft, "rfft", lambda samples: made.append(len(samples)) or rfft(samples))
+    generator = np.random.default_rng(7)
+    np.testing.assert_array_equal(list(degrade_by_levels(SOUND, RATE, name, levels, generator)), one_by_one)
+    assert len(made) == transforms
+    drawn_for_one = np.random.default_rng(7)
+    degrade(SOUND, RATE, name, levels[0], drawn_for_one)
+    assert generator.bit_generator.state == drawn_for_one.bit_generator.state
 
 
 @pytest.mark.parametrize("name", sorted(DEGRADATIONS))

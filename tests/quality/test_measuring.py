@@ -147,7 +147,7 @@ def test_indices_that_hear_the_same_of_a_clip_hear_it_once(
     clips, heard = write_clips(tmp_path), []
     levels = _description._levels
 
-    def counting_levels(samples: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def counting_levels(samples: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         heard.append(len(samples))
         return levels(samples)
 

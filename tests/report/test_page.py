@@ -191,6 +191,17 @@ def test_what_cannot_be_done_is_one_message(
     assert not (tmp_path / "r.html").exists()
 
 
-def test_no_torch() -> None:
-    code = "import sys, rsbench.report.page.page, rsbench.cli.report; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("module", "needless"),
+    [
+        ("rsbench.report.page.page, rsbench.cli.report", "torch, seaborn, sklearn, scipy.stats"),
+        (
+            "rsbench.report.figures.panels, rsbench.report.figures.rows",
+            "pandas, scipy, rsbench.results",
+        ),  # in each process
+    ],
+)
+def test_who_draws_loads_no_more_than_that_takes(module: str, needless: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({needless.split(', ')}) & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == "[]"

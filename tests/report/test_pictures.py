@@ -7,18 +7,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import combinations
-from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
 import pandas as pd
 import pytest
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from rsbench.report.figures.board import PALETTE, colours_of
-from rsbench.report.figures.page import DEEPEST, training_panel
-from rsbench.report.figures.picture import Drawn, Panel, Picture, render
+from rsbench.report.figures.board import colours_of
+from rsbench.report.figures.panels import DEEPEST
+from rsbench.report.figures.picture import DPI, Drawn, Panel, Picture, _whole, render
+from rsbench.report.figures.style import PALETTE, STYLE, WHITE_GRID
+from rsbench.report.page.panels import training_panel
 
 WORDS = ("lr 0.00125 <of> #262626 & more", "#0072B2")
 
@@ -33,15 +37,12 @@ def draw(axes: Axes) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Drawn, Path]:
-    folder = tmp_path_factory.mktemp("figures")
-    return render(
-        Picture("one", "told", "seen", [Panel(f"panel {number}", draw) for number in range(2)]), folder
-    ), folder
+def drawn() -> Drawn:
+    return render(Picture("one", "told", "seen", [Panel(f"panel {number}", draw) for number in range(2)]))
 
 
-def test_texts_are_left_alone_and_numbers_and_colours_are_not(drawn: tuple[Drawn, Path]) -> None:
-    for number, panel in enumerate(drawn[0].panels):
+def test_texts_are_left_alone_and_numbers_and_colours_are_not(drawn: Drawn) -> None:
+    for number, panel in enumerate(drawn.panels):
         element = ElementTree.fromstring(panel)
         texts = [text.text for text in element.iter() if text.tag.endswith("text")]
         assert {*WORDS, f"panel {number}"} <= set(texts)
@@ -51,7 +52,7 @@ def test_texts_are_left_alone_and_numbers_and_colours_are_not(drawn: tuple[Drawn
         assert not re.search(r"\d\.\d{3}", attributes)
 
 
-def test_nothing_is_black_on_a_dark_page(drawn: tuple[Drawn, Path]) -> None:
+def test_nothing_is_black_on_a_dark_page(drawn: Drawn) -> None:
     """What has no fill is drawn black, and matplotlib writes none for black."""
 
     def fills(element: ElementTree.Element, inherited: str) -> Iterator[tuple[str, str]]:
@@ -61,7 +62,7 @@ def test_nothing_is_black_on_a_dark_page(drawn: tuple[Drawn, Path]) -> None:
         for child in element:
             yield from fills(child, own)
 
-    for panel in drawn[0].panels:
+    for panel in drawn.panels:
         drawn_with = list(fills(ElementTree.fromstring(panel), ""))
         assert Counter(tag for tag, _ in drawn_with).keys() >= {"text", "path", "use"}
         for tag, fill in drawn_with:
@@ -105,11 +106,40 @@ def test_epochs_are_whole_numbers(epochs: int) -> None:
     assert all(float(tick).is_integer() for tick in inside)
 
 
-def test_a_panel_shows_its_own_part_of_the_file(drawn: tuple[Drawn, Path]) -> None:
+def test_the_grid_is_that_of_seaborn() -> None:
+    style = {**matplotlib.rcParamsDefault, **sns.axes_style("whitegrid", STYLE), "image.cmap": None}
+    assert {**matplotlib.rcParamsDefault, **WHITE_GRID, "image.cmap": None} == style
+
+
+@pytest.mark.parametrize(
+    ("title", "words"), [("panel", "word"), ("two lines\nof a title", "long words " * 2), ("a title " * 10, "w")]
+)
+def test_nothing_of_a_panel_lies_outside_its_cell(title: str, words: str) -> None:
+    """As measured in the finished figure; a title that is too long for any cell goes on to the right."""
+
+    def described(axes: Axes) -> None:
+        axes.plot([1e-3, 2e5], [0, 1e4])
+        axes.set(xlabel=words, ylabel=words)
+        axes.annotate(words, (1.02, 0.5), textcoords="axes fraction", xycoords="axes fraction")
+
+    figure, cells = _whole(Picture("one", "told", "seen", [Panel(title, described, 4.0, 3.0)] * 5))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes, cell in zip(figure.axes, cells, strict=True):
+        seen, inner = axes.get_tightbbox(renderer, for_layout_only=True), axes.bbox
+        assert seen is not None
+        assert DPI * cell.x0 <= seen.x0 < inner.x0
+        assert inner.x1 < seen.x1 <= DPI * cell.x1
+        assert DPI * cell.y0 <= seen.y0 < inner.y0
+        assert inner.y1 < seen.y1 <= DPI * cell.y1
+        assert inner.width > 0.3 * DPI * cell.width  # and the room is not given away
+        assert inner.height > 0.3 * DPI * cell.height
+
+
+def test_a_panel_shows_its_own_part_of_the_file(drawn: Drawn) -> None:
     """Every text of a panel lies in its view, at the place that it has in the file."""
-    whole = ElementTree.parse(drawn[1] / "one.svg").getroot()
+    whole = ElementTree.fromstring(drawn.files["one.svg"])
     places = {(text.text, f"{float(text.get('x', 'nan')):.1f}") for text in whole.iter() if text.tag.endswith("text")}
-    for panel in drawn[0].panels:
+    for panel in drawn.panels:
         element = ElementTree.fromstring(panel)
         left, top, width, height = map(float, element.get("viewBox", "").split())
         texts = [text for text in element.iter() if text.tag.endswith("text") and text.get("x")]
@@ -121,12 +151,11 @@ def test_a_panel_shows_its_own_part_of_the_file(drawn: tuple[Drawn, Path]) -> No
             assert any(text.text == word and abs(float(place) - x) < 0.2 for word, place in places)
 
 
-def test_the_same_picture_has_the_same_bytes_and_ids_of_its_own(drawn: tuple[Drawn, Path], tmp_path: Path) -> None:
+def test_the_same_picture_has_the_same_bytes_and_ids_of_its_own(drawn: Drawn) -> None:
     panels = [Panel(f"panel {number}", draw) for number in range(2)]
-    again, other = (render(Picture(name, "told", "seen", panels), tmp_path) for name in ("one", "other"))
-    assert again == drawn[0]
-    for ending in ("svg", "png"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (drawn[1] / f"one.{ending}").read_bytes()
+    again, other = (render(Picture(name, "told", "seen", panels)) for name in ("one", "other"))
+    assert again == drawn  # its files too
+    assert sorted(again.files) == ["one.png", "one.svg"]
     ids = [set(re.findall(r' id="([^"]+)"', "".join(one.panels))) for one in (again, other)]
     assert ids[0]
     assert not ids[0] & ids[1]

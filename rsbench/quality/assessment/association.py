@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from ...data.tasks import ICBHI_4, NORMAL
 from ...evaluation.patients import (
@@ -99,7 +98,7 @@ def rank_correlation(one: Floats, other: Floats, patients: Integers) -> tuple[Es
 
     Draws weigh the ranks of all clips, which they do not make anew.
     """
-    first, second = (scipy.stats.rankdata(values) - (len(values) + 1) / 2 for values in (one, other))
+    first, second = (pd.Series(values).rank().to_numpy() - (len(values) + 1) / 2 for values in (one, other))
     if not (first.any() and second.any()):
         return Estimate(np.nan, np.nan, np.nan), np.nan
     terms = np.stack([np.ones_like(first), first, second, first**2, second**2, first * second], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy
 from numpy.typing import NDArray
 
 from ...core.display import Display
@@ -20,7 +20,7 @@ from ...data.audio import read
 from ...data.tasks import NORMAL
 from ...evaluation.patients import UNKNOWN, Flags, Floats, mean_over_patients, patient_codes
 from .. import degradation
-from ..degradation import DEGRADATIONS, degrade
+from ..degradation import DEGRADATIONS, degrade_by_levels
 from ..index import QualityIndex
 from ..measuring import Values, by_all_cores, kept_in, kept_together
 from .data import POOR, QualityData
@@ -114,7 +114,7 @@ def falls_steadily(by_level: Floats) -> Flags:
 
 def severity_correlation(by_level: Floats) -> Floats:
     """(N,) Spearman's ρ of q (N, levels) with severity; 0 where q does not move."""
-    ranks = scipy.stats.rankdata(by_level, axis=1) - (by_level.shape[1] + 1) / 2
+    ranks = pd.DataFrame(by_level).rank(axis=1).to_numpy() - (by_level.shape[1] + 1) / 2
     severity = np.arange(by_level.shape[1]) - (by_level.shape[1] - 1) / 2
     scale = np.sqrt((ranks**2).sum(axis=1) * (severity**2).sum())
     return np.divide(ranks @ severity, scale, out=np.zeros(len(ranks)), where=scale > 0)
@@ -165,15 +165,16 @@ def _of_clip(
     Raises PluginError when a value is not finite.
     """
     values = [[index.measure(samples, rate)] for index in indices]
-    for name, level in DAMAGES:
-        damaged = degrade(samples, rate, name, level, np.random.default_rng(NOISE_SEED))
-        for index, of_index in zip(indices, values, strict=True):
-            of_index.append(index.measure(damaged, rate))
-            if not np.isfinite(of_index[-1]).all():
-                raise PluginError(
-                    f"Quality index {type(index).__name__} gives {of_index[-1]} for {clip_id} with {name} at "
-                    f"{level:g} {DEGRADATIONS[name].unit}. Every value must be finite: mend the index."
-                )
+    for name, kind in DEGRADATIONS.items():
+        copies = degrade_by_levels(samples, rate, name, kind.levels, np.random.default_rng(NOISE_SEED))
+        for level, damaged in zip(kind.levels, copies, strict=True):
+            for index, of_index in zip(indices, values, strict=True):
+                of_index.append(index.measure(damaged, rate))
+                if not all(map(math.isfinite, of_index[-1])):
+                    raise PluginError(
+                        f"Quality index {type(index).__name__} gives {of_index[-1]} for {clip_id} with {name} at "
+                        f"{level:g} {kind.unit}. Every value must be finite: mend the index."
+                    )
     return values
 
 

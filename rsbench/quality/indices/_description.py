@@ -15,7 +15,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ..index import Floats
-from ._sound import at_rate, decibels, hann, once_a_clip
+from ._sound import at_rate, decibels, once_a_clip, runs, spectrogram
 from .artefacts import Clipping, Dropout
 
 RATE_HZ = 4000
@@ -29,6 +29,7 @@ BREATH_HZ = (140, 800)
 LEAST_TILT_DB = {"middle": -19, "high": -36, "top": -56}
 SWELL_S = (0.3, 2.0)  # half a breath, from infants out of breath to adults at rest
 SWELL_DB = (3, 6)
+FLOOR_PERCENT = 10  # of the time a band is not above its floor
 
 LIMIT = 4.0
 # How much energy there is at the top of the spectrum says as much of the device as of the recording.
@@ -78,44 +79,39 @@ def describe(samples: NDArray[np.float32], rate: int) -> Floats:
         samples: (n,) the clip's own samples.
         rate: in Hz, whatever it is.
     """
-    levels = _levels(at_rate(samples, rate, RATE_HZ))
-    smooth = {band: scipy.ndimage.median_filter(level, SMOOTH_FRAMES, mode="nearest") for band, level in levels.items()}
-    breath = float(np.median(levels["breath"]))
-    found: dict[str, float] = {}
-    steady = np.stack([smooth[band] for band in BANDS_HZ])
-    moves = np.stack([levels[band] for band in BANDS_HZ]) - steady
+    levels, breath = _levels(at_rate(samples, rate, RATE_HZ))
+    steady = np.stack([scipy.ndimage.median_filter(level, SMOOTH_FRAMES, mode="nearest") for level in levels])
+    moves = levels - steady
     jitters, bursts = np.median(np.abs(moves), axis=1), np.percentile(moves, 99, axis=1)
-    for band, low, middle, high, jitter, burst in zip(
-        BANDS_HZ, *np.percentile(steady, [5, 50, 95], axis=1), jitters, bursts, strict=True
-    ):
-        found |= {f"{band}_tilt": middle - breath, f"{band}_rise": high - middle, f"{band}_fall": middle - low}
+    low, floor, median, high = np.percentile(steady, [5, FLOOR_PERCENT, 50, 95], axis=1)
+    rows = zip(BANDS_HZ, median - np.median(breath), high - median, median - low, jitters, bursts, strict=True)
+    found: dict[str, float] = {}
+    for band, tilt, rise, fall, jitter, burst in rows:
+        found |= {f"{band}_tilt": tilt, f"{band}_rise": rise, f"{band}_fall": fall}
         found |= {f"{band}_jitter": jitter, f"{band}_burst": burst}
+    middle = list(BANDS_HZ).index("middle")
     for over in SWELL_DB:
-        found[f"swells_{over}db"], found[f"above_{over}db"] = _swells(smooth["middle"], over)
+        found[f"swells_{over}db"], found[f"above_{over}db"] = _swells(steady[middle] > floor[middle] + over)
     found["missing"] = sum(max(0.0, least - found[f"{band}_tilt"]) for band, least in LEAST_TILT_DB.items())
     found["clipped"] = Clipping().damaged(samples, rate).mean()
     found["lost"] = Dropout().damaged(samples, rate).mean()
     return np.array([found[feature.name] for feature in FEATURES])
 
 
-def _levels(samples: Floats) -> dict[str, Floats]:
-    """(T,) level of each band in dB of the loudest, and under "breath" that of BREATH_HZ."""
-    padded = np.pad(samples, (0, max(0, WINDOW - len(samples))))
-    frequencies, _, power = scipy.signal.spectrogram(
-        padded, RATE_HZ, hann(WINDOW), None, WINDOW - HOP, detrend="constant"
-    )
-    in_band = {
-        band: power[(frequencies >= low) & (frequencies < high)].sum(axis=0)
-        for band, (low, high) in {**BANDS_HZ, "breath": BREATH_HZ}.items()
-    }
-    loudest = max(energy.max() for energy in in_band.values()) or 1.0
-    return {band: decibels(energy / loudest, FLOOR_DB) for band, energy in in_band.items()}
+def _levels(samples: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """(len(BANDS_HZ), T) the level of each band in dB of the loudest of all, and (T,) that of BREATH_HZ."""
+    if len(samples) < WINDOW:
+        samples = np.pad(samples, (0, WINDOW - len(samples)))
+    frequencies, power = spectrogram(samples, RATE_HZ, WINDOW, HOP)
+    bands = (*BANDS_HZ.values(), BREATH_HZ)
+    energies = np.stack([power[(frequencies >= low) & (frequencies < high)].sum(axis=0) for low, high in bands])
+    levels = decibels(energies / (energies.max() or 1.0), FLOOR_DB)
+    return levels[:-1], levels[-1]
 
 
-def _swells(smooth: Floats, over_db: float) -> tuple[float, float]:
-    """Swells per s that stand out of the floor, the 10th percentile, by so much; and the share of time that does."""
-    above = smooth > np.percentile(smooth, 10) + over_db
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], above, [False]])))
-    lengths_s = (edges[1::2] - edges[::2]) * HOP / RATE_HZ
+def _swells(above: NDArray[np.bool_]) -> tuple[float, float]:
+    """Swells per s, from which frames (T,) stand out of the floor; and the share of time that does."""
+    flags, lengths = runs(above)
+    lengths_s = lengths[flags] * HOP / RATE_HZ
     swells = ((lengths_s > SWELL_S[0]) & (lengths_s < SWELL_S[1])).sum()
-    return float(swells / (len(smooth) * HOP / RATE_HZ)), float(above.mean())
+    return float(swells / (len(above) * HOP / RATE_HZ)), float(above.mean())

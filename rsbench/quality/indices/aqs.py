@@ -70,7 +70,7 @@ class AudioQualityScore(QualityIndex):
         """(H in [0, 1], RMS in full scale) of a clip; H = 1 for digital silence."""
         heard = PAPER_RATE_HZ if self.rate == "16khz" else rate
         clip = at_rate(samples, rate, heard)
-        return spectral_entropy(clip, heard, self.entropy), float(np.sqrt(np.mean(clip**2)))
+        return spectral_entropy(clip, heard, self.entropy), float(np.sqrt(np.mean(np.square(clip, dtype=np.float64))))
 
     def fit(self, measures: Floats) -> Normaliser:
         rms = measures[:, 1:]

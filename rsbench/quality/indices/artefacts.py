@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index import Floats, Normaliser, QualityIndex, register_quality
+from ._sound import runs
 
 # A wave passes its peak in one or two samples; where three lie within a hundredth of it, it was cut.
 PLATEAU = 0.99
@@ -53,16 +54,11 @@ class Dropout(UndamagedShare):
     """A gap is a run of samples without any change; digital silence is nothing but a gap."""
 
     def damaged(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.bool_]:
-        unchanged = np.diff(samples, prepend=samples[:1]) == 0
+        unchanged = np.concatenate([[True], samples[1:] == samples[:-1]])
         return in_runs(unchanged, max(1, round(GAP_S * rate)))
 
 
 def in_runs(true: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
     """(n,) which elements belong to an unbroken run of at least `least` true ones, or to one that fills the clip."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]])))
-    starts, ends = edges[::2], edges[1::2]
-    long = ends - starts >= min(least, len(true))
-    marks = np.zeros(len(true) + 1, dtype=np.int64)
-    marks[starts[long]] += 1
-    marks[ends[long]] -= 1
-    return np.cumsum(marks[:-1]) > 0
+    flags, lengths = runs(true)
+    return np.repeat(flags & (lengths >= min(least, len(true))), lengths)

@@ -12,9 +12,10 @@ from ...core.display import Display
 from ...data.audio import read
 from ...quality.faults import RecordingFaults
 from ..tables.faults import NO_FAULT
-from .board import STYLE, finished
+from .board import finished
 from .figure import FigureStyle, ReportFigure, write_figure
 from .recording import draw_spectrogram, figure_files
+from .style import STYLE
 
 WIDTH, HEIGHT = 8.0, 2.1  # inches of a recording
 

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import matplotlib
-import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Affine2D, Bbox
 
-from ...core.files import write_bytes, writing
 from ...core.text import file_name, visible
-from .board import PALETTE, STYLE, write_out_names
+from .style import PALETTE, SOFT_INK, WHITE_GRID, write_out_names
 
 ACROSS = 3  # panels side by side in a file
 DPI = 160
 POINTS, PIXELS = 72, 96  # of an SVG file and of a style sheet, to an inch
+HEAD = 0.3  # inches above all panels, for what the picture is of
+PAD = 0.06  # inches that stay free around a panel
+# About what titles, labels and numbers around a panel take, left, below, right and above, in inches.
+AROUND = (0.6, 0.5, 0.2, 0.35)
 
 SVG = "http://www.w3.org/2000/svg"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
-# What the page's style sheet names, by the colour that stands for it in a drawing. Greys are those of seaborn's
-# whitegrid and of `boards.figures`: text, labels, marks that step back, lines of the grid and of the frame.
-INK, SOFT_INK = ".15", ".35"
+# What the page's style sheet names, by the colour that stands for it in a drawing. Greys are those of `style`: text,
+# labels, marks that step back, lines of the grid and of the frame.
 _THEMED = {
     "#262626": "ink",
     "#000000": "ink",
@@ -57,12 +59,17 @@ _NEEDLESS = re.compile(
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: what it shows in words, how it is drawn, and its size in inches."""
+    """One pair of axes: what it shows in words, how it is drawn, and its size in inches.
+
+    draw: a function of a module with all that it draws, by `partial`: so a panel can be drawn in another process, and
+    known again by what it shows. effort: how long that takes, as a number of usual panels.
+    """
 
     title: str
     draw: Callable[[Axes], None]
     width: float = 3.2
     height: float = 2.5
+    effort: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,29 +85,36 @@ class Picture:
     caption: str
     panels: Sequence[Panel]
 
+    @property
+    def effort(self) -> int:
+        """That of its panels."""
+        return sum(panel.effort for panel in self.panels)
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture in the page: an SVG element per panel; name: that of its files."""
+    """A picture in the page: an SVG element per panel; name: that of its files. files: their names and content."""
 
     name: str
     caption: str
     panels: tuple[Markup, ...]
+    files: Mapping[str, bytes] = field(repr=False)
 
 
-def render(picture: Picture, folder: Path) -> Drawn:
-    """Draw a picture, write it as `<folder>/<name>.png` and `.svg`, and cut its panels out for the page."""
+def render(picture: Picture) -> Drawn:
+    """Draw a picture, as PNG and as SVG, and cut its panels out for the page."""
     name = file_name(picture.name)
-    with sns.axes_style("whitegrid", STYLE), matplotlib.rc_context(_settings(name)):
+    with matplotlib.rc_context(WHITE_GRID | _settings(name)):
         figure, cells = _whole(picture)
-        svg = io.BytesIO()
+        svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", dpi=DPI, metadata={"Date": None})
-        write_bytes(folder / f"{name}.svg", svg.getvalue())
-        with writing(folder / f"{name}.png") as file:
-            figure.savefig(file, format="png", dpi=DPI)
+        figure.savefig(png, format="png", dpi=DPI)
     whole = ElementTree.fromstring(svg.getvalue())
-    panels = [_cut(whole, panel, cell) for panel, cell in zip(picture.panels, cells, strict=True)]
-    return Drawn(name, picture.caption, tuple(panels))
+    panels = [
+        _cut(whole, panel, cell, _cell_id(number))
+        for number, (panel, cell) in enumerate(zip(picture.panels, cells, strict=True))
+    ]
+    return Drawn(name, picture.caption, tuple(panels), {f"{name}.svg": svg.getvalue(), f"{name}.png": png.getvalue()})
 
 
 def _settings(name: str) -> dict[Any, Any]:
@@ -108,33 +122,64 @@ def _settings(name: str) -> dict[Any, Any]:
     return {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9, "axes.titlesize": 9.5, "legend.fontsize": 8}
 
 
-def _whole(picture: Picture) -> tuple[Figure, list[SubFigure]]:
-    """All panels in one figure, each in a cell of its own."""
+def _whole(picture: Picture) -> tuple[Figure, list[Bbox]]:
+    """All panels in one figure, and the cell of each, in inches from its lower left corner."""
     across = min(ACROSS, len(picture.panels))
     down = -(-len(picture.panels) // across)
-    width = across * max(panel.width for panel in picture.panels)
-    height = down * max(panel.height for panel in picture.panels)
-    figure = Figure(figsize=(width, height + 0.4), dpi=DPI)  # laid out for the resolution that text is drawn in
-    cells = list(figure.subfigures(down, across, squeeze=False).flat)[: len(picture.panels)]
-    for number, (panel, cell) in enumerate(zip(picture.panels, cells, strict=True)):
-        cell.set_gid(f"cell-{number}")
-        axes = cell.subplots()
+    width = max(panel.width for panel in picture.panels)
+    height = max(panel.height for panel in picture.panels)
+    # Laid out for the resolution that text is drawn in.
+    figure = Figure(figsize=(across * width, down * height + HEAD), dpi=DPI)
+    top = 1 - PAD / figure.get_figheight()
+    figure.suptitle(picture.told, x=0.01, y=top, ha="left", va="top", fontsize="small", color=SOFT_INK)
+    cells = []
+    for number, panel in enumerate(picture.panels):
+        row, column = divmod(number, across)
+        cells.append(Bbox.from_bounds(column * width, (down - 1 - row) * height, width, height))
+        axes = figure.add_axes(_inside(cells[-1], AROUND, figure).bounds, gid=_cell_id(number))
         panel.draw(axes)
         axes.set_title(panel.title, loc="left", fontweight="bold", y=1)  # where it would come to lie, not searched for
-    figure.suptitle(picture.told, x=0.01, ha="left", fontsize="small", color=SOFT_INK)
     write_out_names(figure)
-    ConstrainedLayoutEngine().execute(figure)  # once; a figure with an engine would do so again for every file
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes, cell in zip(figure.axes, cells, strict=True):
+        axes.set_position(_inside(cell, _taken_around(axes, renderer), figure))
     return figure, cells
 
 
-def _cut(whole: Element, panel: Panel, cell: SubFigure) -> Markup:
+def _cell_id(number: int) -> str:
+    return f"cell-{number}"
+
+
+def _inside(cell: Bbox, margins: Sequence[float], figure: Figure) -> Bbox:
+    """What of a cell its margins (left, below, right, above, all in inches) leave to the axes, in shares of the figure.
+
+    Never less than a quarter of it: a name that takes more reaches beyond the cell.
+    """
+    left, below, right, above = margins
+    wide, high = max(cell.width - left - right, cell.width / 4), max(cell.height - below - above, cell.height / 4)
+    axes = Bbox.from_bounds(cell.x0 + left, cell.y0 + below, wide, high)
+    return axes.transformed(Affine2D().scale(1 / figure.get_figwidth(), 1 / figure.get_figheight()))
+
+
+def _taken_around(axes: Axes, renderer: RendererBase) -> list[float]:
+    """What titles, labels and numbers take left, below, right and above, in inches.
+
+    Measured once, on axes of about the size that they will have: every panel stands alone in its cell, so that no other
+    has a say in its margins, and no solver is needed.
+    """
+    inner = axes.bbox
+    whole = axes.get_tightbbox(renderer, for_layout_only=True) or inner
+    beyond = (inner.x0 - whole.x0, inner.y0 - whole.y0, whole.x1 - inner.x1, whole.y1 - inner.y1)
+    return [max(0.0, pixels) / DPI + PAD for pixels in beyond]
+
+
+def _cut(whole: Element, panel: Panel, cell: Bbox, cell_id: str) -> Markup:
     """A panel as an SVG element of its own, in the page's colours and font, without what cannot be seen."""
-    (group,) = whole.findall(f".//{{{SVG}}}g[@id='{cell.get_gid()}']")
-    scale = POINTS / cell.dpi
-    left, right = cell.bbox.x0 * scale, cell.bbox.x1 * scale
-    top, bottom = (POINTS * cell.figure.get_figheight() - side * scale for side in (cell.bbox.y1, cell.bbox.y0))
+    (group,) = whole.findall(f".//{{{SVG}}}g[@id='{cell_id}']")
+    height = float(whole.get("viewBox", "").split()[3])
+    left, top = POINTS * cell.x0, height - POINTS * cell.y1
     element = Element(f"{{{SVG}}}svg")
-    element.set("viewBox", f"{left:.2f} {top:.2f} {right - left:.2f} {bottom - top:.2f}")
+    element.set("viewBox", f"{left:.2f} {top:.2f} {POINTS * cell.width:.2f} {POINTS * cell.height:.2f}")
     # What is black is written without a fill, and has that of the element: none would be black on a dark page.
     element.set("style", f"width: {PIXELS * panel.width:.0f}px; fill: #000000")
     for name, value in (("class", "panel"), ("role", "img"), ("aria-label", visible(panel.title))):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ...core.files import write_bytes
 from ...data.tasks import ICBHI_4
 from ...evaluation.patients import Floats
 from ...quality.assessment.association import AUC, ETA, RARE, RHO
@@ -19,9 +20,9 @@ from ...quality.assessment.discrimination import CLASS_OF_RECORDINGS, QUALITY
 from ...quality.assessment.questions import Findings, by_index
 from ...quality.assessment.selective import MEAN, WITHIN
 from ...quality.degradation import DEGRADATIONS
-from .board import PALETTE, QUIET, name_rows, say
-from .page import names_at_the_side
-from .picture import INK, Panel, Picture, render
+from .panels import names_at_the_side
+from .picture import Panel, Picture, render
+from .style import INK, PALETTE, QUIET, name_rows, say
 
 FILLED: Mapping[str, Any] = {"fill": True, "alpha": 0.35}
 OUTLINED: Mapping[str, Any] = {"color": INK, "linewidth": 1.5}
@@ -37,7 +38,8 @@ Row = Mapping[Any, Any]
 def draw(findings: Findings, folder: Path) -> None:
     """Write every picture of a data set as `<folder>/<dataset>_<question>.png` and `.svg`."""
     for picture in pictures(findings):
-        render(picture, folder)
+        for name, content in render(picture).files.items():
+            write_bytes(folder / name, content)
 
 
 def pictures(findings: Findings) -> Iterator[Picture]:

@@ -23,8 +23,9 @@ from ...data.tasks import Task
 from ...inference.prediction import probability_columns
 from ...results.trained_model import INTENDED_USE, TrainedModel
 from ..tables.formats import PICTURES, known_picture
-from .board import PALETTE, QUIET, STYLE, finished
+from .board import finished
 from .figure import FigureStyle, ReportFigure, write_figure
+from .style import PALETTE, QUIET, STYLE
 
 WINDOW_S, HOP_S = 0.064, 0.016
 MOST_FRAMES = 2000  # of a picture: of a longer recording the frames are further apart

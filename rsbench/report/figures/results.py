@@ -9,8 +9,9 @@ import seaborn as sns
 
 from ...boards.pair import Comparison
 from ...core.errors import ResultsError
-from .board import PALETTE, QUIET, STYLE, colours_of, finished, name_rows, row_panels, say, whole_numbers
+from .board import colours_of, finished, row_panels
 from .figure import ReportFigure
+from .style import PALETTE, QUIET, STYLE, name_rows, say, whole_numbers
 
 MOST_CLIPS = 60  # of recordings in one picture
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ...sweep.analysis import is_number
 from ...sweep.results import StudyResults, tried
-from .board import PALETTE, whole_numbers
+from .style import PALETTE, whole_numbers
 
 ACROSS = 3  # panels side by side
 FOOT = 0.03  # of a panel's height

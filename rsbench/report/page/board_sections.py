@@ -14,11 +14,12 @@ from ...boards.leaderboard import POINT, Board, in_distribution
 from ...data.splits import CLAIMS_FROM
 from ...evaluation.statistics import SEEDS_FOR_A_CLAIM
 from ...results.calls import OPERATING_POINTS
-from ..figures.board import OF_RULE, draw_audit, draw_differences, draw_scores
-from ..figures.page import recall_panel, shift_panel
+from ..figures.board import audit_rows, difference_rows, score_rows
 from ..figures.picture import Panel
+from ..figures.rows import OF_RULE, draw_audit, draw_differences, draw_scores
 from ..tables.audit import audit_table
 from .board_table import PageTable, page_table
+from .panels import recall_panel, shift_panel
 from .view import MOST_DRAWN, Section, View
 
 
@@ -31,7 +32,7 @@ def _boards(view: View) -> Section:
     panels = []
     for of_board in view.boards:
         order = [method.name for method in of_board.methods]
-        draw = partial(draw_scores, board=of_board.board, order=order, colours=view.colours)
+        draw = partial(draw_scores, order=order, rows=score_rows(of_board.board, order, view.colours))
         panels.append(_rows_panel(of_board.board.split, order, draw))
     caption = (
         "Score at argmax. A dot is a run, the upright bar their mean, the broad line its 95 % interval over new "
@@ -103,7 +104,12 @@ def _differences(view: View) -> Section:
             _rows_panel(
                 f"{of_board.board.split}, {point}",
                 order,
-                partial(draw_differences, board=of_board.board, order=order, operating_point=point),
+                partial(
+                    draw_differences,
+                    order=order,
+                    rows=difference_rows(of_board.board, order, point),
+                    baseline=str(of_board.board.baseline),
+                ),
             )
             for point in OPERATING_POINTS
         ]
@@ -155,7 +161,9 @@ def _audit(view: View) -> Section:
 def _audit_panels(found: Audit, colours: Mapping[str, str]) -> list[Panel]:
     order = found.methods[:MOST_DRAWN]
     return [
-        _rows_panel(f"at {point}", order, partial(draw_audit, found=found, order=order, point=point, colours=colours))
+        _rows_panel(
+            f"at {point}", order, partial(draw_audit, order=order, rules=audit_rows(found, order, point, colours))
+        )
         for point in OPERATING_POINTS
     ]
 

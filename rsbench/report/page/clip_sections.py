@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -12,12 +12,12 @@ from ...core.errors import ResultsError
 from ...data.tasks import NORMAL
 from ...evaluation.patients import area_under_curve, patient_codes
 from ...results.run import as_written
-from ..figures.page import confusion_panel, curve_panel, margin_panel, reliability_panel, risk_panel
 from ..figures.picture import Panel, Picture
 from .board_table import PageTable
 from .embedding_map import MOST_CLIPS, map_panels, run_to_map
 from .explorer import RANGE_DB, Recordings, worst_mistakes
-from .summaries import OfBoard, OfMethod
+from .panels import confusion_panel, curve_panels, margin_panel, reliability_panel, risk_panel
+from .summaries import OfBoard
 from .view import Mistakes, Section, View
 
 MOST_UNFOLDED = 12  # runs, of which a table is shown without being asked for
@@ -37,16 +37,10 @@ def clip_sections(view: View, recordings: Recordings | None) -> list[Section]:
     ]
 
 
-def _each_split(
-    view: View, name: str, caption: str, panel: Callable[[OfBoard, OfMethod], Panel | None]
-) -> list[Picture]:
+def _each_split(view: View, name: str, caption: str, panels: Callable[[OfBoard], Sequence[Panel]]) -> list[Picture]:
     """A picture per split with a panel per method; none where no method has one."""
-    pictures = []
-    for of_board in view.boards:
-        panels = [found for method in of_board.methods if (found := panel(of_board, method))]
-        if panels:
-            pictures.append(view.picture(name, caption, panels, of_board.board.split))
-    return pictures
+    found = [(of_board.board.split, panels(of_board)) for of_board in view.boards]
+    return [view.picture(name, caption, shown, split) for split, shown in found if shown]
 
 
 def _curves(view: View) -> Section:
@@ -54,7 +48,7 @@ def _curves(view: View) -> Section:
         "Se (exact hits) against Sp as the offset on the normal logit moves; the mean over runs, their range shaded, "
         "the other methods grey. Circle: argmax; square: the offset chosen on validation."
     )
-    pictures = _each_split(view, "curves", caption, lambda of, method: curve_panel(of, method, view.colours))
+    pictures = _each_split(view, "curves", caption, lambda of: curve_panels(of, view.colours))
     return Section("curves", "Sp–Se curves and operating points", pictures=pictures)
 
 
@@ -102,13 +96,11 @@ def _lengths_sheet(of_board: OfBoard) -> PageTable:
 
 def _confusion(view: View) -> Section:
     caption = "share of each true class (rows) that was called so (columns) at argmax, in percent, mean over runs."
-    return Section(
-        "confusion",
-        "Confusion",
-        pictures=_each_split(
-            view, "confusion", caption, lambda of, method: confusion_panel(method, of.board.task.classes, view.colours)
-        ),
-    )
+
+    def panels(of: OfBoard) -> list[Panel]:
+        return [confusion_panel(method, of.board.task.classes, view.colours) for method in of.methods]
+
+    return Section("confusion", "Confusion", pictures=_each_split(view, "confusion", caption, panels))
 
 
 def _margins(view: View) -> Section:
@@ -117,10 +109,11 @@ def _margins(view: View) -> Section:
         "equally many clips, over all runs of a loss that has margins."
     )
 
-    def panel(of: OfBoard, method: OfMethod) -> Panel | None:
-        return margin_panel(method, of.board.task.classes, view.colours) if method.has_margins else None
+    def panels(of: OfBoard) -> list[Panel]:
+        classes = of.board.task.classes
+        return [margin_panel(method, classes, view.colours) for method in of.methods if method.has_margins]
 
-    pictures = _each_split(view, "margin", caption, panel)
+    pictures = _each_split(view, "margin", caption, panels)
     section = Section("margin", "Margin against quality", pictures=pictures)
     if pictures:
         return section
@@ -135,7 +128,11 @@ def _reliability(view: View) -> Section:
         "share of right calls among those made with some confidence (the largest class probability); dotted: as the "
         "model gives it, solid: after the temperature fitted on validation, dashed: what an honest confidence would be."
     )
-    pictures = _each_split(view, "reliability", caption, lambda _, method: reliability_panel(method, view.colours))
+
+    def panels(of: OfBoard) -> list[Panel]:
+        return [reliability_panel(method, view.colours) for method in of.methods]
+
+    pictures = _each_split(view, "reliability", caption, panels)
     return Section("reliability", "Reliability", pictures=pictures)
 
 
@@ -144,7 +141,11 @@ def _risk(view: View) -> Section:
         "wrong calls among the clips kept when the least confident (solid), or those of the poorest quality (dashed), "
         "are set aside first; mean over runs. Dotted: the share of all clips, which a ranking that knows nothing keeps."
     )
-    pictures = _each_split(view, "risk", caption, lambda _, method: risk_panel(method, view.colours))
+
+    def panels(of: OfBoard) -> list[Panel]:
+        return [risk_panel(method, view.colours) for method in of.methods]
+
+    pictures = _each_split(view, "risk", caption, panels)
     return Section("risk", "Risk and coverage", pictures=pictures)
 
 
@@ -162,7 +163,7 @@ def _map(view: View) -> Section:
     )
     try:
         with as_written(run):
-            panels = map_panels(run, view.group.boards, view.kept)
+            panels = map_panels(run, view.group.boards)
             return replace(section, pictures=[view.picture("map", caption, panels)])
     except ResultsError as error:
         return replace(section, absent=str(error))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from ...boards.leaderboard import POINT, Board
 from ...results.run import Run
+from ..figures.panels import ClipKind, ClipMap, draw_kinds, draw_qualities
 from ..figures.picture import Panel
 from .groups import Group
-from .kept import KeptReports
 
 MOST_CLIPS = 1500
 PERPLEXITY = 30.0
+LAYOUT = 30  # usual panels that are drawn while a map is laid out
 # Paul Tol's "bright" palette: colour-blind safe, and none of the colours that losses have.
 CLASS_COLOURS = ("#BBBBBB", "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
 DOMAIN_COLOURS = ("#4477AA", "#CCBB44", "#AA3377", "#66CCEE")
@@ -37,7 +38,7 @@ def run_to_map(group: Group) -> Run | None:
     return group.runs[str(mine["run_id"].iloc[(len(mine) - 1) // 2])]
 
 
-def map_panels(run: Run, boards: Sequence[Board], kept: KeptReports) -> list[Panel]:
+def map_panels(run: Run, boards: Sequence[Board]) -> list[Panel]:
     """The map of a run's test clips, coloured by class, by data set and by quality.
 
     At most MOST_CLIPS are drawn, as many of each data set as there are data sets to share them. The map is t-SNE of the
@@ -54,45 +55,19 @@ def map_panels(run: Run, boards: Sequence[Board], kept: KeptReports) -> list[Pan
     share = MOST_CLIPS // len(tested)
     clips = pd.concat([part.sample(min(share, len(part)), random_state=generator) for part in tested.values()])
     axes = np.stack(clips["axes"].tolist())
-    perplexity = min(PERPLEXITY, (len(axes) - 1) / 3)
-    places = kept.on_map(axes, perplexity)
+    clip_map = ClipMap(axes, min(PERPLEXITY, (len(axes) - 1) / 3))
     classes = run.task.classes
-    clips = clips.assign(across=places[:, 0], up=places[:, 1], label=[classes[index] for index in clips["label"]])
-    class_colours = dict(zip(classes, itertools.cycle(CLASS_COLOURS), strict=False))
-    domain_colours = dict(zip(datasets, DOMAIN_COLOURS * len(datasets), strict=False))
+    labels = clips["label"].map(dict(enumerate(classes)))
+    by_class = _kinds(labels, dict(zip(classes, itertools.cycle(CLASS_COLOURS), strict=False)))
+    by_domain = _kinds(clips["dataset"], dict(zip(datasets, DOMAIN_COLOURS * len(datasets), strict=False)))
+    quality = clips["quality"].to_numpy()
     return [
-        Panel("by class", _by_word(clips, "label", class_colours)),
-        Panel("by data set", _by_word(clips, "dataset", domain_colours)),
-        Panel("by quality", _by_quality(clips)),
+        Panel("by class", partial(draw_kinds, clips=clip_map, kinds=by_class), effort=LAYOUT),
+        Panel("by data set", partial(draw_kinds, clips=clip_map, kinds=by_domain)),
+        Panel("by quality", partial(draw_qualities, clips=clip_map, quality=quality)),
     ]
 
 
-def _by_word(clips: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Callable[[Axes], None]:
-    def draw(axes: Axes) -> None:
-        for word, colour in colours.items():
-            mine = clips[clips[column] == word]
-            if len(mine):
-                axes.scatter(mine["across"], mine["up"], s=5, color=colour, linewidth=0, rasterized=True, label=word)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False, markerscale=3)
-        _bare(axes)
-
-    return draw
-
-
-def _by_quality(clips: pd.DataFrame) -> Callable[[Axes], None]:
-    def draw(axes: Axes) -> None:
-        across, up = clips["across"], clips["up"]
-        points = axes.scatter(
-            across, up, 5, clips["quality"], cmap="cividis", vmin=0, vmax=1, linewidth=0, rasterized=True
-        )
-        scale = axes.inset_axes((0.02, -0.06, 0.5, 0.03))
-        axes.figure.colorbar(points, cax=scale, orientation="horizontal", ticks=[0, 0.5, 1])
-        _bare(axes)
-
-    return draw
-
-
-def _bare(axes: Axes) -> None:
-    """Neither place nor distance on such a map has a unit."""
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
+def _kinds(words: pd.Series, colours: Mapping[str, str]) -> list[ClipKind]:
+    found = [ClipKind(word, np.flatnonzero(words == word), colour) for word, colour in colours.items()]
+    return [kind for kind in found if kind.clips.size]

@@ -1,4 +1,4 @@
-"""What takes long is kept between reports: the page, its drawings, and the places of clips on a map.
+"""What takes long is kept between reports: the page and its drawings.
 
 Deleting it is always safe. What cannot be kept is made every time.
 """
@@ -7,23 +7,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-import matplotlib
-import numpy as np
-import pandas as pd
-import scipy
-import seaborn
-import sklearn
-from joblib import Parallel, delayed
+import joblib
 from markupsafe import Markup
-from numpy.typing import NDArray
-from sklearn.manifold import TSNE
 
 from ...core.errors import StorageError
 from ...core.files import read_sealed, remove, write_bytes, write_sealed
@@ -33,7 +25,7 @@ from ...results.index import SHOWN, stamp
 from ...results.run import Run
 from ..figures.picture import Drawn, Picture, render
 
-ENDINGS = ("svg", "png")
+LIBRARIES = ("joblib", "matplotlib", "numpy", "pandas", "scikit-learn", "scipy")  # that pages and drawings follow from
 SHARE = 20  # panels that are worth a process of their own, which takes some seconds to start
 
 
@@ -41,20 +33,21 @@ SHARE = 20  # panels that are worth a process of their own, which takes some sec
 class KeptReports:
     """What was kept of earlier reports in a folder.
 
-    state: what pages and drawings follow from, beside their own words.
+    made_by: what pages and drawings follow from, beside what they show. runs: the state of all runs that a page shows,
+    and what they are compared with.
     """
 
     folder: Path
-    state: str
+    made_by: str
+    runs: str
 
     @classmethod
     def of(cls, runs: Iterable[Run], baseline: str | None, folder: Path) -> KeptReports:
         """For a report on some runs, as they are now."""
-        libraries = [library.__version__ for library in (matplotlib, np, pd, scipy, seaborn, sklearn)]
         registered = [str(named_splits()), *(str(TASKS.entry(name).value) for name in TASKS.names())]
-        made_by = [_code(), *libraries, *registered, baseline]
-        stamps = {str(run.path): stamp(run, SHOWN) for run in runs}
-        return cls(folder, _sha256(json.dumps([made_by, stamps]).encode()))
+        made_by = [_code(), *map(version, LIBRARIES), *registered]
+        stamps = [(str(run.path), stamp(run, SHOWN)) for run in runs]
+        return cls(folder, joblib.hash(made_by), joblib.hash([baseline, stamps]))
 
     def page(self, figures: Path) -> str | None:
         """The page on these very runs that was kept; its pictures are written to the folder again.
@@ -70,7 +63,7 @@ class KeptReports:
         if len(whole) < len(drawings):
             return None
         for drawing in whole:
-            _write_again(drawing, figures)
+            _write_files(_restored(drawing, ""), figures)
         return str(page)
 
     def keep_page(self, page: str, pictures: Sequence[Picture], figures: Path) -> None:
@@ -79,9 +72,10 @@ class KeptReports:
         self._keep(self._page(figures), json.dumps([page, names]).encode())
 
     def render_all(self, pictures: Sequence[Picture], folder: Path) -> Iterator[tuple[Picture, Drawn]]:
-        """See `figures.picture.render`; of an equal picture of unchanged runs what was drawn before.
+        """See `figures.picture.render`; of a picture that shows what one before showed, what was drawn then.
 
-        Many are drawn by several processes. Each picture comes when it is there, those that were kept first.
+        Files are written to the folder. Many pictures are drawn by several processes. Each comes when it is there,
+        those that were kept first.
         """
         missing = []
         for picture in pictures:
@@ -89,61 +83,55 @@ class KeptReports:
             if content is None:
                 missing.append(picture)
             else:
-                yield picture, _as_before(picture, content, folder)
-        processes = max(1, min(os.cpu_count() or 1, sum(len(picture.panels) for picture in missing) // SHARE))
-        rendered = Parallel(processes, return_as="generator")(delayed(render)(picture, folder) for picture in missing)
+                drawn = _restored(content, picture.caption)
+                _write_files(drawn, folder)
+                yield picture, drawn
+        missing.sort(key=lambda picture: -picture.effort)  # the longest first, so that none is waited for alone
+        processes = max(1, min(os.cpu_count() or 1, sum(picture.effort for picture in missing) // SHARE))
+        rendered = joblib.Parallel(processes, return_as="generator")(map(joblib.delayed(render), missing))
         for picture, drawn in zip(missing, rendered, strict=True):
-            files = {
-                f"{drawn.name}.{ending}": base64.b64encode((folder / f"{drawn.name}.{ending}").read_bytes()).decode()
-                for ending in ENDINGS
-            }
-            self._keep(self._drawing(picture), json.dumps([drawn.name, drawn.panels, files]).encode())
+            _write_files(drawn, folder)
+            self._keep(self._drawing(picture), _stored(drawn))
             yield picture, drawn
 
     def forget_all_but(self, pictures: Sequence[Picture]) -> None:
         """Remove the drawings that are none of these, and pages on other runs."""
         mine = {self._drawing(picture) for picture in pictures}
         for path in [*self.folder.glob("drawing-*"), *self.folder.glob("page-*")]:
-            if path not in mine and not path.name.startswith(f"page-{self.state}"):
+            if path not in mine and not path.name.startswith(self._any_page):
                 with contextlib.suppress(OSError):
                     remove(path)
 
-    def on_map(self, axes: NDArray[np.float32], perplexity: float) -> NDArray[np.float32]:
-        """(N, 2) places of clips (N, axes) by t-SNE (van der Maaten & Hinton 2008), the same for the same clips."""
-        made_by = f"{sklearn.__version__} {axes.shape} {perplexity} "
-        path = self.folder / f"map-{_sha256(made_by.encode() + axes.tobytes())}"
-        content = read_sealed(path)
-        if content is None:
-            places = TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(axes).astype(np.float32)
-            self._keep(path, places.tobytes())
-            return places
-        return np.frombuffer(content, dtype=np.float32).reshape(-1, 2)
-
     def _drawing(self, picture: Picture) -> Path:
-        about = [self.state, picture.name, picture.told, *(panel.title for panel in picture.panels)]
-        return self.folder / f"drawing-{_sha256(json.dumps(about).encode())}"
+        """What of a picture can be seen in a drawing tells it: its caption cannot, which is the page's."""
+        return self.folder / f"drawing-{joblib.hash([self.made_by, picture.name, picture.told, list(picture.panels)])}"
+
+    @property
+    def _any_page(self) -> str:
+        return f"page-{self.made_by}-{self.runs}"
 
     def _page(self, figures: Path) -> Path:
         """A page names the folder of its figures."""
-        return self.folder / f"page-{self.state}-{_sha256(figures.name.encode())}"
+        return self.folder / f"{self._any_page}-{joblib.hash(figures.name)}"
 
     def _keep(self, path: Path, content: bytes) -> None:
         with contextlib.suppress(StorageError):  # what cannot be kept costs time, nothing else
             write_sealed(path, content)
 
 
-def _as_before(picture: Picture, content: bytes, folder: Path) -> Drawn:
-    """What was kept of a picture, its files written to the folder again."""
-    name, panels = _write_again(content, folder)
-    return Drawn(name, picture.caption, tuple(map(Markup, panels)))
+def _stored(drawn: Drawn) -> bytes:
+    files = {name: base64.b64encode(content).decode() for name, content in drawn.files.items()}
+    return json.dumps([drawn.name, drawn.panels, files]).encode()
 
 
-def _write_again(drawing: bytes, folder: Path) -> tuple[str, list[str]]:
-    """Write the files of a drawing. Returns its name and its panels."""
-    name, panels, files = json.loads(drawing)
-    for file, encoded in files.items():
-        write_bytes(folder / file, base64.b64decode(encoded))
-    return name, panels
+def _restored(stored: bytes, caption: str) -> Drawn:
+    name, panels, files = json.loads(stored)
+    return Drawn(name, caption, tuple(map(Markup, panels)), {file: base64.b64decode(files[file]) for file in files})
+
+
+def _write_files(drawn: Drawn, folder: Path) -> None:
+    for name, content in drawn.files.items():
+        write_bytes(folder / name, content)
 
 
 def _code() -> list[tuple[str, int]]:
@@ -151,7 +139,3 @@ def _code() -> list[tuple[str, int]]:
     package = Path(__file__).parents[2]
     files = [path for ending in ("py", "html", "css", "js") for path in sorted(package.rglob(f"*.{ending}"))]
     return [(path.name, path.stat().st_mtime_ns) for path in files]
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -74,7 +74,7 @@ def write_report(
     page = None if recordings else kept.page(figures)
     if page is None:
         results = read_results(runs, baseline, cache, display)
-        parts = [(view, _sections(view, recordings)) for view in _views(results, kept, display)]
+        parts = [(view, _sections(view, recordings)) for view in _views(results, display)]
         pictures = [picture for _, sections in parts for section in sections for picture in section.pictures]
         page = _page(results, parts, _draw(pictures, figures, kept, display), figures.name)
         if not recordings:
@@ -83,12 +83,12 @@ def write_report(
     return figures
 
 
-def _views(results: Results, kept: KeptReports, display: Display) -> list[View]:
+def _views(results: Results, display: Display) -> list[View]:
     colours = colours_of(loss for group in results.groups for loss in group.losses)
     total = sum(runs_to_read(group) for group in results.groups)
     with display.track("reading predictions", total) as advance:
         return [
-            view_of(group, f"{number:02d}", heading, colours, results.baseline, kept, lambda count: advance(count, ""))
+            view_of(group, f"{number:02d}", heading, colours, results.baseline, lambda count: advance(count, ""))
             for number, (group, heading) in enumerate(
                 zip(results.groups, told_apart(results.groups), strict=True), start=1
             )

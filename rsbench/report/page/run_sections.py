@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...results.run import Run
-from ..figures.page import training_panel
 from ..figures.picture import Panel
 from .board_table import PageTable
+from .panels import training_panel
 from .provenance import (
     SPLIT_HEADINGS,
     VERSION_HEADINGS,

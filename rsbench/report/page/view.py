@@ -9,7 +9,6 @@ from ..figures.picture import Panel, Picture
 from .board_table import PageTable, kinds_of
 from .explorer import Mistake
 from .groups import Group
-from .kept import KeptReports
 from .provenance import Command
 from .summaries import OfBoard, drawn_methods, summarise_board
 
@@ -47,8 +46,7 @@ class View:
     """A group as the page shows it.
 
     key: the beginning of the names of its pictures. heading: what it is called. colours: loss → colour, of the whole
-    page. boards: what the drawn methods say of each split's clips. baseline: the loss to compare with. kept: what of
-    earlier reports need not be made again.
+    page. boards: what the drawn methods say of each split's clips. baseline: the loss to compare with.
     """
 
     key: str
@@ -57,7 +55,6 @@ class View:
     colours: Mapping[str, str]
     boards: Sequence[OfBoard] = field(repr=False)
     baseline: str
-    kept: KeptReports
 
     @property
     def methods(self) -> list[str]:
@@ -83,7 +80,6 @@ def view_of(
     heading: str,
     colours: Mapping[str, str],
     baseline: str,
-    kept: KeptReports,
     advance: Callable[[int], None],
 ) -> View:
     """Read what a group's pictures show. `advance` is called with the number of runs read on a split."""
@@ -92,7 +88,7 @@ def view_of(
         for board in group.boards
         if len(board.runs)
     ]
-    return View(key, heading, group, colours, read, baseline, kept)
+    return View(key, heading, group, colours, read, baseline)
 
 
 def runs_to_read(group: Group) -> int:

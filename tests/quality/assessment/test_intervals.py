@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -94,3 +97,31 @@ def test_effective_patients_are_kishs() -> None:
     assert effective_number([3, 3, 3, 0]) == pytest.approx(3)
     assert effective_number([100, 1]) == pytest.approx(101**2 / 10001)
     assert effective_number([]) == 0
+
+
+def test_figures_of_the_same_patients_share_their_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, weights = [], intervals.exponential_weights
+    monkeypatch.setattr(intervals, "exponential_weights", lambda *of: drawn.append(of) or weights(*of))
+    patients = np.arange(123) // 3
+    first, second = (mean_over_patients(np.random.default_rng(seed).random(123), patients) for seed in (0, 1))
+    assert first != second
+    assert len(drawn) == 1
+    with pytest.raises(ValueError, match="read-only"):
+        patient_weights(41)[0] = 0
+
+
+def test_figures_need_no_scipy_stats() -> None:
+    """It takes a second to import."""
+    program = (
+        "import sys, numpy as np\n"
+        "from rsbench.evaluation.patients import area_under_curve\n"
+        "from rsbench.quality.assessment.association import rank_correlation\n"
+        "from rsbench.quality.assessment.robustness import severity_correlation\n"
+        "values, patients = np.random.default_rng(0).random(60), np.arange(60) // 2\n"
+        "area_under_curve(values, patients % 2 == 0, patients)\n"
+        "rank_correlation(values, values**2, patients)\n"
+        "severity_correlation(values.reshape(10, 6))\n"
+        "print([name for name in ('scipy.stats', 'scipy.signal') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

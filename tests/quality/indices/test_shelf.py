@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy
 from numpy.typing import NDArray
 
 from rsbench.quality.degradation import DEGRADATIONS, degrade
 from rsbench.quality.index import QUALITY, create_quality
+from rsbench.quality.indices._sound import spectrogram
 from rsbench.quality.indices.artefacts import in_runs
 
 Samples = NDArray[np.float32]
@@ -126,6 +128,16 @@ def test_runs_are_found_as_a_loop_finds_them() -> None:
                 if true[start:end].all():
                     expected[start:end] = True
         np.testing.assert_array_equal(in_runs(true, least), expected)
+
+
+@pytest.mark.parametrize(("length", "hop"), [(256, 64), (256, 128), (81, 41), (2, 1), (1, 1)])
+def test_spectrograms_are_those_of_scipy(length: int, hop: int) -> None:
+    sound = 0.3 + 0.1 * NOISE[:20_000]  # too long for one go
+    frequencies, power = spectrogram(sound, RATE, length, hop)
+    window = scipy.signal.get_window("hann", length)
+    hz, _, expected = scipy.signal.spectrogram(sound, RATE, window, noverlap=length - hop, detrend="constant")
+    np.testing.assert_array_equal(frequencies, hz)
+    np.testing.assert_allclose(power, expected, rtol=1e-9, atol=1e-20)
 
 
 @pytest.mark.parametrize("name", ["snr_levels", "snr_floor"])
