@@ -36,10 +36,7 @@ PANELS = {
 }
 PANEL_OF = {command: panel for panel, commands in PANELS.items() for command in commands}
 
-TYPER_SETTINGS: dict[str, Any] = {
-    "rich_markup_mode": "rich",
-    "pretty_exceptions_enable": False,
-}  # its settings for all of them
+TYPER_SETTINGS: dict[str, Any] = {"rich_markup_mode": "rich", "pretty_exceptions_enable": False}
 
 # What becomes of an interrupted command; of any other, nothing was kept and nothing is lost.
 AFTER_AN_INTERRUPT = {
@@ -132,9 +129,6 @@ def rsbench(
     """Which loss, on which backbone, for lung sounds? One training loop, in and out of distribution."""
 
 
-OBJECTS_BETWEEN_COLLECTIONS = 10_000
-
-
 def main() -> None:
     """Entry point: every error that a user can mend is one message and an exit code, never a traceback."""
     _collect_seldom()
@@ -147,12 +141,12 @@ def main() -> None:
 
 
 def _collect_seldom() -> None:
-    """Look for garbage less often than after every 700 objects, and not at all when the process ends.
+    """Search for cycles of garbage less often than after every 700 new objects, and not at all when the process ends.
 
-    Loading torch makes hundreds of thousands of objects that all stay: to look through them again and again takes a
-    quarter of the time that it takes to load it, and to let it go.
+    Loading torch makes hundreds of thousands of objects that all stay. To search them again and again takes a quarter
+    of the time that a process needs to load torch and to end.
     """
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(10_000)
     atexit.register(gc.freeze)
 
 

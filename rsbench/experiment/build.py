@@ -59,7 +59,7 @@ class _Undrawn(TorchFunctionMode):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function.__name__ not in DRAWS:
+        if getattr(function, "__name__", "") not in DRAWS:
             return function(*args, **kwargs)
         tensor: Tensor = args[0] if args else kwargs["tensor"]  # as nn.init passes it
         tensor.detach().zero_()
@@ -67,7 +67,7 @@ class _Undrawn(TorchFunctionMode):
 
 
 def model_sizes(experiment: Experiment) -> tuple[int, int]:
-    """`Model.sizes` of a run's model. Raises what `build_model` raises, which takes as long as drawing its weights."""
+    """`Model.sizes` of a run's model, made without drawing its weights. Raises what `build_model` raises."""
     with _Undrawn():
         return build_model(experiment)[0].sizes()
 
