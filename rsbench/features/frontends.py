@@ -90,7 +90,7 @@ class FrontendModule(nn.Module, ABC):
         with torch.autocast(waveforms.device.type, enabled=False):
             waveforms = at_least_float32(waveforms)
             if waveforms.device.type != "cpu" or torch.compiler.is_exporting():  # a graph would fix the number of parts
-                return self.features(waveforms)
+                return self.features(waveforms).contiguous()  # as torch.cat leaves them
             clips = max(1, CPU_SAMPLES * torch.get_num_threads() // waveforms.shape[-1])
             return torch.cat([self.features(part) for part in waveforms.split(clips)])
 
@@ -157,7 +157,8 @@ class SpectralFrontend(FrontendModule):
 def nonzero_bands(banks: Tensor, parts: int = 4) -> list[tuple[slice, slice]]:
     """For each part of a matrix's columns, the rows between which all its weights lie, and these columns.
 
-    A bin has few frequencies, which lie side by side: of mel banks, four such blocks are a quarter.
+    A bin has few frequencies, which lie side by side: of mel banks, four such blocks are a quarter. A part without
+    weights has the first row.
     """
     bands = []
     for columns in torch.arange(banks.shape[1]).chunk(parts):

@@ -120,6 +120,7 @@ def test_a_front_end_waits_for_nothing(name: str, monkeypatch: pytest.MonkeyPatc
         with Waits() as watch:
             features = clips.features(rows())
     assert (features.device, watch.found) == (CUDA, [])
+    assert features.is_contiguous()  # as on a CPU, where backbones were tested
 
 
 def test_clips_followed_by_silence_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
