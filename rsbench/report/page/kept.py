@@ -26,7 +26,7 @@ from ...results.run import Run
 from ..figures.picture import Drawn, Picture, render
 
 LIBRARIES = ("joblib", "matplotlib", "numpy", "pandas", "scikit-learn", "scipy")  # that pages and drawings follow from
-SHARE = 20  # panels that are worth a process of their own, which takes some seconds to start
+SHARE = 20  # usual panels that are worth a process of their own, which takes a second to start
 
 
 @dataclass(frozen=True)
