@@ -44,7 +44,7 @@ from .store import EMBEDDINGS, EPOCHS, FOLDS, SELECTION, TRACKED
 STAMPED = ("status.json", "spec.json", "data.json", "env.json", "metrics.json", "origin.json", "predictions", "sketch")
 SHOWN = (*STAMPED, EPOCHS, FOLDS, SELECTION, TRACKED, EMBEDDINGS)  # what of a run folder pictures show
 MANY = 100  # folders to read before it is worth a progress bar
-SHARE = 500  # folders that are worth a process of their own, which takes a second to start
+SHARE = 500  # folders that are worth a process of their own: as many are read while it starts
 MOST_PROCESSES = 4  # each takes 150 MB
 AT_ONCE = 500  # judgements of runs, before they become rows of a table
 KEY = ["run_id", "operating_point"]
@@ -244,17 +244,19 @@ def _read_in_shares(
     if processes < 2:
         return _read(runs, stamps, split_name, rule_name, display)
     made_for = _made_for(split_name, rule_name)
+    spread = runs[SHARE:]
     others: dict[Path, subprocess.Popen[bytes]] = {}
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # no room for temporary files, or for a process: all is read here
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for number in range(1, processes):
-                share = [(str(run.path), stamps[run.run_id]) for run in runs[number::processes]]
+                share = [(str(run.path), stamps[run.run_id]) for run in spread[number::processes]]
                 path = folder / f"{number}.parquet"
                 asked = json.dumps([made_for, split_name, rule_name, share])
                 path.with_suffix(".json").write_text(asked, encoding="utf-8")
                 others[path] = stack.enter_context(_at_work(path))
-        table, damaged = _read(runs[::processes], stamps, split_name, rule_name, display, processes)
+        own = [*runs[:SHARE], *spread[::processes]]
+        table, damaged = _read(own, stamps, split_name, rule_name, display, of=len(runs))
         for path, other in others.items():
             other.wait()
             table = table.joined(_load(path, made_for))
@@ -291,11 +293,11 @@ def _read(
     split_name: str,
     rule_name: str,
     display: Display,
-    in_step: int = 1,
+    of: int | None = None,
 ) -> tuple[_Table, dict[str, str]]:
     """What was read of whole folders, and of those that are damaged run id → why.
 
-    So many processes are at work in step, which the progress bar counts.
+    The progress bar counts all those that these are a share of, which others read in step.
     """
     table = _Table.nothing()
     if not runs:
@@ -305,8 +307,9 @@ def _read(
     sketches: set[str] = set()
     known = KnownClips()
     bar = display if len(runs) >= MANY else Display(quiet=True)
-    with bar.track("reading runs", len(runs) * in_step) as advance:
-        for path in (run.path for run in runs):
+    total = of or len(runs)
+    with bar.track("reading runs", total) as advance:
+        for number, path in enumerate(run.path for run in runs):
             run = Run(path)  # of its own, so that what was read of thousands is not kept
             try:
                 found = judgements(run, split_name, rule_name, known)
@@ -316,7 +319,7 @@ def _read(
                 damaged[run.run_id] = str(error)
             if len(read) == AT_ONCE:  # as dicts, thousands take hundreds of megabytes
                 table, read = table.joined(_Table.read(read, stamps)), {}
-            advance(in_step, "")
+            advance(total * (number + 1) // len(runs) - total * number // len(runs), "")
     return table.joined(_Table.read(read, stamps)), damaged
 
 

@@ -388,13 +388,13 @@ def test_shares_that_other_processes_read_are_what_one_would_read(
     results: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, third = (run.run_id for run in load_runs(results))
-    (results / "runs" / second / "metrics.json").write_text("{")  # of the other's share
+    (results / "runs" / third / "metrics.json").write_text("{")  # of the other's share
     expected = look_afresh(results)
     read.clear()
     in_two_shares(monkeypatch)
     assert_same(look(results), expected)
-    assert read == [first, third, second]  # that one again, to say what is wrong
-    assert list(expected.damaged) == [second]
+    assert read == [first, second, third]  # that one again, to say what is wrong
+    assert list(expected.damaged) == [third]
 
 
 def test_a_share_whose_process_ends_early_is_read_all_the_same(
