@@ -156,7 +156,7 @@ def ratios(quick: bool) -> list[Ratio]:
     root = recordings()
     yamnet = root / "embeddings" / "yamnet.parquet"
     grid = Grid(yamnet, (str(root),), "sprsound-inter", seeds=1 if quick else 2)
-    found = measure(grid, 1 if quick else 2)
+    found = measure(grid, 1 if quick else 4)
     runs = len(grid.losses) * grid.seeds
     what = f"rsbench run, {runs} runs of {grid.epochs} epochs on embeddings"
     return [Ratio(what, "bare loops", CPU_TIME, tuple(by_processor for by_processor, _ in found))]
