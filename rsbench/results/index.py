@@ -256,7 +256,7 @@ def _read_in_shares(
                 path.with_suffix(".json").write_text(asked, encoding="utf-8")
                 others[path] = stack.enter_context(_at_work(path))
         own = [*runs[:SHARE], *spread[::processes]]
-        table, damaged = _read(own, stamps, split_name, rule_name, display, of=len(runs))
+        table, damaged = _read(own, stamps, split_name, rule_name, display, total=len(runs))
         for path, other in others.items():
             other.wait()
             table = table.joined(_load(path, made_for))
@@ -293,11 +293,11 @@ def _read(
     split_name: str,
     rule_name: str,
     display: Display,
-    of: int | None = None,
+    total: int | None = None,
 ) -> tuple[_Table, dict[str, str]]:
     """What was read of whole folders, and of those that are damaged run id → why.
 
-    The progress bar counts all those that these are a share of, which others read in step.
+    total: how many the progress bar counts, where these are a share of them that others read in step.
     """
     table = _Table.nothing()
     if not runs:
@@ -307,7 +307,7 @@ def _read(
     sketches: set[str] = set()
     known = KnownClips()
     bar = display if len(runs) >= MANY else Display(quiet=True)
-    total = of or len(runs)
+    total = total or len(runs)
     with bar.track("reading runs", total) as advance:
         for number, path in enumerate(run.path for run in runs):
             run = Run(path)  # of its own, so that what was read of thousands is not kept

@@ -296,10 +296,12 @@ def test_a_split_of_an_absent_plugin_is_all_test_clips_or_says_so(results: Path)
     assert "needs its --plugin" in look_afresh(results).damaged[victim.run_id]
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_long_reading_says_how_far_it_is(
-    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], processes: int
 ) -> None:
-    monkeypatch.setattr(index, "MANY", 3)
+    in_shares(monkeypatch, processes)
+    monkeypatch.setattr(index, "MANY", 2)
     monkeypatch.setattr("rsbench.core.display.LOG_EVERY_S", 0)
     for _ in range(2):
         board_rows(load_runs(results), "tiny", "val", cache=results / ".index", display=Display())
@@ -378,10 +380,9 @@ def test_two_processes_may_keep_one_index(results: Path) -> None:
     assert_same(look(results), look_afresh(results))
 
 
-def in_two_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_shares(monkeypatch: pytest.MonkeyPatch, processes: int = 2) -> None:
     monkeypatch.setattr(index, "SHARE", 1)
-    monkeypatch.setattr(index, "MOST_PROCESSES", 2)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: processes)
 
 
 def test_shares_that_other_processes_read_are_what_one_would_read(
@@ -391,7 +392,7 @@ def test_shares_that_other_processes_read_are_what_one_would_read(
     (results / "runs" / third / "metrics.json").write_text("{")  # of the other's share
     expected = look_afresh(results)
     read.clear()
-    in_two_shares(monkeypatch)
+    in_shares(monkeypatch)
     assert_same(look(results), expected)
     assert read == [first, second, third]  # that one again, to say what is wrong
     assert list(expected.damaged) == [third]
@@ -404,6 +405,6 @@ def test_a_share_whose_process_ends_early_is_read_all_the_same(
     bring_split(Split("far-again", 1, "far", "", (), ("test",)))
     expected = look_afresh(results, "far-again")
     read.clear()
-    in_two_shares(monkeypatch)
+    in_shares(monkeypatch)
     assert_same(look(results, "far-again"), expected)
     assert len(read) == 3
